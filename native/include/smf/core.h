@@ -1,0 +1,239 @@
+/* A core: one poll loop with everything that it owns - connections, buffers, timers.
+ *
+ * Cores share nothing. A core has one driver at a time: the thread that calls smf_core_poll, deals
+ * with the events that come back, and calls it again. Functions below are for the driver unless they
+ * say "any thread".
+ *
+ *     for (;;) {
+ *         int count = smf_core_poll(core, SMF_WAIT_FOREVER);
+ *         if (count < 0) break;
+ *         const struct smf_turn *turn = smf_core_turn(core);
+ *         for (int i = 0; i < count; i++) serve(core, &turn->events[i]);
+ *     }
+ *
+ * What a turn hands out (events and the payloads they point to) is valid until the next poll. What a
+ * turn collects (sends) goes out in the next poll. */
+#ifndef SMF_CORE_H
+#define SMF_CORE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include <smf/frame.h>
+#include <smf/status.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct smf_core;
+struct smf_buffer; /* a piece of the core's memory, lent */
+
+enum smf_event_kind {
+    SMF_EVENT_REQUEST = 1,   /* a frame on an accepted connection: meta is the method id */
+    SMF_EVENT_REPLY = 2,     /* a frame on a connection that we opened: meta is the status */
+    SMF_EVENT_CONNECTED = 3, /* a connection that we opened is up */
+    SMF_EVENT_CLOSED = 4     /* a connection ended: meta is enum smf_close_reason; payload is the
+                                peer's address as text (not terminated) */
+};
+
+enum smf_close_reason {
+    SMF_CLOSE_BY_PEER = 0,
+    SMF_CLOSE_BY_US = 1,          /* smf_core_disconnect, drain or close */
+    SMF_CLOSE_CONNECT_FAILED = 2, /* the session field carries -status */
+    SMF_CLOSE_BROKEN = 3,         /* the transport reported an error */
+    SMF_CLOSE_BAD_COMPRESSION = 4,
+    SMF_CLOSE_BAD_FLAGS = 5,
+    SMF_CLOSE_SIZE_ZERO = 6,
+    SMF_CLOSE_CHECKSUM_ZERO = 7,
+    SMF_CLOSE_META_ZERO = 8,
+    SMF_CLOSE_CHECKSUM_MISMATCH = 9,
+    SMF_CLOSE_FRAME_TOO_LARGE = 10, /* over the limit, or over the whole memory budget */
+    SMF_CLOSE_HEADER_TIMEOUT = 11,
+    SMF_CLOSE_BODY_TIMEOUT = 12,
+    SMF_CLOSE_IDLE_TIMEOUT = 13,
+    SMF_CLOSE_SLOW_READER = 14, /* did not take its replies in time, or too many waited */
+    SMF_CLOSE_NO_MEMORY = 15,
+    SMF_CLOSE_TOO_MANY = 16, /* over the connection limit; closed on arrival */
+    SMF_CLOSE_REASONS = 17
+};
+
+/* Something that happened. 48 bytes. */
+struct smf_event {
+    uint8_t kind;        /* enum smf_event_kind */
+    uint8_t compression; /* as on the wire */
+    uint8_t flags;       /* as on the wire */
+    uint8_t reserved;
+    uint16_t session;
+    uint16_t reserved2;
+    uint32_t meta;
+    uint32_t size_bytes;       /* of the payload */
+    uint64_t conn;             /* generation << 32 | index; never 0 */
+    const uint8_t *payload;    /* lent until the next poll */
+    struct smf_buffer *buffer; /* what holds the payload: smf_core_retain; NULL: static storage */
+    uint64_t user;             /* what the connection was given when it was opened, or 0 */
+};
+
+/* In the flags of a frame that is handed to sends: the payload is a FlatBuffer and may get zero bytes
+ * at its end (should its checksum happen to be 0, which the wire does not allow). Never sent. */
+#define SMF_SEND_MAY_PAD 0x80u
+
+/* A run of whole frames for one connection, back to back in memory, checksums still empty. */
+struct smf_send {
+    uint64_t conn;
+    uint8_t *frames;
+    uint32_t size_bytes;
+    uint32_t frame_count;
+    struct smf_buffer *buffer; /* what holds the frames; the loan, or one got by smf_core_loan */
+};
+
+/* What one turn of a core hands out and collects. Read and written by the driver between two polls;
+ * the layout is checked by the Go border when it opens an engine. */
+struct smf_turn {
+    struct smf_event *events; /* [event_count] */
+    uint32_t event_count;
+    uint32_t event_capacity;
+    struct smf_send *sends; /* [send_count] of send_capacity */
+    uint32_t send_count;
+    uint32_t send_capacity;
+    /* Memory to build frames in, from the top downwards: a reply takes the bytes below loan_top and
+     * moves loan_top down to its first byte. */
+    uint8_t *loan;
+    uint8_t *loan_top;
+    struct smf_buffer *loan_buffer;
+    uint64_t now_ns;      /* the clock when the last poll returned */
+    uint32_t in_flight;   /* requests handed out and not answered yet, all connections */
+    uint32_t connections; /* open ones, both directions */
+    uint32_t unsent;      /* connections with replies that the peer has not taken yet */
+    uint32_t listeners;
+    /* Other threads set pending before they ring the bell; a core with pending set does not wait. */
+    uint32_t pending;  /* atomic */
+    uint32_t sleeping; /* atomic; 1 while the driver waits in the kernel */
+};
+
+struct smf_core_stats {
+    uint64_t turns;
+    uint64_t waits; /* turns that slept in the kernel */
+    uint64_t wakes; /* bells rung by other threads */
+    uint64_t polls; /* system calls of the transport, by kind */
+    uint64_t recvs;
+    uint64_t sends;
+    uint64_t requests;
+    uint64_t replies_sent;
+    uint64_t requests_sent;
+    uint64_t replies;
+    uint64_t bytes_received;
+    uint64_t bytes_sent;
+    uint64_t accepted;
+    uint64_t connected;
+    uint64_t frames_assembled; /* straddled two reads */
+    uint64_t reads_paused;     /* for memory, calls in flight or unsent replies */
+    uint64_t stale_replies;    /* for connections that had gone */
+    uint64_t memory_budget_bytes;
+    uint64_t memory_used_bytes;
+    uint64_t memory_used_bytes_max;
+    uint64_t memory_refused;
+    uint64_t closed[SMF_CLOSE_REASONS]; /* by enum smf_close_reason */
+    uint64_t deposed_sleeping;          /* the baton: handlers that slept, */
+    uint64_t deposed_computing;         /* that computed for long, */
+    uint64_t handed_over;               /* that gave it away, */
+    uint64_t kicks;                     /* and watchers woken */
+};
+
+#define SMF_WAIT_NONE 0
+#define SMF_WAIT_FOREVER (-1)
+
+/* One turn: sends what the last turn collected, reads, parses, runs timers, and waits (spinning
+ * first, as configured) until there is something to say. Returns the number of events, 0 when the
+ * wait was over (time, pending, wake), or SMF_ECLOSED after smf_core_stop. wait_us: SMF_WAIT_NONE,
+ * SMF_WAIT_FOREVER, or microseconds.
+ *
+ * Threads: the driver. Ownership: events and payloads are lent until the next poll. Errors: only
+ * SMF_ECLOSED. Cost: 1 system call, and 2 more per connection that had requests. */
+int smf_core_poll(struct smf_core *core, int64_t wait_us);
+
+/* Serves until smf_core_stop: polls, calls handle for each event. For programs without a loop of
+ * their own. Returns SMF_OK. Threads: becomes the driver. */
+int smf_core_run(struct smf_core *core,
+                 void (*handle)(struct smf_core *core, const struct smf_event *event,
+                                void *context),
+                 void *context);
+
+/* The turn's window. Constant for the core's life. */
+struct smf_turn *smf_core_turn(struct smf_core *core);
+
+/* Any thread: makes the driver come back from poll with SMF_ECLOSED. */
+void smf_core_stop(struct smf_core *core);
+
+/* Any thread: sets pending and wakes the driver when it sleeps. The driver clears pending
+ * (smf_turn.pending) before it looks at what the others left for it. */
+void smf_core_wake(struct smf_core *core);
+
+/* Any thread: has the driver call function(core, context) at the beginning of its next poll; so a
+ * reply that was worked out elsewhere reaches its connection. Functions run in the order in which they
+ * were posted by one thread. Returns 0, or SMF_ELIMIT when SMF_MAILBOX_CAPACITY of them wait already;
+ * what is still posted when the core is closed is forgotten. Cost: no allocation; a system call only
+ * when the driver sleeps. */
+int smf_core_post(struct smf_core *core, void (*function)(struct smf_core *core, void *context),
+                  void *context);
+#define SMF_MAILBOX_CAPACITY 4096u
+
+/* Makes room for frames of size_bytes below loan_top, with another buffer if need be. Returns 0 or
+ * SMF_ENOMEM. Needed only when loan_top - loan is too small. */
+int smf_core_loan(struct smf_core *core, uint64_t size_bytes);
+
+/* Takes the loan away from whoever still writes into it (a deposed handler): the core goes on with
+ * another buffer. The old one is returned and must be given back by smf_core_release. NULL when there
+ * is no other buffer; then the core has no loan until memory comes back. */
+struct smf_buffer *smf_core_loan_detach(struct smf_core *core);
+
+/* Keeps a payload's buffer beyond the next poll. Pair with smf_core_release. NULL is nothing. */
+void smf_core_retain(struct smf_core *core, struct smf_buffer *buffer);
+void smf_core_release(struct smf_core *core, struct smf_buffer *buffer);
+
+/* Answers a request (or sends a call: meta is then the method id) with a copy of payload: builds the
+ * frame in the loan and adds it to the sends. Returns 0, SMF_EINVAL (empty payload, meta 0),
+ * SMF_ELIMIT (send_capacity reached: poll first) or SMF_ENOMEM. Cost: one copy, no system call. */
+int smf_core_send(struct smf_core *core, uint64_t conn, uint16_t session, uint32_t meta,
+                  const void *payload, uint32_t size_bytes);
+
+/* Where to build a payload of size_bytes in place, 16 bytes behind where its header will be; NULL
+ * when memory is used up. Commit or forget it before the next one is asked for. */
+uint8_t *smf_core_reserve(struct smf_core *core, uint32_t size_bytes);
+
+/* Sends the payload that was built at the address smf_core_reserve returned. */
+int smf_core_commit(struct smf_core *core, uint64_t conn, uint16_t session, uint32_t meta,
+                    uint8_t *payload, uint32_t size_bytes);
+
+/* Opens a connection to a numeric address ("127.0.0.1:port", "[::1]:port", "unix:/path",
+ * "unix:@name"). SMF_EVENT_CONNECTED or SMF_EVENT_CLOSED follows with user in it. Sends may be
+ * queued at once. Returns 0 and *conn_out, or a negative status with *error_out filled. */
+int smf_core_connect(struct smf_core *core, const char *address, uint64_t user, uint64_t *conn_out,
+                     struct smf_error *error_out);
+
+/* Closes a connection, after the replies that are already sent have gone out. */
+void smf_core_disconnect(struct smf_core *core, uint64_t conn);
+
+/* Ends in peace, over the next polls: accepts who has knocked already, stops listening, reads what was
+ * sent until then, and closes each connection when its last reply has gone out. Requests that come
+ * meanwhile are still handed out. Done when smf_core_drained. */
+void smf_core_drain(struct smf_core *core);
+int smf_core_drained(const struct smf_core *core);
+
+/* Stops listening and closes every connection at once, whatever is still due; the sockets are closed
+ * in the next poll. */
+void smf_core_disconnect_all(struct smf_core *core);
+
+/* Bytes that the peer of a connection has not taken yet; 0 for one that is gone. */
+uint64_t smf_core_unsent_bytes(const struct smf_core *core, uint64_t conn);
+
+/* Counters. Read by the driver, or by any thread that can live with torn values. */
+void smf_core_stats(const struct smf_core *core, struct smf_core_stats *stats_out);
+
+/* "by peer", "checksum mismatch", … Any thread; static storage. */
+const char *smf_close_reason_name(uint32_t reason);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,81 @@
+/* An engine: configuration -> cores -> transports -> listeners. Several may live in one process; they
+ * share nothing. No signal handlers, nothing at load time, no environment variables. */
+#ifndef SMF_ENGINE_H
+#define SMF_ENGINE_H
+
+#include <stdint.h>
+
+#include <smf/core.h>
+#include <smf/status.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define SMF_ABI_VERSION 1u
+#define SMF_VERSION_TEXT "0.1.0"
+#define SMF_CORES_MAX 256u
+
+struct smf_engine;
+
+enum smf_net_kind { SMF_NET_AUTO = 0, SMF_NET_EPOLL = 1 };
+
+/* Settings. Zero in a field means its default. size must be sizeof(struct smf_engine_config): a
+ * caller that was compiled against an older header is told so. */
+struct smf_engine_config {
+    uint32_t size;
+    uint32_t cores;                /* default 1; at most SMF_CORES_MAX */
+    uint32_t net;                  /* enum smf_net_kind */
+    int32_t spin_us;               /* default 50; -1: never spin; -2: never sleep */
+    uint32_t baton;                /* 1: handlers may block (smf/baton.h); default 0 */
+    uint32_t pin;                  /* 1: the driver of core i runs on the i-th CPU of the process's
+                                        set; default 0 */
+    uint64_t memory_bytes;         /* per core; default 1 GiB, at least 8 MiB */
+    uint64_t frame_size_bytes_max; /* default 16 MiB */
+    uint64_t unsent_bytes_max;     /* of a connection; default 64 MiB */
+    uint32_t in_flight_max;        /* calls of a connection; default 4096 */
+    uint32_t running_max;          /* calls in flight of a core; default 65536 */
+    uint32_t connections_max;      /* of a core; default 65536 */
+    uint32_t header_timeout_ms;    /* default 10000 */
+    uint32_t body_timeout_ms;      /* default 60000 */
+    uint32_t idle_timeout_ms;      /* default 0: none */
+    uint32_t send_timeout_ms;      /* a peer that takes nothing; default 30000 */
+    uint32_t reserved;
+};
+
+/* Opens an engine. Returns 0, or a negative status with *error_out filled. Threads: any. Cost: maps
+ * memory_bytes of address space per core, touches little of it. */
+int smf_engine_open(struct smf_engine **engine_out, const struct smf_engine_config *config,
+                    struct smf_error *error_out);
+
+/* Closes cores, connections and listeners and frees everything. No core may have a driver any more,
+ * and no lent buffer may be used. */
+void smf_engine_close(struct smf_engine *engine);
+
+/* How many cores the engine has. Threads: any. */
+uint32_t smf_engine_core_count(const struct smf_engine *engine);
+
+/* A core; NULL when there are not so many. It lives as long as the engine. Threads: any. */
+struct smf_core *smf_engine_core(struct smf_engine *engine, uint32_t index);
+
+/* Listens on every core. Before the cores are driven. bound_out receives the address with the port
+ * that the system chose. Addresses: "127.0.0.1:port", "[::1]:port", ":port", "unix:/path",
+ * "unix:@name". Returns 0, SMF_EADDRINUSE, SMF_EADDRESS, SMF_EPERMISSION or SMF_ESYSTEM. */
+int smf_engine_listen(struct smf_engine *engine, const char *address, char *bound_out,
+                      uint32_t bound_size, struct smf_error *error_out);
+
+/* One line that says which transport was chosen and why. Valid as long as the engine. */
+const char *smf_engine_describe(const struct smf_engine *engine);
+
+/* SMF_ABI_VERSION and SMF_VERSION_TEXT of the library that is linked. */
+uint32_t smf_abi_version(void);
+const char *smf_version(void);
+
+/* Sizes and offsets of the structures that the Go border mirrors, in the order of smf/layout.h.
+ * Returns how many there are; fills at most capacity. */
+uint32_t smf_layout(uint32_t *values_out, uint32_t capacity);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,250 @@
+#include "core/core.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/core_baton.h"
+#include "core/core_pin.h"
+
+#define SPIN_DEFAULT_US 50
+#define NS_PER_US 1000
+
+int smf__error(struct smf_error *error_out, int status, int os_errno, const char *text)
+{
+    if (error_out == NULL)
+        return status;
+    error_out->status = status;
+    error_out->os_errno = os_errno;
+    snprintf(error_out->text, sizeof error_out->text, "%s%s%s", text, os_errno ? ": " : "",
+             os_errno ? strerror(os_errno) : "");
+    return status;
+}
+
+void smf__check_failed(const char *condition, const char *file, int line)
+{
+    fprintf(stderr, "smf: %s:%d: %s does not hold; this is a bug in smf\n", file, line, condition);
+    abort();
+}
+
+static int open_memory(struct smf_core *core, uint64_t memory_bytes)
+{
+    int status = smf__pool_open(&core->pool, memory_bytes);
+
+    if (status != SMF_OK)
+        return status;
+    core->turn.events = calloc(SMF__CORE_EVENTS_MAX, sizeof *core->turn.events);
+    core->turn.sends = calloc(SMF__CORE_SENDS_MAX, sizeof *core->turn.sends);
+    if (core->turn.events == NULL || core->turn.sends == NULL)
+        return SMF_ENOMEM;
+    core->turn.event_capacity = SMF__CORE_EVENTS_MAX;
+    core->turn.send_capacity = SMF__CORE_SENDS_MAX;
+    return smf_core_loan(core, 0);
+}
+
+int smf__core_open(struct smf_core **core_out, const struct smf__core_config *config,
+                   struct smf_error *error_out)
+{
+    struct smf_core *core = aligned_alloc(64, (sizeof *core + 63) & ~(size_t)63);
+    int32_t spin_us = config->spin_us == 0 ? SPIN_DEFAULT_US : config->spin_us;
+    int status;
+
+    if (core == NULL)
+        return smf__error(error_out, SMF_ENOMEM, 0, "no memory for a core");
+    memset(core, 0, sizeof *core);
+    core->clock = config->clock;
+    core->spin_ns = spin_us == -2 ? -1 : spin_us < 0 ? 0 : (int64_t)spin_us * NS_PER_US;
+    if (config->random_seed != 0)
+        smf__random_seed(&core->random, config->random_seed);
+    else
+        smf__random_seed_system(&core->random);
+    core->turn.now_ns = smf__clock_now_ns(&core->clock);
+    status = smf__timers_open(&core->timers, core->turn.now_ns);
+    if (status == SMF_OK)
+        status = open_memory(core, config->memory_bytes);
+    if (status == SMF_OK)
+        status = smf__mailbox_open(core);
+    if (status == SMF_OK && config->cpu != SMF__CPU_NONE)
+        status = smf__pin_open(&core->pin, config->cpu);
+    if (status == SMF_OK && config->baton && smf__baton_open(&core->baton, core->pin) != SMF_OK) {
+        smf__core_close(core);
+        return smf__error(error_out, SMF_ESYSTEM, errno,
+                          "a core's two watching threads could not be started; raise the limit on "
+                          "threads (ulimit -u)");
+    }
+    if (status != SMF_OK) {
+        smf__core_close(core);
+        return smf__error(error_out, status, 0,
+                          "a core could not be opened: its memory could not be reserved; lower "
+                          "memory_bytes or raise the limit on address space (ulimit -v)");
+    }
+    *core_out = core;
+    return SMF_OK;
+}
+
+void smf__core_close(struct smf_core *core)
+{
+    if (core->baton != NULL)
+        smf__baton_close(core->baton);
+    if (core->pin != NULL)
+        smf__pin_close(core->pin);
+    if (core->room.close != NULL)
+        core->room.close(core->room.context);
+    if (core->turn.loan_buffer != NULL)
+        smf__buffer_unref(core->pool, core->turn.loan_buffer);
+    for (uint32_t i = 0; i < core->retired_count; i++)
+        smf__buffer_unref(core->pool, core->retired[i]);
+    if (core->pool != NULL)
+        smf__pool_close(core->pool);
+    if (core->mailbox != NULL)
+        smf__ring_close(core->mailbox);
+    if (core->timers != NULL)
+        smf__timers_close(core->timers);
+    free(core->turn.events);
+    free(core->turn.sends);
+    free(core);
+}
+
+void smf__core_furnish(struct smf_core *core, const struct smf__room *room)
+{
+    core->room = *room;
+}
+
+struct smf_turn *smf_core_turn(struct smf_core *core)
+{
+    return &core->turn;
+}
+
+static int must_return(struct smf_core *core)
+{
+    return core->turn.event_count != 0 || core->hurry ||
+           __atomic_load_n(&core->turn.pending, __ATOMIC_ACQUIRE) != 0 ||
+           __atomic_load_n(&core->stopped, __ATOMIC_ACQUIRE) != 0 || smf__ring_ready(core->mailbox);
+}
+
+/* How long the next look for input may wait, or 0. */
+static int64_t may_wait_ns(const struct smf_core *core, uint64_t entered_ns, uint64_t until_ns)
+{
+    uint64_t now_ns = core->turn.now_ns, wake_ns;
+
+    if (core->spin_ns < 0 || now_ns - entered_ns < (uint64_t)core->spin_ns)
+        return 0;
+    wake_ns = smf__timers_next_ns(core->timers);
+    if (until_ns < wake_ns)
+        wake_ns = until_ns;
+    if (wake_ns == UINT64_MAX)
+        return -1;
+    return wake_ns > now_ns ? (int64_t)(wake_ns - now_ns) : 0;
+}
+
+/* Sleeps. Whoever has something for this core sets pending first and then looks at sleeping; here it
+ * is the other way round, so one of the two sees the other. */
+static void sleep_armed(struct smf_core *core, int64_t wait_ns)
+{
+    core->waits++;
+    __atomic_store_n(&core->turn.sleeping, 1, __ATOMIC_SEQ_CST);
+    __atomic_thread_fence(__ATOMIC_SEQ_CST);
+    if (__atomic_load_n(&core->turn.pending, __ATOMIC_SEQ_CST) != 0 ||
+        __atomic_load_n(&core->stopped, __ATOMIC_SEQ_CST) != 0 || smf__ring_ready(core->mailbox))
+        wait_ns = 0;
+    core->room.poll(core->room.context, wait_ns);
+    __atomic_store_n(&core->turn.sleeping, 0, __ATOMIC_SEQ_CST);
+}
+
+static void look(struct smf_core *core, int64_t wait_ns)
+{
+    if (wait_ns == 0)
+        core->room.poll(core->room.context, 0);
+    else
+        sleep_armed(core, wait_ns);
+    core->turn.now_ns = smf__clock_now_ns(&core->clock);
+    smf__timers_run(core->timers, core->turn.now_ns);
+}
+
+int smf_core_poll(struct smf_core *core, int64_t wait_us)
+{
+    uint64_t entered_ns, until_ns = UINT64_MAX;
+
+    if (core->pin != NULL)
+        smf__pin_enter(core->pin);
+    core->turns++;
+    core->turn.now_ns = smf__clock_now_ns(&core->clock);
+    core->turn.event_count = 0;
+    core->hurry = 0;
+    if (smf__ring_ready(core->mailbox))
+        smf__core_read_mail(core);
+    core->room.begin(core->room.context);
+    core->turn.send_count = 0;
+    entered_ns = core->turn.now_ns;
+    if (wait_us > 0 && wait_us < INT64_MAX / NS_PER_US)
+        until_ns = entered_ns + (uint64_t)wait_us * NS_PER_US;
+    look(core, 0);
+    while (wait_us != SMF_WAIT_NONE && !must_return(core) && core->turn.now_ns < until_ns)
+        look(core, may_wait_ns(core, entered_ns, until_ns));
+    if (core->baton != NULL)
+        smf__baton_note_cpu(core->baton);
+    if (__atomic_load_n(&core->stopped, __ATOMIC_ACQUIRE) != 0) {
+        if (core->pin != NULL)
+            smf__pin_leave(core->pin);
+        return SMF_ECLOSED;
+    }
+    return (int)core->turn.event_count;
+}
+
+int smf_core_run(struct smf_core *core,
+                 void (*handle)(struct smf_core *core, const struct smf_event *event,
+                                void *context),
+                 void *context)
+{
+    for (;;) {
+        int count = smf_core_poll(core, SMF_WAIT_FOREVER);
+
+        if (count < 0)
+            return SMF_OK;
+        __atomic_store_n(&core->turn.pending, 0, __ATOMIC_SEQ_CST);
+        for (int i = 0; i < count; i++)
+            handle(core, &core->turn.events[i], context);
+    }
+}
+
+void smf__core_ring_bell(struct smf_core *core)
+{
+    if (__atomic_exchange_n(&core->turn.sleeping, 0, __ATOMIC_SEQ_CST) == 0)
+        return;
+    __atomic_add_fetch(&core->wakes, 1, __ATOMIC_RELAXED);
+    core->room.wake(core->room.context);
+}
+
+void smf_core_wake(struct smf_core *core)
+{
+    __atomic_store_n(&core->turn.pending, 1, __ATOMIC_SEQ_CST);
+    smf__core_ring_bell(core);
+}
+
+void smf_core_stop(struct smf_core *core)
+{
+    __atomic_store_n(&core->stopped, 1, __ATOMIC_SEQ_CST);
+    smf__core_ring_bell(core);
+    if (core->baton != NULL)
+        smf__baton_stop(core->baton);
+}
+
+void smf_core_stats(const struct smf_core *core, struct smf_core_stats *stats_out)
+{
+    struct smf__pool_stats pool;
+
+    memset(stats_out, 0, sizeof *stats_out);
+    stats_out->turns = core->turns;
+    stats_out->waits = core->waits;
+    stats_out->wakes = __atomic_load_n(&core->wakes, __ATOMIC_RELAXED);
+    smf__pool_stats(core->pool, &pool);
+    stats_out->memory_budget_bytes = pool.budget_bytes;
+    stats_out->memory_used_bytes = pool.used_bytes;
+    stats_out->memory_used_bytes_max = pool.used_bytes_max;
+    stats_out->memory_refused = pool.refused;
+    if (core->room.stats != NULL)
+        core->room.stats(core->room.context, stats_out);
+    if (core->baton != NULL)
+        smf__baton_stats(core->baton, stats_out);
+}

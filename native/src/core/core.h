@@ -1,0 +1,100 @@
+/* One poll loop: poll order, waiting, mailbox, the loan, the baton. What a core polls (sockets, later
+ * files) stands above it, as a room.
+ *
+ * Poll order of a turn: give back what the last turn lent and send what it collected; then, until
+ * there is something to say: look for input, run timers. */
+#ifndef SMF_CORE_CORE_H
+#define SMF_CORE_CORE_H
+
+#include <stdint.h>
+
+#include <smf/baton.h>
+#include <smf/core.h>
+
+#include "mem/mem_pool.h"
+#include "mem/mem_ring.h"
+#include "time/time_clock.h"
+#include "time/time_random.h"
+#include "time/time_timers.h"
+
+#define SMF__CORE_EVENTS_MAX 1536u /* of a turn */
+#define SMF__CORE_SENDS_MAX 2048u  /* of a turn */
+#define SMF__CORE_RETIRED_MAX (SMF__CORE_EVENTS_MAX + SMF__CORE_SENDS_MAX + 16u)
+#define SMF__CORE_LOAN_SIZE_BYTES (256u << 10)
+#define SMF__CPU_NONE (-1)
+
+struct smf__baton;
+struct smf__pin;
+
+/* What a core polls. */
+struct smf__room {
+    void *context;
+    void (*begin)(
+        void *context); /* a new turn: the last one's lendings come back, its sends go out */
+    void (*poll)(void *context, int64_t timeout_ns); /* look for input; waits at most that long */
+    void (*wake)(void *context);                     /* any thread: ends a wait */
+    void (*stats)(const void *context, struct smf_core_stats *stats);
+    void (*close)(void *context);
+};
+
+struct smf__core_config {
+    struct smf__clock clock;
+    uint64_t random_seed; /* 0: the system's */
+    uint64_t memory_bytes;
+    int32_t spin_us; /* -1: never spin, -2: never sleep */
+    int baton;
+    int cpu; /* to pin the driver to, or SMF__CPU_NONE */
+};
+
+struct smf_core {
+    struct smf_turn turn;
+    struct smf__clock clock;
+    struct smf__random random;
+    struct smf__timers *timers;
+    struct smf__pool *pool;
+    struct smf__room room;
+    struct smf__ring *mailbox; /* of struct smf__letter, from any thread */
+    struct smf__baton *baton;  /* NULL: handlers never block */
+    struct smf__pin *pin;      /* NULL: the driver runs where the scheduler likes */
+    struct smf_buffer *retired[SMF__CORE_RETIRED_MAX]; /* full loans, until the sends are out */
+    uint32_t retired_count;
+    int hurry;        /* the room wants another turn soon: the poll does not wait */
+    int64_t spin_ns;  /* -1: for ever */
+    uint32_t stopped; /* atomic */
+    uint64_t turns, waits;
+    uint64_t wakes; /* atomic */
+};
+
+/* Opens a core without a room. Returns 0 or a status with *error_out filled. */
+int smf__core_open(struct smf_core **core_out, const struct smf__core_config *config,
+                   struct smf_error *error_out);
+
+/* Closes the room, too. */
+void smf__core_close(struct smf_core *core);
+
+/* Gives the core its room; before the first poll. */
+void smf__core_furnish(struct smf_core *core, const struct smf__room *room);
+
+/* Runs what other threads have posted. */
+void smf__core_read_mail(struct smf_core *core);
+
+/* Wakes the driver if it sleeps; whoever calls it has left something for the driver before. */
+void smf__core_ring_bell(struct smf_core *core);
+
+int smf__mailbox_open(struct smf_core *core);
+
+/* The room has sent what was built in the loans: they may be built in again. */
+void smf__core_loans_reset(struct smf_core *core);
+
+/* Guards data: never compiled out. */
+#define smf__check(condition)                                                                      \
+    do {                                                                                           \
+        if (__builtin_expect(!(condition), 0))                                                     \
+            smf__check_failed(#condition, __FILE__, __LINE__);                                     \
+    } while (0)
+void smf__check_failed(const char *condition, const char *file, int line)
+    __attribute__((noreturn, cold));
+
+int smf__error(struct smf_error *error_out, int status, int os_errno, const char *text);
+
+#endif

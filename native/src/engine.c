@@ -1,0 +1,215 @@
+/* The one file that knows every room: configuration -> cores -> transports -> listeners. */
+#include <smf/engine.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <smf/layout.h>
+
+#include "core/core.h"
+#include "core/core_pin.h"
+#include "net/net_ops.h"
+#include "rpc/rpc.h"
+
+#define MEMORY_DEFAULT_BYTES (1ull << 30)
+#define FRAME_SIZE_DEFAULT_BYTES (16ull << 20)
+#define FRAME_SIZE_MAX_BYTES (1ull << 31)
+#define UNSENT_DEFAULT_BYTES (64ull << 20)
+#define IN_FLIGHT_DEFAULT 4096
+#define RUNNING_DEFAULT 65536
+#define CONNECTIONS_DEFAULT 65536
+#define HEADER_TIMEOUT_DEFAULT_MS 10000
+#define BODY_TIMEOUT_DEFAULT_MS 60000
+#define SEND_TIMEOUT_DEFAULT_MS 30000
+#define DESCRIPTION_SIZE_BYTES 256
+
+struct smf_engine {
+    struct smf_engine_config config;
+    struct smf_core *cores[SMF_CORES_MAX];
+    uint32_t core_count;
+    char description[DESCRIPTION_SIZE_BYTES];
+};
+
+uint32_t smf_abi_version(void)
+{
+    return SMF_ABI_VERSION;
+}
+
+const char *smf_version(void)
+{
+    return SMF_VERSION_TEXT;
+}
+
+uint32_t smf_layout(uint32_t *values_out, uint32_t capacity)
+{
+#define VALUE(value) (uint32_t)(value),
+    static const uint32_t values[] = {SMF_LAYOUT(VALUE)};
+#undef VALUE
+    uint32_t count = sizeof values / sizeof values[0];
+
+    memcpy(values_out, values, (count < capacity ? count : capacity) * sizeof values[0]);
+    return count;
+}
+
+static int refuse(struct smf_error *error_out, const char *text)
+{
+    return smf__error(error_out, SMF_EINVAL, 0, text);
+}
+
+static void fill_defaults(struct smf_engine_config *config)
+{
+#define DEFAULT(field, value)                                                                      \
+    if (config->field == 0)                                                                        \
+        config->field = (value);
+    DEFAULT(cores, 1)
+    DEFAULT(memory_bytes, MEMORY_DEFAULT_BYTES)
+    DEFAULT(frame_size_bytes_max, FRAME_SIZE_DEFAULT_BYTES)
+    DEFAULT(unsent_bytes_max, UNSENT_DEFAULT_BYTES)
+    DEFAULT(in_flight_max, IN_FLIGHT_DEFAULT)
+    DEFAULT(running_max, RUNNING_DEFAULT)
+    DEFAULT(connections_max, CONNECTIONS_DEFAULT)
+    DEFAULT(header_timeout_ms, HEADER_TIMEOUT_DEFAULT_MS)
+    DEFAULT(body_timeout_ms, BODY_TIMEOUT_DEFAULT_MS)
+    DEFAULT(send_timeout_ms, SEND_TIMEOUT_DEFAULT_MS)
+#undef DEFAULT
+}
+
+static int check_config(const struct smf_engine_config *config, struct smf_error *error_out)
+{
+    if (config->size != sizeof *config)
+        return refuse(error_out, "smf_engine_config.size does not fit: compile against the headers "
+                                 "of the library that is linked");
+    if (config->cores > SMF_CORES_MAX)
+        return refuse(error_out, "cores: at most 256");
+    if (config->net > SMF_NET_EPOLL)
+        return refuse(error_out, "net: this build knows SMF_NET_AUTO and SMF_NET_EPOLL");
+    if (config->spin_us < -2)
+        return refuse(error_out, "spin_us: microseconds, 0 (default), -1 (never spin) or -2 (never "
+                                 "sleep)");
+    if (config->memory_bytes != 0 && config->memory_bytes < SMF__POOL_BUDGET_MIN_BYTES)
+        return refuse(error_out, "memory_bytes: at least 8 MiB a core");
+    if (config->memory_bytes > SMF__POOL_BUDGET_MAX_BYTES)
+        return refuse(error_out, "memory_bytes: at most 64 GiB a core");
+    if (config->frame_size_bytes_max > FRAME_SIZE_MAX_BYTES)
+        return refuse(error_out, "frame_size_bytes_max: at most 2 GiB");
+    return SMF_OK;
+}
+
+static int open_core(struct smf_engine *engine, int cpu, struct smf_error *error_out)
+{
+    const struct smf_engine_config *config = &engine->config;
+    struct smf__core_config core_config = {.clock = smf__clock_monotonic(),
+                                           .memory_bytes = config->memory_bytes,
+                                           .spin_us = config->spin_us,
+                                           .baton = config->baton != 0,
+                                           .cpu = cpu};
+    struct smf__rpc_config rpc_config = {
+        .frame_size_bytes_max = config->frame_size_bytes_max,
+        .unsent_bytes_max = config->unsent_bytes_max,
+        .in_flight_max = config->in_flight_max,
+        .running_max = config->running_max,
+        .connections_max = config->connections_max,
+        .header_timeout_ms = config->header_timeout_ms,
+        .body_timeout_ms = config->body_timeout_ms,
+        .idle_timeout_ms = config->idle_timeout_ms,
+        .send_timeout_ms = config->send_timeout_ms,
+    };
+    struct smf_core *core;
+    struct smf__net *net;
+    int status = smf__core_open(&core, &core_config, error_out);
+
+    if (status != SMF_OK)
+        return status;
+    engine->cores[engine->core_count++] = core;
+    status = smf__net_epoll_open(&net, error_out);
+    if (status != SMF_OK)
+        return status;
+    status = smf__rpc_open(core, net, &rpc_config, error_out);
+    if (status != SMF_OK)
+        net->ops->close(net);
+    return status;
+}
+
+static void describe(struct smf_engine *engine)
+{
+    const struct smf_engine_config *config = &engine->config;
+
+    snprintf(engine->description, sizeof engine->description,
+             "net=epoll (%s), cores=%u%s, %s, memory=%llu MiB a core",
+             config->net == SMF_NET_EPOLL
+                 ? "asked for"
+                 : "auto: the kernel's sockets; the loop may move between threads",
+             config->cores, config->pin ? " pinned" : "",
+             config->spin_us == -2   ? "never sleeps"
+             : config->spin_us == -1 ? "sleeps at once"
+                                     : "spins, then sleeps",
+             (unsigned long long)(config->memory_bytes >> 20));
+}
+
+int smf_engine_open(struct smf_engine **engine_out, const struct smf_engine_config *config,
+                    struct smf_error *error_out)
+{
+    struct smf_engine *engine;
+    int cpus[SMF_CORES_MAX], cpu_count = smf__cpus(cpus, SMF_CORES_MAX);
+    int status = check_config(config, error_out);
+
+    if (status != SMF_OK)
+        return status;
+    engine = calloc(1, sizeof *engine);
+    if (engine == NULL)
+        return smf__error(error_out, SMF_ENOMEM, 0, "no memory for an engine");
+    engine->config = *config;
+    fill_defaults(&engine->config);
+    if (config->pin && (uint32_t)cpu_count < engine->config.cores) {
+        free(engine);
+        return refuse(error_out, "pin: more cores than CPUs that this process may use");
+    }
+    for (uint32_t i = 0; i < engine->config.cores && status == SMF_OK; i++)
+        status = open_core(engine, config->pin ? cpus[i] : SMF__CPU_NONE, error_out);
+    if (status != SMF_OK) {
+        smf_engine_close(engine);
+        return status;
+    }
+    describe(engine);
+    *engine_out = engine;
+    return SMF_OK;
+}
+
+void smf_engine_close(struct smf_engine *engine)
+{
+    for (uint32_t i = 0; i < engine->core_count; i++)
+        smf__core_close(engine->cores[i]);
+    free(engine);
+}
+
+uint32_t smf_engine_core_count(const struct smf_engine *engine)
+{
+    return engine->core_count;
+}
+
+struct smf_core *smf_engine_core(struct smf_engine *engine, uint32_t index)
+{
+    return index < engine->core_count ? engine->cores[index] : NULL;
+}
+
+int smf_engine_listen(struct smf_engine *engine, const char *address, char *bound_out,
+                      uint32_t bound_size, struct smf_error *error_out)
+{
+    struct smf__listener *first = NULL, *listener;
+
+    for (uint32_t i = 0; i < engine->core_count; i++) {
+        int status = smf__rpc_listen(smf__rpc_of(engine->cores[i]), address, engine->core_count > 1,
+                                     first, &listener, bound_out, bound_size, error_out);
+        if (status != SMF_OK)
+            return status; /* what already listens is closed with the engine */
+        if (first == NULL)
+            first = listener;
+    }
+    return SMF_OK;
+}
+
+const char *smf_engine_describe(const struct smf_engine *engine)
+{
+    return engine->description;
+}

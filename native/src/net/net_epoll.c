@@ -1,0 +1,568 @@
+/* The kernel's sockets, level-triggered through epoll. Nothing is in flight between two calls, which
+ * is why cores that Go drives use it: the loop may go on in another thread at any time. */
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "net/net_address.h"
+#include "net/net_ops.h"
+
+#define LISTEN_BACKLOG 4096
+#define EPOLL_BATCH 512
+#define NS_PER_SECOND 1000000000ll
+#define NS_PER_MS 1000000ll
+
+enum member_kind { MEMBER_WAKE, MEMBER_STREAM, MEMBER_LISTENER };
+
+/* What an epoll entry points to; first in every struct that is registered. */
+struct member {
+    enum member_kind kind;
+    int fd;
+    struct member *next, *previous; /* of all members of a net, for close */
+};
+
+struct net_epoll {
+    struct smf__net base;
+    int epoll_fd;
+    int coarse;   /* no epoll_pwait2: waits are in milliseconds */
+    int spare_fd; /* given up for a moment to refuse a connection when files run out */
+    struct member wake;
+    struct member *members;
+    struct epoll_event ready[EPOLL_BATCH];
+};
+
+struct smf__stream {
+    struct member member;
+    struct net_epoll *net;
+    void *context;
+    int connecting;
+    uint32_t armed; /* what epoll was told to watch */
+    socklen_t peer_size;
+    struct sockaddr_storage peer;
+};
+
+struct smf__listener {
+    struct member member;
+    void *context;
+    struct sockaddr_storage bound;
+    socklen_t bound_size;
+    int unlink_path;
+};
+
+static int fail(struct smf_error *error, int status, int os_errno, const char *address,
+                const char *advice)
+{
+    if (error == NULL)
+        return status;
+    error->status = status;
+    error->os_errno = os_errno;
+    snprintf(error->text, sizeof error->text, "%.80s: %s%s%s", address, strerror(os_errno),
+             *advice ? ": " : "", advice);
+    return status;
+}
+
+static int fail_errno(struct smf_error *error, int os_errno, const char *address)
+{
+    switch (os_errno) {
+    case EADDRINUSE:
+        return fail(error, SMF_EADDRINUSE, os_errno, address,
+                    "another program listens there; stop it or choose another port (0: any)");
+    case EADDRNOTAVAIL:
+        return fail(error, SMF_EADDRESS, os_errno, address, "not an address of this machine");
+    case EACCES:
+    case EPERM:
+        return fail(error, SMF_EPERMISSION, os_errno, address,
+                    "ports below 1024 and foreign folders need privileges; choose another");
+    case ECONNREFUSED:
+    case ENOENT:
+        return fail(error, SMF_EREFUSED, os_errno, address, "nobody listens there");
+    case EMFILE:
+    case ENFILE:
+        return fail(error, SMF_ELIMIT, os_errno, address,
+                    "raise the limit on open files (ulimit -n)");
+    default:
+        return fail(error, SMF_ESYSTEM, os_errno, address, "");
+    }
+}
+
+static void members_add(struct net_epoll *net, struct member *member)
+{
+    member->previous = NULL;
+    member->next = net->members;
+    if (net->members != NULL)
+        net->members->previous = member;
+    net->members = member;
+}
+
+static void members_remove(struct net_epoll *net, struct member *member)
+{
+    if (member->previous != NULL)
+        member->previous->next = member->next;
+    else
+        net->members = member->next;
+    if (member->next != NULL)
+        member->next->previous = member->previous;
+}
+
+static int watch(struct net_epoll *net, struct member *member, uint32_t events)
+{
+    struct epoll_event event = {.events = events, .data.ptr = member};
+
+    return epoll_ctl(net->epoll_fd, EPOLL_CTL_ADD, member->fd, &event);
+}
+
+static void stream_free(struct smf__stream *stream)
+{
+    members_remove(stream->net, &stream->member);
+    close(stream->member.fd);
+    free(stream);
+}
+
+/* Takes over fd; NULL (and fd closed) when memory or epoll refuses. */
+static struct smf__stream *stream_new(struct net_epoll *net, int fd, void *context, uint32_t events)
+{
+    struct smf__stream *stream = calloc(1, sizeof *stream);
+    int one = 1;
+
+    if (stream == NULL) {
+        close(fd);
+        return NULL;
+    }
+    stream->member.kind = MEMBER_STREAM;
+    stream->member.fd = fd;
+    stream->net = net;
+    stream->context = context;
+    stream->armed = events;
+    members_add(net, &stream->member);
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one); /* not for unix sockets */
+    if (watch(net, &stream->member, events) != 0) {
+        stream_free(stream);
+        return NULL;
+    }
+    return stream;
+}
+
+/* No file is left for a connection that waits: take it with the spare one and close it, so that the
+ * peer hears about it and the listener does not stay ready for ever. */
+static void refuse_one(struct net_epoll *net, int listen_fd)
+{
+    int fd;
+
+    if (net->spare_fd >= 0)
+        close(net->spare_fd);
+    fd = accept4(listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+    if (fd >= 0)
+        close(fd);
+    net->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+}
+
+static int accept_all(struct net_epoll *net, struct smf__listener *listener,
+                      struct smf__net_event *events, int capacity)
+{
+    int count = 0;
+
+    while (count < capacity) {
+        struct sockaddr_storage peer;
+        socklen_t peer_size = sizeof peer;
+        struct smf__stream *stream;
+        int fd = accept4(listener->member.fd, (struct sockaddr *)&peer, &peer_size,
+                         SOCK_CLOEXEC | SOCK_NONBLOCK);
+        if (fd < 0) {
+            if (errno == EMFILE || errno == ENFILE)
+                refuse_one(net, listener->member.fd);
+            else if (errno == ECONNABORTED || errno == EINTR)
+                continue;
+            break;
+        }
+        stream = stream_new(net, fd, NULL, EPOLLIN);
+        if (stream == NULL)
+            break;
+        stream->peer = peer;
+        stream->peer_size = peer_size;
+        events[count++] = (struct smf__net_event){
+            .kinds = SMF__NET_ACCEPTED, .stream = stream, .context = listener->context};
+    }
+    return count;
+}
+
+static int connect_result(struct smf__stream *stream)
+{
+    int os_errno = 0;
+    socklen_t size = sizeof os_errno;
+    struct smf_error error;
+
+    if (getsockopt(stream->member.fd, SOL_SOCKET, SO_ERROR, &os_errno, &size) != 0)
+        os_errno = errno;
+    if (os_errno == 0)
+        return SMF_OK;
+    return fail_errno(&error, os_errno, "");
+}
+
+static struct smf__net_event stream_ready(struct smf__stream *stream, uint32_t ready)
+{
+    struct smf__net_event event = {.stream = stream, .context = stream->context};
+
+    if (stream->connecting) {
+        stream->connecting = 0;
+        event.kinds = SMF__NET_CONNECTED;
+        event.status = connect_result(stream);
+        return event;
+    }
+    if (ready & (EPOLLIN | EPOLLERR | EPOLLHUP))
+        event.kinds |= SMF__NET_READABLE;
+    if (ready & EPOLLOUT)
+        event.kinds |= SMF__NET_WRITABLE;
+    if (ready & (EPOLLERR | EPOLLHUP))
+        event.kinds |= SMF__NET_HANGUP;
+    return event;
+}
+
+static int wait_ready(struct net_epoll *net, int capacity, int64_t timeout_ns)
+{
+    struct timespec timeout;
+
+    net->base.polls++;
+    if (timeout_ns <= 0)
+        return epoll_wait(net->epoll_fd, net->ready, capacity, timeout_ns < 0 ? -1 : 0);
+    if (!net->coarse) {
+        int ready;
+
+        timeout.tv_sec = timeout_ns / NS_PER_SECOND;
+        timeout.tv_nsec = timeout_ns % NS_PER_SECOND;
+        ready = epoll_pwait2(net->epoll_fd, net->ready, capacity, &timeout, NULL);
+        if (ready >= 0 || (errno != ENOSYS && errno != EPERM))
+            return ready;
+        net->coarse = 1; /* an older kernel, or one that is told to refuse */
+    }
+    timeout_ns = (timeout_ns + NS_PER_MS - 1) / NS_PER_MS;
+    return epoll_wait(net->epoll_fd, net->ready, capacity,
+                      timeout_ns < INT_MAX ? (int)timeout_ns : INT_MAX);
+}
+
+static int net_poll(struct smf__net *base, struct smf__net_event *events, int capacity,
+                    int64_t timeout_ns)
+{
+    struct net_epoll *net = (struct net_epoll *)base;
+    int count = 0;
+    int ready = wait_ready(net, capacity < EPOLL_BATCH ? capacity : EPOLL_BATCH, timeout_ns);
+
+    for (int i = 0; i < ready && count < capacity; i++) {
+        struct member *member = net->ready[i].data.ptr;
+        uint64_t rung;
+
+        switch (member->kind) {
+        case MEMBER_WAKE:
+            (void)!read(member->fd, &rung, sizeof rung);
+            break;
+        case MEMBER_LISTENER:
+            count +=
+                accept_all(net, (struct smf__listener *)member, events + count, capacity - count);
+            break;
+        case MEMBER_STREAM:
+            events[count++] = stream_ready((struct smf__stream *)member, net->ready[i].events);
+            break;
+        }
+    }
+    return count;
+}
+
+static void net_wake(struct smf__net *base)
+{
+    struct net_epoll *net = (struct net_epoll *)base;
+    uint64_t one = 1;
+
+    (void)!write(net->wake.fd, &one, sizeof one);
+}
+
+/* Listening. */
+
+static int bind_socket(struct smf__listener *listener, const struct smf__address *address,
+                       int share)
+{
+    int one = 1, zero = 0;
+    int family = address->storage.ss_family;
+    int fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+    if (fd < 0)
+        return -1;
+    if (family != AF_UNIX)
+        (void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
+    if (family != AF_UNIX && share)
+        (void)setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &one, sizeof one);
+    if (address->any)
+        (void)setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &zero, sizeof zero);
+    if (bind(fd, (const struct sockaddr *)&address->storage, address->size) != 0 ||
+        listen(fd, LISTEN_BACKLOG) != 0) {
+        int os_errno = errno;
+        close(fd);
+        errno = os_errno;
+        return -1;
+    }
+    listener->bound_size = sizeof listener->bound;
+    (void)getsockname(fd, (struct sockaddr *)&listener->bound, &listener->bound_size);
+    return fd;
+}
+
+/* A socket file whose server is gone may be replaced; one that answers may not. */
+static void remove_stale(const struct smf__address *address)
+{
+    const struct sockaddr_un *un = (const struct sockaddr_un *)&address->storage;
+    struct stat status;
+    int fd;
+
+    if (un->sun_path[0] == '\0' || lstat(un->sun_path, &status) != 0 || !S_ISSOCK(status.st_mode))
+        return;
+    fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (fd < 0)
+        return;
+    if (connect(fd, (const struct sockaddr *)un, address->size) != 0 && errno == ECONNREFUSED)
+        unlink(un->sun_path);
+    close(fd);
+}
+
+/* SO_REUSEPORT lets two servers of one user share a port without a word. When cores share a port the
+ * first one makes sure that nobody else has it. */
+static int port_is_free(const struct smf__address *address)
+{
+    struct smf__listener probe = {.member = {.fd = -1}};
+    int fd = bind_socket(&probe, address, 0);
+
+    if (fd < 0)
+        return errno != EADDRINUSE;
+    close(fd);
+    return 1;
+}
+
+static int listen_first(struct smf__listener *listener, struct smf__address *address, int share)
+{
+    int fd;
+
+    if (address->storage.ss_family == AF_UNIX) {
+        remove_stale(address);
+        fd = bind_socket(listener, address, 0);
+        listener->unlink_path = fd >= 0;
+        return fd;
+    }
+    if (share && !port_is_free(address)) {
+        errno = EADDRINUSE;
+        return -1;
+    }
+    fd = bind_socket(listener, address, share);
+    if (fd < 0 && address->any && errno == EAFNOSUPPORT) { /* a kernel without IPv6 */
+        struct sockaddr_in *in = (struct sockaddr_in *)&address->storage;
+        in_port_t port = ((struct sockaddr_in6 *)&address->storage)->sin6_port;
+        memset(in, 0, sizeof *in);
+        in->sin_family = AF_INET;
+        in->sin_port = port;
+        address->size = sizeof *in;
+        address->any = 0;
+        fd = bind_socket(listener, address, share);
+    }
+    return fd;
+}
+
+static int listen_joined(struct smf__listener *listener, const struct smf__listener *first, int any)
+{
+    struct smf__address same = {.storage = first->bound, .size = first->bound_size, .any = any};
+
+    if (first->bound.ss_family != AF_UNIX)
+        return bind_socket(listener, &same, 1);
+    listener->bound = first->bound;
+    listener->bound_size = first->bound_size;
+    return fcntl(first->member.fd, F_DUPFD_CLOEXEC, 0);
+}
+
+static int net_listen(struct smf__net *base, const char *text, int share,
+                      const struct smf__listener *first, void *context,
+                      struct smf__listener **listener_out, char *bound_out, size_t bound_size,
+                      struct smf_error *error_out)
+{
+    struct net_epoll *net = (struct net_epoll *)base;
+    struct smf__address address;
+    struct smf__listener *listener;
+    int status = smf__address_parse(text, &address, error_out);
+
+    if (status != SMF_OK)
+        return status;
+    listener = calloc(1, sizeof *listener);
+    if (listener == NULL)
+        return fail(error_out, SMF_ENOMEM, ENOMEM, text, "");
+    listener->member.kind = MEMBER_LISTENER;
+    listener->context = context;
+    listener->member.fd = first != NULL ? listen_joined(listener, first, address.any)
+                                        : listen_first(listener, &address, share);
+    if (listener->member.fd < 0 || watch(net, &listener->member, EPOLLIN | EPOLLEXCLUSIVE) != 0) {
+        status = fail_errno(error_out, errno, text);
+        if (listener->member.fd >= 0)
+            close(listener->member.fd);
+        free(listener);
+        return status;
+    }
+    members_add(net, &listener->member);
+    smf__address_format(&listener->bound, listener->bound_size, bound_out, bound_size);
+    *listener_out = listener;
+    return SMF_OK;
+}
+
+static void net_listener_close(struct smf__net *base, struct smf__listener *listener)
+{
+    struct net_epoll *net = (struct net_epoll *)base;
+    const struct sockaddr_un *un = (const struct sockaddr_un *)&listener->bound;
+
+    members_remove(net, &listener->member);
+    close(listener->member.fd);
+    if (listener->unlink_path && un->sun_path[0] != '\0')
+        unlink(un->sun_path);
+    free(listener);
+}
+
+/* Streams. */
+
+static int net_connect(struct smf__net *base, const char *text, void *context,
+                       struct smf__stream **stream_out, struct smf_error *error_out)
+{
+    struct net_epoll *net = (struct net_epoll *)base;
+    struct smf__address address;
+    struct smf__stream *stream;
+    int fd, status = smf__address_parse(text, &address, error_out);
+
+    if (status != SMF_OK)
+        return status;
+    fd = socket(address.storage.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (fd < 0)
+        return fail_errno(error_out, errno, text);
+    if (connect(fd, (struct sockaddr *)&address.storage, address.size) != 0 &&
+        errno != EINPROGRESS) {
+        status = fail_errno(error_out, errno, text);
+        close(fd);
+        return status;
+    }
+    stream = stream_new(net, fd, context, EPOLLOUT);
+    if (stream == NULL)
+        return fail(error_out, SMF_ENOMEM, ENOMEM, text, "");
+    stream->connecting = 1;
+    stream->peer = address.storage;
+    stream->peer_size = address.size;
+    *stream_out = stream;
+    return SMF_OK;
+}
+
+static int64_t stream_recv(struct smf__stream *stream, const struct iovec *vectors, int count)
+{
+    ssize_t size;
+
+    stream->net->base.recvs++;
+    do {
+        size = count == 1 ? recv(stream->member.fd, vectors[0].iov_base, vectors[0].iov_len, 0)
+                          : readv(stream->member.fd, vectors, count);
+    } while (size < 0 && errno == EINTR);
+    return size < 0 ? -errno : size;
+}
+
+static int64_t stream_send(struct smf__stream *stream, const struct iovec *vectors, int count)
+{
+    struct msghdr message = {.msg_iov = (struct iovec *)vectors, .msg_iovlen = (size_t)count};
+    ssize_t size;
+
+    stream->net->base.sends++;
+    do {
+        size = count == 1
+                   ? send(stream->member.fd, vectors[0].iov_base, vectors[0].iov_len, MSG_NOSIGNAL)
+                   : sendmsg(stream->member.fd, &message, MSG_NOSIGNAL);
+    } while (size < 0 && errno == EINTR);
+    return size < 0 ? -errno : size;
+}
+
+static void stream_context(struct smf__stream *stream, void *context)
+{
+    stream->context = context;
+}
+
+static void stream_interest(struct smf__stream *stream, int read, int write)
+{
+    uint32_t events = (read ? (uint32_t)EPOLLIN : 0) | (write ? (uint32_t)EPOLLOUT : 0);
+    struct epoll_event event = {.events = events, .data.ptr = &stream->member};
+
+    if (events == stream->armed)
+        return;
+    stream->armed = events;
+    (void)epoll_ctl(stream->net->epoll_fd, EPOLL_CTL_MOD, stream->member.fd, &event);
+}
+
+static void stream_peer(struct smf__stream *stream, char *text_out, size_t size)
+{
+    smf__address_format(&stream->peer, stream->peer_size, text_out, size);
+}
+
+static void stream_shutdown_write(struct smf__stream *stream)
+{
+    (void)shutdown(stream->member.fd, SHUT_WR);
+}
+
+static void net_close(struct smf__net *base)
+{
+    struct net_epoll *net = (struct net_epoll *)base;
+
+    while (net->members != NULL) {
+        if (net->members->kind == MEMBER_STREAM)
+            stream_free((struct smf__stream *)net->members);
+        else
+            net_listener_close(base, (struct smf__listener *)net->members);
+    }
+    if (net->wake.fd >= 0)
+        close(net->wake.fd);
+    if (net->spare_fd >= 0)
+        close(net->spare_fd);
+    if (net->epoll_fd >= 0)
+        close(net->epoll_fd);
+    free(net);
+}
+
+static const struct smf__net_ops net_epoll_ops = {
+    .name = "epoll",
+    .close = net_close,
+    .poll = net_poll,
+    .wake = net_wake,
+    .listen = net_listen,
+    .listener_close = net_listener_close,
+    .connect = net_connect,
+    .recv = stream_recv,
+    .send = stream_send,
+    .stream_context = stream_context,
+    .stream_interest = stream_interest,
+    .stream_peer = stream_peer,
+    .stream_shutdown_write = stream_shutdown_write,
+    .stream_close = stream_free,
+};
+
+int smf__net_epoll_open(struct smf__net **net_out, struct smf_error *error_out)
+{
+    struct net_epoll *net = calloc(1, sizeof *net);
+
+    if (net == NULL)
+        return fail(error_out, SMF_ENOMEM, ENOMEM, "epoll", "");
+    net->base.ops = &net_epoll_ops;
+    net->wake.kind = MEMBER_WAKE;
+    net->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+    net->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    net->wake.fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (net->epoll_fd < 0 || net->wake.fd < 0 || watch(net, &net->wake, EPOLLIN) != 0) {
+        int status = fail_errno(error_out, errno, "epoll");
+        net_close(&net->base);
+        return status;
+    }
+    *net_out = &net->base;
+    return SMF_OK;
+}

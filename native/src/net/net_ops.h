@@ -1,0 +1,88 @@
+/* The net wall: endpoints and byte streams. One struct of operations, one implementation per
+ * transport (net_epoll.c, net_sim.c), chosen at run time.
+ *
+ * Readiness, not completion: a transport says which streams may be read or written, the room above
+ * reads into memory of its choosing. Nothing stays in flight inside a transport between two calls, so
+ * the loop may go on in another thread.
+ *
+ * Threads: one at a time (the core's driver); wake() alone may be called from any thread. */
+#ifndef SMF_NET_OPS_H
+#define SMF_NET_OPS_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/uio.h>
+
+#include <smf/status.h>
+
+struct smf__net;      /* one core's transport */
+struct smf__stream;   /* one byte stream */
+struct smf__listener; /* one listening endpoint */
+
+#define SMF__NET_ADDRESS_SIZE_BYTES 128 /* an address as text, terminated */
+
+enum smf__net_event_kind {
+    SMF__NET_READABLE = 1,  /* recv will not block: data, end of stream, or an error */
+    SMF__NET_WRITABLE = 2,  /* only for streams that asked */
+    SMF__NET_ACCEPTED = 4,  /* a new stream, of the listener in context */
+    SMF__NET_CONNECTED = 8, /* an outbound stream is up, or (status < 0) is not */
+    SMF__NET_HANGUP = 16    /* both directions are gone; said also to streams without interest */
+};
+
+struct smf__net_event {
+    uint32_t kinds; /* enum smf__net_event_kind, or-ed */
+    int status;     /* CONNECTED: 0 or SMF_E… */
+    struct smf__stream *stream;
+    void *context; /* of the stream; for ACCEPTED, of the listener */
+};
+
+/* Addresses: "127.0.0.1:port", "[::1]:port", ":port" (every address, IPv6 and IPv4), "unix:/path",
+ * "unix:@abstract". Names are not resolved here. Port 0 lets the system choose. */
+struct smf__net_ops {
+    const char *name; /* "epoll", "sim" */
+
+    void (*close)(struct smf__net *net); /* closes every stream and listener */
+
+    /* Waits up to timeout_ns (0: not at all; < 0: for ever, until wake) and fills events. Returns the
+     * count, 0 on time-out, wake or interruption. Level-triggered: what is not dealt with is said
+     * again. */
+    int (*poll)(struct smf__net *net, struct smf__net_event *events, int capacity,
+                int64_t timeout_ns);
+
+    /* Any thread: makes a poll that waits, or the next one, return at once. */
+    void (*wake)(struct smf__net *net);
+
+    /* share: several cores will listen on this address. first: NULL, or the first core's listener
+     * that this one joins (same port, or same socket). bound_out: the address with its real port. */
+    int (*listen)(struct smf__net *net, const char *address, int share,
+                  const struct smf__listener *first, void *context,
+                  struct smf__listener **listener_out, char *bound_out, size_t bound_size,
+                  struct smf_error *error_out);
+    void (*listener_close)(struct smf__net *net, struct smf__listener *listener);
+
+    /* Starts connecting; CONNECTED follows, never from inside this call. */
+    int (*connect)(struct smf__net *net, const char *address, void *context,
+                   struct smf__stream **stream_out, struct smf_error *error_out);
+
+    /* Returns bytes > 0; 0 at the end of the stream; -EAGAIN; another -errno when it is broken. */
+    int64_t (*recv)(struct smf__stream *stream, const struct iovec *vectors, int count);
+    int64_t (*send)(struct smf__stream *stream, const struct iovec *vectors, int count);
+
+    void (*stream_context)(struct smf__stream *stream, void *context);
+    void (*stream_interest)(struct smf__stream *stream, int read, int write);
+    void (*stream_peer)(struct smf__stream *stream, char *text_out, size_t size);
+    void (*stream_shutdown_write)(struct smf__stream *stream);
+    /* Not while walking through the events of a poll, unless it is the event's own stream: a later
+     * event of the same array may name it. */
+    void (*stream_close)(struct smf__stream *stream);
+};
+
+/* What every transport's struct begins with. */
+struct smf__net {
+    const struct smf__net_ops *ops;
+    uint64_t polls, recvs, sends; /* system calls, or what stands for them */
+};
+
+int smf__net_epoll_open(struct smf__net **net_out, struct smf_error *error_out);
+
+#endif

@@ -1,0 +1,257 @@
+/* The room: what a core's turn does for its connections. */
+#include "rpc/rpc.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <time.h>
+
+#define DRAIN_TURNS 3u /* until the listeners are closed */
+#define STARVED_PAUSE_NS 200000l
+
+static size_t conns_size(const struct smf__rpc *rpc)
+{
+    return (size_t)rpc->config.connections_max * sizeof *rpc->conns;
+}
+
+static void settle_all(struct smf__rpc *rpc)
+{
+    for (uint32_t i = 0; i < rpc->conns_used; i++) {
+        struct smf__conn *conn = &rpc->conns[i];
+
+        if (conn->state == SMF__CONN_OPEN && conn->accepted) {
+            conn->draining = 1;
+            smf__conn_settle(conn);
+        }
+    }
+}
+
+void smf__rpc_close_listeners(struct smf__rpc *rpc)
+{
+    struct smf_turn *turn = &rpc->core->turn;
+
+    while (turn->listeners > 0)
+        rpc->net->ops->listener_close(rpc->net, rpc->listeners[--turn->listeners]);
+}
+
+/* A drain takes a few turns: one that accepts who has knocked already, one that reads what they and
+ * the others have sent, more of these while a turn is not enough for it; then whoever is owed nothing
+ * is closed, and the others when their last reply has gone out. */
+static void drain_on(struct smf__rpc *rpc)
+{
+    if (rpc->drain_turns == 0)
+        return;
+    if (rpc->drain_turns < DRAIN_TURNS) {
+        rpc->drain_turns++;
+        if (rpc->drain_turns == DRAIN_TURNS)
+            smf__rpc_close_listeners(rpc);
+    } else if (!rpc->unread) {
+        rpc->settling = 1;
+    }
+    if (rpc->settling)
+        settle_all(rpc);
+    else
+        rpc->core->hurry = 1;
+}
+
+/* Those that the driver disconnected in the last turn: its sends have gone first. */
+static void leave(struct smf__rpc *rpc)
+{
+    struct smf__conn *conn = rpc->leaving, *next;
+
+    for (rpc->leaving = NULL; conn != NULL; conn = next) {
+        next = conn->next_leaving;
+        smf__conn_finish(conn, SMF_CLOSE_BY_US, 1);
+    }
+}
+
+/* Before there is time to wait: what was lent comes back, connections whose reason to pause is gone go
+ * on, and those that ended (by a timer, too) are told of. */
+static void catch_up(struct smf__rpc *rpc)
+{
+    smf__rpc_take_back(rpc);
+    if (rpc->paused != NULL)
+        smf__rpc_resume(rpc);
+    if (rpc->closed != NULL)
+        smf__conn_reap(rpc);
+}
+
+static void room_begin(void *context)
+{
+    struct smf__rpc *rpc = context;
+
+    smf__rpc_send_collected(rpc);
+    leave(rpc);
+    smf__core_loans_reset(rpc->core);
+    drain_on(rpc);
+    if (rpc->core->turn.event_count != 0) /* of refused calls; else the first look catches up */
+        catch_up(rpc);
+}
+
+static void accepted(struct smf__rpc *rpc, struct smf__stream *stream)
+{
+    struct smf__conn *conn = smf__conn_open(rpc, stream, 1);
+
+    if (conn == NULL) {
+        rpc->stats.closed[SMF_CLOSE_TOO_MANY]++;
+        rpc->net->ops->stream_close(stream);
+        return;
+    }
+    rpc->net->ops->stream_context(stream, conn);
+}
+
+static void deal_with(struct smf__rpc *rpc, const struct smf__net_event *event)
+{
+    struct smf__conn *conn = event->context;
+
+    if (event->kinds & SMF__NET_ACCEPTED) {
+        accepted(rpc, event->stream);
+        return;
+    }
+    if (conn->state == SMF__CONN_CLOSED)
+        return;
+    if (event->kinds & SMF__NET_CONNECTED)
+        smf__conn_connected(conn, event->status);
+    if ((event->kinds & SMF__NET_WRITABLE) && conn->unsent_first != NULL)
+        smf__conn_flush(conn);
+    if (event->kinds & SMF__NET_READABLE)
+        smf__conn_read(conn);
+    if ((event->kinds & SMF__NET_HANGUP) && conn->state != SMF__CONN_CLOSED &&
+        (conn->state != SMF__CONN_OPEN || (conn->pauses & ~(uint32_t)SMF__PAUSE_TURN) != 0))
+        smf__conn_close(conn, SMF_CLOSE_BROKEN);
+}
+
+static void starve(struct smf__rpc *rpc)
+{
+    struct timespec pause = {.tv_nsec = STARVED_PAUSE_NS};
+
+    rpc->starved = 0;
+    if (rpc->core->turn.event_count == 0)
+        nanosleep(&pause, NULL);
+}
+
+static void room_poll(void *context, int64_t timeout_ns)
+{
+    struct smf__rpc *rpc = context;
+    uint32_t room;
+    int count;
+
+    if (rpc->core->turn.event_count == 0)
+        catch_up(rpc);
+    if (rpc->core->turn.event_count != 0)
+        timeout_ns = 0;
+    room = rpc->core->turn.event_capacity - rpc->core->turn.event_count;
+    if (room > SMF__RPC_NET_EVENTS_MAX)
+        room = SMF__RPC_NET_EVENTS_MAX;
+    count = rpc->net->ops->poll(rpc->net, rpc->ready, (int)room, timeout_ns);
+    if (timeout_ns != 0)
+        rpc->core->turn.now_ns = smf__clock_now_ns(&rpc->core->clock);
+    for (int i = 0; i < count; i++)
+        deal_with(rpc, &rpc->ready[i]);
+    rpc->unread = rpc->core->turn.event_count >= SMF__RPC_FRAMES_OF_TURN_MAX ||
+                  rpc->chunks_of_turn == SMF__RPC_CHUNKS_OF_TURN_MAX;
+    if (rpc->closed != NULL)
+        smf__conn_reap(rpc);
+    if (__builtin_expect(rpc->starved, 0))
+        starve(rpc);
+}
+
+static void room_wake(void *context)
+{
+    struct smf__rpc *rpc = context;
+
+    rpc->net->ops->wake(rpc->net);
+}
+
+static void room_stats(const void *context, struct smf_core_stats *stats)
+{
+    const struct smf__rpc *rpc = context;
+
+    stats->polls = rpc->net->polls;
+    stats->recvs = rpc->net->recvs;
+    stats->sends = rpc->net->sends;
+    stats->requests = rpc->stats.requests;
+    stats->replies_sent = rpc->stats.replies_sent;
+    stats->requests_sent = rpc->stats.requests_sent;
+    stats->replies = rpc->stats.replies;
+    stats->bytes_received = rpc->stats.bytes_received;
+    stats->bytes_sent = rpc->stats.bytes_sent;
+    stats->accepted = rpc->stats.accepted;
+    stats->connected = rpc->stats.connected;
+    stats->frames_assembled = rpc->stats.frames_assembled;
+    stats->reads_paused = rpc->stats.reads_paused;
+    stats->stale_replies = rpc->stats.stale_replies;
+    memcpy(stats->closed, rpc->stats.closed, sizeof stats->closed);
+}
+
+static void room_close(void *context)
+{
+    struct smf__rpc *rpc = context;
+
+    for (uint32_t i = 0; i < rpc->conns_used; i++) {
+        if (rpc->conns[i].state != SMF__CONN_FREE)
+            smf__conn_close(&rpc->conns[i], SMF_CLOSE_BY_US);
+    }
+    smf__rpc_take_back(rpc);
+    if (rpc->chunk != NULL)
+        smf__buffer_unref(rpc->core->pool, rpc->chunk);
+    while (rpc->free_segments != NULL) {
+        struct smf__segment *segment = rpc->free_segments;
+
+        rpc->free_segments = segment->next;
+        free(segment);
+    }
+    if (rpc->net != NULL)
+        rpc->net->ops->close(rpc->net);
+    if (rpc->conns != NULL)
+        munmap(rpc->conns, conns_size(rpc));
+    free(rpc);
+}
+
+int smf__rpc_open(struct smf_core *core, struct smf__net *net, const struct smf__rpc_config *config,
+                  struct smf_error *error_out)
+{
+    struct smf__rpc *rpc = calloc(1, sizeof *rpc);
+    struct smf__room room = {.context = rpc,
+                             .begin = room_begin,
+                             .poll = room_poll,
+                             .wake = room_wake,
+                             .stats = room_stats,
+                             .close = room_close};
+
+    if (rpc == NULL)
+        return smf__error(error_out, SMF_ENOMEM, 0, "no memory for a core's connections");
+    rpc->core = core;
+    rpc->config = *config;
+    rpc->conns = mmap(NULL, conns_size(rpc), PROT_READ | PROT_WRITE,
+                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (rpc->conns == MAP_FAILED) {
+        free(rpc);
+        return smf__error(error_out, SMF_ENOMEM, 0,
+                          "no memory for connections; lower connections_max");
+    }
+    rpc->net = net;
+    smf__core_furnish(core, &room);
+    return SMF_OK;
+}
+
+struct smf__rpc *smf__rpc_of(struct smf_core *core)
+{
+    return core->room.context;
+}
+
+int smf__rpc_listen(struct smf__rpc *rpc, const char *address, int share,
+                    const struct smf__listener *first, struct smf__listener **listener_out,
+                    char *bound_out, uint32_t bound_size, struct smf_error *error_out)
+{
+    struct smf_turn *turn = &rpc->core->turn;
+    int status;
+
+    if (turn->listeners == SMF__RPC_LISTENERS_MAX)
+        return smf__error(error_out, SMF_ELIMIT, 0, "a core listens on at most 16 addresses");
+    status = rpc->net->ops->listen(rpc->net, address, share, first, NULL, listener_out, bound_out,
+                                   bound_size, error_out);
+    if (status == SMF_OK)
+        rpc->listeners[turn->listeners++] = *listener_out;
+    return status;
+}

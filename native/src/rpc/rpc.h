@@ -1,0 +1,155 @@
+/* Connections that speak frames (docs/wire.md, level 1): who is connected, what was read and not yet
+ * handed out, what was answered and not yet taken, limits and timers.
+ *
+ * A room of one core: everything here belongs to the core's driver. The public functions
+ * (smf_core_send, smf_core_connect, …) are in rpc_api.c. */
+#ifndef SMF_RPC_RPC_H
+#define SMF_RPC_RPC_H
+
+#include <stdint.h>
+
+#include "core/core.h"
+#include "net/net_ops.h"
+
+#define SMF__RPC_NET_EVENTS_MAX 512
+#define SMF__RPC_FRAMES_OF_TURN_MAX 1024u      /* the rest of a turn's events tell of connections */
+#define SMF__RPC_CHUNK_SIZE_BYTES (256u << 10) /* what sockets are read into */
+#define SMF__RPC_CHUNK_ROOM_MIN_BYTES (64u << 10) /* less room than that: the next chunk */
+#define SMF__RPC_READ_SIZE_MAX_BYTES (128u << 10)
+#define SMF__RPC_CHUNKS_OF_TURN_MAX 4u /* then the other sockets wait for the next turn */
+#define SMF__RPC_REST_COPY_DIVISOR 16u /* rests smaller than a chunk / this leave it */
+#define SMF__RPC_BODY_RESERVE_DIVISOR                                                              \
+    8u /* of the budget that unfinished payloads leave to others */
+#define SMF__RPC_LISTENERS_MAX 16u
+#define SMF__RPC_LINGER_NS 1000000000ull /* for the peer to read its last replies and close */
+#define SMF__RPC_BACKLOG_COPY_MAX_BYTES (16u << 10) /* larger rests are held, not copied */
+#define SMF__RPC_BACKLOG_PAUSE_DIVISOR 16u          /* reading stops at unsent_bytes_max / this */
+
+struct smf__rpc_config {
+    uint64_t frame_size_bytes_max;
+    uint64_t unsent_bytes_max;
+    uint32_t in_flight_max;
+    uint32_t running_max;
+    uint32_t connections_max;
+    uint32_t header_timeout_ms, body_timeout_ms, idle_timeout_ms, send_timeout_ms;
+};
+
+enum smf__conn_state {
+    SMF__CONN_FREE = 0,
+    SMF__CONN_CONNECTING,
+    SMF__CONN_OPEN,
+    SMF__CONN_FINISHING, /* reads no more; closes when all that is due has gone out */
+    SMF__CONN_LINGERING, /* all has gone out, our side is shut; waits for the peer to close */
+    SMF__CONN_CLOSED     /* dead; its slot is given back when the turn allows */
+};
+
+enum smf__conn_pause { /* why a connection is not read; or-ed */
+                       SMF__PAUSE_TURN =
+                           1, /* this turn's events are full: goes on in the next one */
+                       SMF__PAUSE_IN_FLIGHT = 2,
+                       SMF__PAUSE_MEMORY = 4,
+                       SMF__PAUSE_UNSENT = 8
+};
+
+/* A piece of what a peer has not taken yet. */
+struct smf__segment {
+    struct smf__segment *next;
+    struct smf_buffer *buffer; /* one reference */
+    uint8_t *data;
+    uint32_t size_bytes;
+};
+
+struct smf__conn {
+    uint64_t id; /* generation << 32 | index */
+    struct smf__rpc *rpc;
+    struct smf__stream *stream;
+    uint64_t user;
+    uint8_t state;        /* enum smf__conn_state */
+    uint8_t accepted;     /* 1: the peer came to us */
+    uint8_t pauses;       /* enum smf__conn_pause */
+    uint8_t listed;       /* in rpc->paused */
+    uint8_t reason;       /* enum smf_close_reason, once it closes */
+    uint8_t head_have;    /* bytes of an unfinished header in head */
+    uint8_t have_frame;   /* frame is checked, its payload is not complete */
+    uint8_t forget_calls; /* FINISHING does not wait for calls in flight */
+    uint8_t draining;
+    uint8_t leaving; /* in rpc->leaving, or was */
+    uint8_t timing;  /* what read_timer is for: enum smf_close_reason */
+    int status;      /* of a failed connect */
+    uint32_t in_flight;
+    uint8_t head[SMF_FRAME_HEADER_SIZE_BYTES];
+    struct smf_frame frame;
+    struct smf_buffer *body; /* a payload that straddles reads is put together here */
+    uint32_t body_have;
+    uint32_t rest_size; /* bytes that were read and are not parsed yet */
+    uint8_t *rest;
+    struct smf_buffer *rest_buffer; /* one reference, while rest_size > 0 */
+    struct smf__segment *unsent_first, *unsent_last;
+    uint64_t unsent_bytes;
+    uint64_t active_ns; /* when something was last read */
+    struct smf__timer read_timer, send_timer, idle_timer;
+    struct smf__conn *next; /* free list, paused list or closed list */
+    struct smf__conn *next_leaving;
+};
+
+struct smf__rpc {
+    struct smf_core *core;
+    struct smf__net *net;
+    struct smf__rpc_config config;
+    struct smf__conn *conns; /* [connections_max]; pages come when touched */
+    uint32_t conns_used;     /* slots that were ever used */
+    struct smf__conn *free_conns;
+    struct smf__conn *paused;
+    struct smf__conn *closed;
+    struct smf__conn *leaving; /* disconnected by the driver in this turn */
+    struct smf__segment *free_segments;
+    struct smf_buffer *chunk; /* what sockets are read into now */
+    uint32_t chunk_fill;
+    uint32_t chunks_of_turn;
+    struct smf_buffer *lent[SMF__CORE_EVENTS_MAX + SMF__RPC_CHUNKS_OF_TURN_MAX + 1];
+    uint32_t lent_count; /* bodies and full chunks that this turn's events point into */
+    struct smf__listener *listeners[SMF__RPC_LISTENERS_MAX];
+    uint32_t accepted_open; /* accepted connections that are not closed */
+    uint32_t drain_turns;   /* 0: not draining; else turns begun since, plus 1 */
+    int settling;           /* draining, and all that was sent before has been read */
+    int unread;             /* the last turn did not get through all that was there */
+    int starved;            /* no memory to read into */
+    struct smf_core_stats stats;
+    struct smf__net_event ready[SMF__RPC_NET_EVENTS_MAX];
+    char texts[SMF__CORE_EVENTS_MAX][SMF__NET_ADDRESS_SIZE_BYTES]; /* peers of CLOSED events */
+};
+
+int smf__rpc_open(struct smf_core *core, struct smf__net *net, const struct smf__rpc_config *config,
+                  struct smf_error *error_out);
+struct smf__rpc *smf__rpc_of(struct smf_core *core);
+
+void smf__rpc_close_listeners(struct smf__rpc *rpc);
+
+/* Listening; see smf__net_ops.listen. */
+int smf__rpc_listen(struct smf__rpc *rpc, const char *address, int share,
+                    const struct smf__listener *first, struct smf__listener **listener_out,
+                    char *bound_out, uint32_t bound_size, struct smf_error *error_out);
+
+/* rpc_conn.c */
+struct smf__conn *smf__conn_find(struct smf__rpc *rpc, uint64_t id);
+struct smf__conn *smf__conn_open(struct smf__rpc *rpc, struct smf__stream *stream, int accepted);
+void smf__conn_connected(struct smf__conn *conn, int status);
+void smf__conn_close(struct smf__conn *conn, uint32_t reason);
+void smf__conn_finish(struct smf__conn *conn, uint32_t reason, int forget_calls);
+void smf__conn_settle(struct smf__conn *conn);
+void smf__conn_reap(struct smf__rpc *rpc);
+void smf__conn_pause(struct smf__conn *conn, uint32_t why);
+void smf__conn_interest(struct smf__conn *conn);
+struct smf_event *smf__rpc_event(struct smf__rpc *rpc, struct smf__conn *conn, uint32_t kind);
+
+/* rpc_read.c */
+void smf__conn_read(struct smf__conn *conn);
+void smf__rpc_resume(struct smf__rpc *rpc);
+void smf__rpc_take_back(struct smf__rpc *rpc);
+
+/* rpc_write.c */
+void smf__rpc_send_collected(struct smf__rpc *rpc);
+void smf__conn_flush(struct smf__conn *conn);
+void smf__conn_forget_unsent(struct smf__conn *conn);
+
+#endif

@@ -1,0 +1,161 @@
+/* The public functions of a core that deal with connections and frames: smf/core.h. */
+#include <string.h>
+
+#include "frame/frame_inline.h"
+#include "rpc/rpc.h"
+
+uint8_t *smf_core_reserve(struct smf_core *core, uint32_t size_bytes)
+{
+    uint64_t whole = (uint64_t)size_bytes + SMF_FRAME_HEADER_SIZE_BYTES;
+    struct smf_turn *turn = &core->turn;
+
+    if ((uint64_t)(turn->loan_top - turn->loan) < whole && smf_core_loan(core, whole) != SMF_OK)
+        return NULL;
+    return turn->loan_top - size_bytes;
+}
+
+/* Frames of one connection that were built one under the other go out as one run. */
+static void add_send(struct smf_turn *turn, uint64_t conn, uint8_t *frame, uint32_t size)
+{
+    if (turn->send_count > 0) {
+        struct smf_send *last = &turn->sends[turn->send_count - 1];
+
+        if (last->conn == conn && last->frames == frame + size &&
+            last->buffer == turn->loan_buffer) {
+            last->frames = frame;
+            last->size_bytes += size;
+            last->frame_count++;
+            return;
+        }
+    }
+    turn->sends[turn->send_count++] = (struct smf_send){.conn = conn,
+                                                        .frames = frame,
+                                                        .size_bytes = size,
+                                                        .frame_count = 1,
+                                                        .buffer = turn->loan_buffer};
+}
+
+int smf_core_commit(struct smf_core *core, uint64_t conn, uint16_t session, uint32_t meta,
+                    uint8_t *payload, uint32_t size_bytes)
+{
+    struct smf_turn *turn = &core->turn;
+    struct smf_frame frame = {.session = session, .size = size_bytes, .meta = meta};
+    uint8_t *start = payload - SMF_FRAME_HEADER_SIZE_BYTES;
+
+    if (size_bytes == 0 || meta == 0 || payload + size_bytes != turn->loan_top ||
+        start < turn->loan)
+        return SMF_EINVAL;
+    if (turn->send_count == turn->send_capacity)
+        return SMF_ELIMIT;
+    smf__frame_encode(&frame, start);
+    turn->loan_top = start;
+    add_send(turn, conn, start, size_bytes + SMF_FRAME_HEADER_SIZE_BYTES);
+    return SMF_OK;
+}
+
+int smf_core_send(struct smf_core *core, uint64_t conn, uint16_t session, uint32_t meta,
+                  const void *payload, uint32_t size_bytes)
+{
+    uint8_t *place;
+
+    if (size_bytes == 0 || meta == 0)
+        return SMF_EINVAL;
+    if (core->turn.send_count == core->turn.send_capacity)
+        return SMF_ELIMIT;
+    place = smf_core_reserve(core, size_bytes);
+    if (place == NULL)
+        return SMF_ENOMEM;
+    memcpy(place, payload, size_bytes);
+    return smf_core_commit(core, conn, session, meta, place, size_bytes);
+}
+
+int smf_core_connect(struct smf_core *core, const char *address, uint64_t user, uint64_t *conn_out,
+                     struct smf_error *error_out)
+{
+    struct smf__rpc *rpc = smf__rpc_of(core);
+    struct smf__stream *stream;
+    struct smf__conn *conn;
+    int status = rpc->net->ops->connect(rpc->net, address, NULL, &stream, error_out);
+
+    if (status != SMF_OK)
+        return status;
+    conn = smf__conn_open(rpc, stream, 0);
+    if (conn == NULL) {
+        rpc->net->ops->stream_close(stream);
+        return smf__error(error_out, SMF_ELIMIT, 0, "connections_max is reached; raise it");
+    }
+    conn->user = user;
+    rpc->net->ops->stream_context(stream, conn);
+    *conn_out = conn->id;
+    return SMF_OK;
+}
+
+void smf_core_disconnect(struct smf_core *core, uint64_t id)
+{
+    struct smf__rpc *rpc = smf__rpc_of(core);
+    struct smf__conn *conn = smf__conn_find(rpc, id);
+
+    if (conn == NULL || conn->leaving)
+        return;
+    conn->leaving = 1; /* the sends of this turn go out first */
+    conn->next_leaving = rpc->leaving;
+    rpc->leaving = conn;
+}
+
+void smf_core_disconnect_all(struct smf_core *core)
+{
+    struct smf__rpc *rpc = smf__rpc_of(core);
+
+    smf__rpc_close_listeners(rpc);
+    for (uint32_t i = 0; i < rpc->conns_used; i++) {
+        if (rpc->conns[i].state != SMF__CONN_FREE)
+            smf__conn_close(&rpc->conns[i], SMF_CLOSE_BY_US);
+    }
+}
+
+uint64_t smf_core_unsent_bytes(const struct smf_core *core, uint64_t id)
+{
+    const struct smf__conn *conn = smf__conn_find(core->room.context, id);
+
+    return conn != NULL ? conn->unsent_bytes : 0;
+}
+
+void smf_core_drain(struct smf_core *core)
+{
+    struct smf__rpc *rpc = smf__rpc_of(core);
+
+    if (rpc->drain_turns == 0)
+        rpc->drain_turns = 1;
+}
+
+int smf_core_drained(const struct smf_core *core)
+{
+    const struct smf__rpc *rpc = core->room.context;
+
+    return rpc->settling && rpc->accepted_open == 0;
+}
+
+const char *smf_close_reason_name(uint32_t reason)
+{
+    static const char *const names[SMF_CLOSE_REASONS] = {
+        [SMF_CLOSE_BY_PEER] = "by peer",
+        [SMF_CLOSE_BY_US] = "by us",
+        [SMF_CLOSE_CONNECT_FAILED] = "connect failed",
+        [SMF_CLOSE_BROKEN] = "broken",
+        [SMF_CLOSE_BAD_COMPRESSION] = "bad compression",
+        [SMF_CLOSE_BAD_FLAGS] = "bad flags",
+        [SMF_CLOSE_SIZE_ZERO] = "size zero",
+        [SMF_CLOSE_CHECKSUM_ZERO] = "checksum zero",
+        [SMF_CLOSE_META_ZERO] = "meta zero",
+        [SMF_CLOSE_CHECKSUM_MISMATCH] = "checksum mismatch",
+        [SMF_CLOSE_FRAME_TOO_LARGE] = "frame too large",
+        [SMF_CLOSE_HEADER_TIMEOUT] = "header timeout",
+        [SMF_CLOSE_BODY_TIMEOUT] = "body timeout",
+        [SMF_CLOSE_IDLE_TIMEOUT] = "idle timeout",
+        [SMF_CLOSE_SLOW_READER] = "slow reader",
+        [SMF_CLOSE_NO_MEMORY] = "no memory",
+        [SMF_CLOSE_TOO_MANY] = "too many connections",
+    };
+
+    return reason < SMF_CLOSE_REASONS ? names[reason] : "unknown";
+}

@@ -1,0 +1,244 @@
+/* Engines: what a wrong setting gets, several in one process, nothing left behind, and a call from one
+ * to another over the kernel's sockets. */
+#include <dirent.h>
+#include <pthread.h>
+
+#include <smf/engine.h>
+#include <smf/layout.h>
+
+#include "core/core_pin.h"
+#include "test.h"
+
+#define MEMORY_BYTES (8ull << 20)
+#define TIMES 200
+#define CALLS 2000
+#define POLLS_MAX 100000
+
+static struct smf_engine *engine_with(uint32_t cores, uint32_t baton)
+{
+    struct smf_engine_config config = {.size = sizeof config,
+                                       .cores = cores,
+                                       .baton = baton,
+                                       .spin_us = -1,
+                                       .memory_bytes = MEMORY_BYTES};
+    struct smf_engine *engine;
+    struct smf_error error;
+
+    CHECK_EQ(smf_engine_open(&engine, &config, &error), SMF_OK);
+    return engine;
+}
+
+static int entries_of(const char *path)
+{
+    DIR *folder = opendir(path);
+    int count = 0;
+
+    CHECK(folder != NULL);
+    while (readdir(folder) != NULL)
+        count++;
+    closedir(folder);
+    return count;
+}
+
+/* Settings. */
+
+static void refused(struct smf_engine_config config, const char *field)
+{
+    struct smf_engine *engine = NULL;
+    struct smf_error error = {0};
+
+    CHECK_EQ(smf_engine_open(&engine, &config, &error), SMF_EINVAL);
+    CHECK(engine == NULL);
+    CHECK_EQ(error.status, SMF_EINVAL);
+    CHECK(strstr(error.text, field) != NULL);
+    CHECK(strchr(error.text, '\n') == NULL);
+    CHECK_LT(strlen(error.text), sizeof error.text - 1);
+}
+
+static void wrong_settings_are_named(void)
+{
+    struct smf_engine_config good = {.size = sizeof good}, bad;
+    int cpus[SMF_CORES_MAX];
+
+    bad = good;
+    bad.size = sizeof bad - 8;
+    refused(bad, "size");
+    bad = good;
+    bad.cores = SMF_CORES_MAX + 1;
+    refused(bad, "cores");
+    bad = good;
+    bad.net = SMF_NET_EPOLL + 1;
+    refused(bad, "net");
+    bad = good;
+    bad.spin_us = -3;
+    refused(bad, "spin_us");
+    bad = good;
+    bad.memory_bytes = MEMORY_BYTES - 1;
+    refused(bad, "memory_bytes");
+    bad = good;
+    bad.memory_bytes = 1ull << 60;
+    refused(bad, "memory_bytes");
+    bad = good;
+    bad.frame_size_bytes_max = 1ull << 32;
+    refused(bad, "frame_size_bytes_max");
+    bad = good;
+    bad.pin = 1;
+    bad.cores = (uint32_t)smf__cpus(cpus, SMF_CORES_MAX) + 1;
+    refused(bad, "pin");
+}
+
+static void defaults_are_enough(void)
+{
+    struct smf_engine_config config = {.size = sizeof config};
+    struct smf_engine *engine;
+    struct smf_error error;
+
+    CHECK_EQ(smf_engine_open(&engine, &config, &error), SMF_OK);
+    CHECK_EQ(smf_engine_core_count(engine), 1);
+    CHECK(smf_engine_core(engine, 0) != NULL);
+    CHECK(smf_engine_core(engine, 1) == NULL);
+    CHECK(strstr(smf_engine_describe(engine), "net=epoll") != NULL);
+    CHECK(strstr(smf_engine_describe(engine), "auto") != NULL);
+    CHECK(strchr(smf_engine_describe(engine), '\n') == NULL);
+    smf_engine_close(engine);
+}
+
+static void library_and_headers_agree(void)
+{
+#define ONE(value) 1,
+    static const uint8_t ones[] = {SMF_LAYOUT(ONE)};
+#undef ONE
+    uint32_t values[256], count = smf_layout(values, TEST_COUNT(values));
+
+    CHECK_EQ(count, TEST_COUNT(ones));
+    CHECK_LT(count, TEST_COUNT(values));
+    CHECK_EQ(values[0], sizeof(struct smf_event));
+    CHECK_EQ(values[count - 1], sizeof(struct smf_error));
+    values[1] = 12345;
+    CHECK_EQ(smf_layout(values, 1), count);
+    CHECK_EQ(values[1], 12345);
+    CHECK_EQ(smf_abi_version(), SMF_ABI_VERSION);
+    CHECK_STR(smf_version(), SMF_VERSION_TEXT);
+}
+
+/* Calls from one engine to another, each driven by a thread of its own. */
+
+static void echo(struct smf_core *core, const struct smf_event *event, void *context)
+{
+    (void)context;
+    if (event->kind == SMF_EVENT_REQUEST)
+        CHECK_EQ(smf_core_send(core, event->conn, event->session, 200, event->payload,
+                               event->size_bytes),
+                 SMF_OK);
+}
+
+static void *serve(void *context)
+{
+    CHECK_EQ(smf_core_run(context, echo, NULL), SMF_OK);
+    return NULL;
+}
+
+static void call_core(struct smf_core *client, const char *address)
+{
+    struct smf_error error;
+    uint64_t conn;
+    uint32_t answered = 0, sent = 0;
+
+    CHECK_EQ(smf_core_connect(client, address, 1, &conn, &error), SMF_OK);
+    for (int polls = 0; polls < POLLS_MAX && answered < CALLS; polls++) {
+        int count;
+
+        for (; sent < CALLS && sent - answered < 64; sent++)
+            CHECK_EQ(smf_core_send(client, conn, (uint16_t)sent, 7, &sent, sizeof sent), SMF_OK);
+        count = smf_core_poll(client, 1000000);
+        for (int i = 0; i < count; i++) {
+            const struct smf_event *event = &smf_core_turn(client)->events[i];
+
+            if (event->kind == SMF_EVENT_CONNECTED)
+                continue;
+            CHECK_EQ(event->kind, SMF_EVENT_REPLY);
+            CHECK_EQ(event->session, (uint16_t)answered);
+            CHECK_MEM(event->payload, &answered, sizeof answered);
+            answered++;
+        }
+    }
+    CHECK_EQ(answered, CALLS);
+}
+
+static void engines_call_each_other(void)
+{
+    struct smf_engine *servers[2] = {engine_with(2, 0), engine_with(1, 1)};
+    struct smf_engine *client = engine_with(1, 0);
+    struct smf_core_stats stats;
+    pthread_t threads[3];
+    char bound[2][128];
+    struct smf_error error;
+
+    for (int i = 0; i < 2; i++)
+        CHECK_EQ(smf_engine_listen(servers[i], "127.0.0.1:0", bound[i], sizeof bound[i], &error),
+                 SMF_OK);
+    for (uint32_t i = 0; i < 3; i++)
+        CHECK_EQ(pthread_create(&threads[i], NULL, serve, smf_engine_core(servers[i / 2], i % 2)),
+                 0);
+    for (int i = 0; i < 6; i++)
+        call_core(smf_engine_core(client, 0), bound[i % 2]);
+    smf_core_stats(smf_engine_core(client, 0), &stats);
+    CHECK_EQ(stats.replies, 6 * CALLS);
+    CHECK_EQ(smf_core_turn(smf_engine_core(client, 0))->connections, 6);
+    smf_engine_close(client);
+    for (uint32_t i = 0; i < 3; i++) {
+        smf_core_stop(smf_engine_core(servers[i / 2], i % 2));
+        CHECK_EQ(pthread_join(threads[i], NULL), 0);
+    }
+    for (int i = 0; i < 2; i++)
+        smf_engine_close(servers[i]);
+}
+
+static void nothing_is_left_behind(void)
+{
+    int files, threads;
+
+    smf_engine_close(engine_with(1, 1)); /* what libraries open once is open now */
+    files = entries_of("/proc/self/fd");
+    threads = entries_of("/proc/self/task");
+    for (int i = 0; i < TIMES; i++) {
+        struct smf_engine *engine = engine_with(1 + (uint32_t)i % 3, (uint32_t)i % 2);
+        struct smf_error error;
+        char bound[128];
+        uint64_t conn;
+
+        CHECK_EQ(smf_engine_listen(engine, "127.0.0.1:0", bound, sizeof bound, &error), SMF_OK);
+        CHECK_EQ(smf_core_connect(smf_engine_core(engine, 0), bound, 0, &conn, &error), SMF_OK);
+        for (int polls = 0; polls < i % 5; polls++)
+            CHECK_GE(smf_core_poll(smf_engine_core(engine, 0), SMF_WAIT_NONE), 0);
+        smf_engine_close(engine);
+    }
+    CHECK_EQ(entries_of("/proc/self/fd"), files);
+    CHECK_EQ(entries_of("/proc/self/task"), threads);
+}
+
+/* Two listeners of an engine on one port: the second is refused, the first goes on. */
+static void listening_twice(void)
+{
+    struct smf_engine *engine = engine_with(2, 0);
+    struct smf_error error;
+    char bound[128], again[128];
+
+    CHECK_EQ(smf_engine_listen(engine, "127.0.0.1:0", bound, sizeof bound, &error), SMF_OK);
+    CHECK_EQ(smf_engine_listen(engine, bound, again, sizeof again, &error), SMF_EADDRINUSE);
+    for (int i = 1; i < 16; i++)
+        CHECK_EQ(smf_engine_listen(engine, "127.0.0.1:0", again, sizeof again, &error), SMF_OK);
+    CHECK_EQ(smf_engine_listen(engine, "127.0.0.1:0", again, sizeof again, &error), SMF_ELIMIT);
+    CHECK(strstr(error.text, "16") != NULL);
+    smf_engine_close(engine);
+}
+
+static const struct test tests[] = {
+    TEST(wrong_settings_are_named), TEST(defaults_are_enough),    TEST(library_and_headers_agree),
+    TEST(engines_call_each_other),  TEST(nothing_is_left_behind), TEST(listening_twice),
+};
+
+int main(int argc, char **argv)
+{
+    return test_main(argc, argv, tests, TEST_COUNT(tests));
+}
