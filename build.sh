@@ -1,0 +1,369 @@
+#!/usr/bin/env bash
+# The one entry point for building, testing and checking. Every verb prints the commands it runs.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")"
+
+usage() {
+    cat <<'END'
+usage: ./build.sh VERB
+
+  deps [--yes] [--check]   list what is missing and install it; --check: what check needs, too
+  build                    the native library, its tests and bench programs, build/bin/smf and smfc
+  run [--yes]              deps and build, then start the demo service and call it for 3 seconds
+  test [--short]           every test of both languages
+  bench NAME [--full]      measure; NAME: rpc, blocking
+  fuzz [SECONDS]           every fuzzer of both languages, each for so long (default 60)
+  soak [COUNT]             the tests over and over (default 20), with every sanitizer
+  check [--rest] [STEP...] what has to pass before a change goes in; --rest: all but what test runs
+  fmt                      format C and Go
+  clean                    remove everything that was built
+  install [--prefix DIR]   headers, libraries, pkg-config and CMake files, smf, smfc (/usr/local)
+
+END
+    echo "steps of check: ${check_steps[*]}"
+}
+
+run() {
+    printf '+' >&2
+    printf ' %q' "$@" >&2
+    printf '\n' >&2
+    "$@"
+}
+
+die() {
+    echo "build.sh: $*" >&2
+    exit 1
+}
+
+has() { command -v "$1" >/dev/null; }
+
+# --- deps -----------------------------------------------------------------------------------------
+
+# Prints the Debian packages that are missing. $1: build or check.
+missing_packages() {
+    has gcc || echo gcc libc6-dev
+    has cmake || echo cmake
+    has ninja || has make || echo make
+    has pkg-config || echo pkg-config
+    has flatc || echo flatbuffers-compiler
+    [[ -e /usr/include/xxhash.h ]] ||
+        { has gcc && gcc -E -include xxhash.h -x c /dev/null >/dev/null 2>&1; } ||
+        echo libxxhash-dev
+    [[ $1 == check ]] || return 0
+    has g++ || echo g++
+    has clang || echo clang
+    { has clang && [[ -e $(clang -print-file-name="libclang_rt.fuzzer-$(uname -m).a") ]]; } ||
+        { has clang && [[ -e $(clang -print-runtime-dir)/libclang_rt.fuzzer.a ]]; } ||
+        echo libclang-rt-dev
+    has clang-format || echo clang-format
+    has clang-tidy || echo clang-tidy
+    has shellcheck || echo shellcheck
+    has git || echo git
+}
+
+verb_deps() {
+    local yes='' group=build argument answer packages sudo=()
+    for argument; do
+        case $argument in
+        --yes) yes=1 ;;
+        --check) group=check ;;
+        *) die "deps: unknown argument $argument" ;;
+        esac
+    done
+    has go || die "the go command is missing: install Go 1.25 or newer and put it on PATH"
+    mapfile -t packages < <(missing_packages "$group" | tr ' ' '\n')
+    if ((${#packages[@]} == 0)); then
+        echo "deps: nothing is missing"
+        return
+    fi
+    echo "deps: missing: ${packages[*]}"
+    has apt-get || die "no apt-get here: install what these Debian packages hold: ${packages[*]}"
+    if [[ -z $yes && ! (${CI:-} == true && $EUID == 0) ]]; then
+        [[ -t 0 ]] || die "nobody to ask: ./build.sh deps --yes installs them"
+        read -rp "Install them with apt-get? [Y/n] " answer
+        [[ ${answer:-y} == [Yy]* ]] || die "not installed: ${packages[*]}"
+    fi
+    ((EUID == 0)) || sudo=(sudo)
+    run "${sudo[@]}" apt-get update
+    run "${sudo[@]}" env DEBIAN_FRONTEND=noninteractive \
+        apt-get install -y --no-install-recommends "${packages[@]}"
+}
+
+# --- build ----------------------------------------------------------------------------------------
+
+# Configures and builds the native side. $1: folder under build/; the rest: options for CMake.
+native_build() {
+    local folder=build/$1 generator=()
+    shift
+    if [[ ! -e $folder/CMakeCache.txt ]] && has ninja; then
+        generator=(-G Ninja)
+    fi
+    run cmake -S . -B "$folder" --log-level=NOTICE "${generator[@]}" -DSMF_WERROR=ON "$@"
+    run cmake --build "$folder" --parallel "$(nproc)"
+}
+
+clang_build() { native_build "$@" -DCMAKE_C_COMPILER=clang; }
+
+verb_build() {
+    [[ -z $(missing_packages build) ]] || verb_deps "$@"
+    native_build native -DSMF_IN_TREE=ON
+    mkdir -p build/bin
+    run go build -o build/bin/ ./go/cmd/smf ./go/cmd/smfc
+}
+
+verb_run() {
+    verb_build "$@"
+    mkdir -p build/run
+    # Port 0: the system chooses a free one, and the server says which.
+    echo "+ build/bin/smf serve --demo --listen 127.0.0.1:0 --admin 127.0.0.1:0 &" >&2
+    build/bin/smf serve --demo --listen 127.0.0.1:0 --admin 127.0.0.1:0 >build/run/server.log 2>&1 &
+    local server=$! address='' tries status=0 ended=0 shown
+    # shellcheck disable=SC2064 # the process of now
+    trap "kill $server 2>/dev/null || true" EXIT
+    for ((tries = 0; tries < 100; tries++)); do
+        address=$(sed -nE 's/^listening on ([^ ]+).*/\1/p;T;q' build/run/server.log)
+        if [[ -n $address ]] || ! kill -0 "$server" 2>/dev/null; then
+            break
+        fi
+        sleep 0.1
+    done
+    cat build/run/server.log
+    [[ -n $address ]] || die "the demo service did not start"
+    run build/bin/smf load "$address" SmfStorage.Get --duration 3s || status=$?
+    shown=$(wc -l <build/run/server.log)
+    run kill -TERM "$server" || true # it has ended, and its status says how
+    wait "$server" || ended=$?
+    trap - EXIT
+    tail -n +$((shown + 1)) build/run/server.log
+    ((ended == 0)) || die "the demo service ended with status $ended"
+    ((status == 0)) || die "the load program ended with status $status"
+    cat <<'END'
+
+That was a native loop serving Go handlers over TCP. What to try next:
+  build/bin/smf serve --demo                             a server of your own, on port 11225
+  build/bin/smf load 127.0.0.1:11225 SmfStorage.Get      call it, from another terminal
+  ./build.sh test                                        every test
+  README.md                                              a service of your own in five minutes
+END
+}
+
+# --- tests ----------------------------------------------------------------------------------------
+
+# Results of one verb's runs; tally counts them at the end.
+results=build/results
+
+# Runs the native tests of build/$1. The rest: a command to run ctest under.
+native_test() {
+    local folder=$1
+    shift
+    run "$@" ctest --test-dir "build/$folder" --output-on-failure --no-tests=error \
+        --parallel "$(nproc)" --output-junit "$PWD/$results/$folder.xml"
+}
+
+# Runs go test -json, shows it like go test, keeps it for the count. $1: a name for it.
+go_test() {
+    local name=$1
+    shift
+    run go test -json -count=1 "$@" | build/bin/tally show "$results/$name.json"
+}
+
+start_count() {
+    rm -rf "$results"
+    mkdir -p "$results" build/bin
+    go build -o build/bin/tally ./go/internal/tally
+}
+
+count() { build/bin/tally sum "$results"/*; }
+
+verb_test() {
+    local short=() failed=0
+    case "${1:-}" in
+    '') ;;
+    --short) short=(-short) ;;
+    *) die "test: unknown argument $1" ;;
+    esac
+    verb_build
+    start_count
+    native_test native || failed=1
+    go_test go "${short[@]}" ./... || failed=1
+    count || failed=1
+    return $failed
+}
+
+verb_bench() {
+    verb_build
+    run go run ./bench/go/runner "$@"
+}
+
+verb_fuzz() {
+    local seconds=${1:-60} fuzzer name package corpus
+    [[ $seconds =~ ^[0-9]+$ ]] || die "fuzz: not a number of seconds: $seconds"
+    clang_build fuzz -DSMF_FUZZ=ON -DSMF_SANITIZE=address,undefined -DBUILD_TESTING=OFF
+    for fuzzer in native/fuzz/fuzz_*.c; do
+        [[ -e $fuzzer ]] || continue
+        name=$(basename "$fuzzer" .c)
+        corpus=(build/corpus/"$name")
+        mkdir -p "${corpus[0]}"
+        [[ ! -d native/fuzz/seeds/$name ]] || corpus+=(native/fuzz/seeds/"$name")
+        run "build/fuzz/$name" -max_total_time="$seconds" -timeout=10 -rss_limit_mb=2048 \
+            -verbosity=0 -print_final_stats=1 -artifact_prefix="build/corpus/$name-" "${corpus[@]}"
+    done
+    while IFS=: read -r package name; do
+        run go test -run '^$' -fuzz "^$name\$" -fuzztime "${seconds}s" "./$package"
+    done < <(grep -roE --include='*_test.go' '^func Fuzz[A-Za-z0-9_]+' go cgo |
+        sed -E 's|/[^/]*:func |:|' | sort -u)
+}
+
+verb_soak() {
+    local count=${1:-20} sanitizers folder
+    [[ $count =~ ^[0-9]+$ ]] || die "soak: not a count: $count"
+    verb_build
+    for sanitizers in address,undefined memory thread; do
+        folder=soak-${sanitizers%,*}
+        clang_build "$folder" -DSMF_SANITIZE=$sanitizers -DSMF_INVARIANTS=ON
+        run setarch -R ctest --test-dir "build/$folder" --output-on-failure -L native \
+            --repeat "until-fail:$count"
+    done
+    run ctest --test-dir build/native --output-on-failure -L native --repeat "until-fail:$count"
+    run go test -count="$count" -timeout 2h ./...
+    run go test -race -count="$count" -timeout 2h ./...
+}
+
+# --- check ----------------------------------------------------------------------------------------
+
+check_steps=(format shell vet static rules generated test tidy asan tsan race fuzz)
+in_test=(rules test) # what verb_test runs already
+
+c_files() { find native bench -name '*.[ch]' | sort; }
+
+check_format() {
+    c_files | run xargs clang-format --dry-run -Werror
+    local unformatted
+    unformatted=$(run gofmt -l go cgo bench)
+    [[ -z $unformatted ]] || die "not formatted (./build.sh fmt): $unformatted"
+}
+
+check_shell() { run shellcheck build.sh .ci/run; }
+
+check_vet() {
+    run go vet ./...
+    run go mod tidy -diff
+    run go -C bench/peers vet ./...
+}
+
+check_static() { run go tool -modfile=tools/go.mod staticcheck ./...; }
+
+check_rules() { go_test rules ./go/internal/tidy/...; }
+
+# Generated code in the tree is what the generator makes today.
+check_generated() {
+    find schema -name '*.smf.go' | sed 's/\.smf\.go$/.fbs/' | sort | run xargs -n 1 build/bin/smfc --check
+}
+
+check_test() {
+    local failed=0
+    native_test native || failed=1
+    go_test go ./... || failed=1
+    return $failed
+}
+
+# Not the tests: they break rules on purpose. XXH_DEBUGLEVEL: the analyser then sees the assertion that
+# only an empty input may be NULL.
+check_tidy() {
+    find native/src native/examples bench -name '*.c' | sort |
+        run xargs -P "$(nproc)" -n 2 clang-tidy --quiet -p build/native \
+            --extra-arg=-DXXH_DEBUGLEVEL=1
+}
+
+check_asan() {
+    clang_build asan -DSMF_SANITIZE=address,undefined -DSMF_INVARIANTS=ON
+    native_test asan
+}
+
+# setarch -R: ThreadSanitizer of older compilers does not know today's address-space layouts.
+check_tsan() {
+    clang_build tsan -DSMF_SANITIZE=thread -DSMF_INVARIANTS=ON
+    native_test tsan setarch -R
+}
+
+check_race() { go_test race -race ./...; }
+
+check_fuzz() { verb_fuzz 10; }
+
+# One step runs here; several run one after the other, each in a shell of its own, all of them even
+# when one fails.
+verb_check() {
+    local step steps=() failed=() started
+    case "${1:-}" in
+    '') steps=("${check_steps[@]}") ;;
+    --rest)
+        for step in "${check_steps[@]}"; do
+            [[ " ${in_test[*]} " == *" $step "* ]] || steps+=("$step")
+        done
+        ;;
+    *) steps=("$@") ;;
+    esac
+    for step in "${steps[@]}"; do
+        [[ " ${check_steps[*]} " == *" $step "* ]] || die "check: no step $step; there are: ${check_steps[*]}"
+    done
+    [[ -z $(missing_packages check) ]] || verb_deps --check
+    verb_build
+    start_count
+    for step in "${steps[@]}"; do
+        started=$SECONDS
+        echo "== $step"
+        if bash ./build.sh check-step "$step"; then
+            echo "== $step passed ($((SECONDS - started)) s)"
+        else
+            echo "== $step failed ($((SECONDS - started)) s)"
+            failed+=("$step")
+        fi
+    done
+    if compgen -G "$results/*" >/dev/null; then
+        count || failed+=(tests)
+    fi
+    ((${#failed[@]} == 0)) || die "check failed: ${failed[*]}"
+}
+
+# --- the rest -------------------------------------------------------------------------------------
+
+verb_fmt() {
+    c_files | run xargs clang-format -i
+    run gofmt -w go cgo bench
+}
+
+verb_clean() { run rm -rf build cgo/link_tree.go; }
+
+verb_install() {
+    local prefix=/usr/local sudo=()
+    case "${1:-}" in
+    '') ;;
+    --prefix) prefix=${2:?--prefix needs a folder} ;;
+    --prefix=*) prefix=${1#--prefix=} ;;
+    *) die "install: unknown argument $1" ;;
+    esac
+    [[ $prefix == /* ]] || prefix=$PWD/$prefix
+    verb_build
+    mkdir -p "$prefix" 2>/dev/null || true
+    [[ -w $prefix ]] || sudo=(sudo)
+    run "${sudo[@]}" cmake --install build/native --prefix "$prefix"
+    run "${sudo[@]}" install -D -t "$prefix/bin" build/bin/smf build/bin/smfc
+    if [[ $prefix == /usr/local || $prefix == /usr ]]; then
+        run "${sudo[@]}" ldconfig
+    else
+        echo "To build and run against it:"
+        echo "  export PKG_CONFIG_PATH=$prefix/lib/pkgconfig LD_LIBRARY_PATH=$prefix/lib"
+    fi
+}
+
+verb=${1:-help}
+(($# == 0)) || shift
+case $verb in
+help | -h | --help) usage ;;
+deps | build | run | test | bench | fuzz | soak | check | fmt | clean | install) "verb_$verb" "$@" ;;
+check-step) "check_$1" ;; # one step of check, called by itself
+*)
+    usage >&2
+    die "no verb $verb"
+    ;;
+esac

@@ -1,0 +1,250 @@
+package native
+
+/*
+#cgo noescape smf_core_poll
+#cgo nocallback smf_core_poll
+#cgo noescape smf_core_loan
+#cgo nocallback smf_core_loan
+#cgo noescape smf_core_wake
+#cgo nocallback smf_core_wake
+#include <smf/core.h>
+*/
+import "C"
+
+import (
+	"encoding/binary"
+	"sync/atomic"
+	"unsafe"
+)
+
+// Core is one poll loop; see smf/core.h. Its methods are for the driver, the goroutine that polls it,
+// unless they say "any goroutine".
+type Core struct {
+	c     *C.struct_smf_core
+	turn  *turn
+	baton *baton
+	plain bool // Enter needs no barrier of its own
+}
+
+func newCore(c *C.struct_smf_core) *Core {
+	n := &Core{
+		c:     c,
+		turn:  (*turn)(unsafe.Pointer(C.smf_core_turn(c))),
+		baton: (*baton)(unsafe.Pointer(batonOf(c))),
+	}
+	n.plain = plainStores && n.baton != nil && n.baton.fences != 0
+	return n
+}
+
+// Poll does one turn and returns the number of events, or -1 after Stop. One crossing.
+func (c *Core) Poll(waitMicros int64) int {
+	n := int(C.smf_core_poll(c.c, C.int64_t(waitMicros)))
+	if n < 0 {
+		return -1
+	}
+	return n
+}
+
+// Events are the last turn's events; lent until the next poll.
+func (c *Core) Events() []Event {
+	return unsafe.Slice((*Event)(c.turn.events), int(c.turn.eventCount))
+}
+
+// Now is the core's clock when the last poll returned, in nanoseconds.
+func (c *Core) Now() uint64 { return c.turn.nowNs }
+
+// Connections is how many are open, InFlight how many requests were handed out and not answered.
+func (c *Core) Connections() int { return int(c.turn.connections) }
+
+// InFlight is how many requests were handed out and not answered yet.
+func (c *Core) InFlight() int { return int(c.turn.inFlight) }
+
+// Unsent is how many connections have bytes that their peer has not taken.
+func (c *Core) Unsent() int { return int(c.turn.unsent) }
+
+// SendRoom is how many more sends the turn can collect.
+func (c *Core) SendRoom() int { return int(c.turn.sendCapacity - c.turn.sendCount) }
+
+// Loan is the memory to build a payload in, downwards from its last byte; the frame's header fits in
+// front of it. Nil when memory is used up.
+func (c *Core) Loan() []byte {
+	t := c.turn
+	room := int(uintptr(t.loanTop) - uintptr(t.loan))
+	if room <= HeaderSize {
+		return nil
+	}
+	return unsafe.Slice((*byte)(unsafe.Add(t.loan, HeaderSize)), room-HeaderSize)
+}
+
+// LoanBuffer is what holds the loan.
+func (c *Core) LoanBuffer() Buffer { return Buffer{c.turn.loanBuffer} }
+
+// NeedLoan makes the loan at least size bytes large, by a crossing if it is not. False: memory is used
+// up.
+func (c *Core) NeedLoan(size int) bool {
+	if int(uintptr(c.turn.loanTop)-uintptr(c.turn.loan)) >= size+HeaderSize {
+		return true
+	}
+	return c.growLoan(size)
+}
+
+func (c *Core) growLoan(size int) bool {
+	return C.smf_core_loan(c.c, C.uint64_t(size+HeaderSize)) == C.SMF_OK
+}
+
+// Reply is an answer on its way to the core. It is filled in place, field by field: a copy of freshly
+// written small fields stalls the processor for longer than the rest of a call's bookkeeping takes.
+type Reply struct {
+	Payload  []byte // valid until it was sent
+	Conn     uint64
+	Status   uint32
+	Session  uint16
+	Flags    uint8
+	InLoan   bool // Payload is the end of the loan
+	Deferred bool // nothing is sent now; for the caller
+}
+
+// Send sends a reply: one that was built in the loan from where it lies, another as a copy. False:
+// memory is used up, or the turn collects no further send.
+func (c *Core) Send(r *Reply) bool {
+	t := c.turn
+	size := len(r.Payload)
+	if t.sendCount == t.sendCapacity {
+		return false
+	}
+	if !r.InLoan {
+		if int(uintptr(t.loanTop)-uintptr(t.loan)) < size+HeaderSize && !c.growLoan(size) {
+			return false
+		}
+		copy(unsafe.Slice((*byte)(unsafe.Add(t.loanTop, -size)), size), r.Payload)
+	}
+	start := unsafe.Add(t.loanTop, -(size + HeaderSize))
+	h := unsafe.Slice((*byte)(start), HeaderSize)
+	binary.LittleEndian.PutUint64(h, uint64(r.Flags)<<8|uint64(r.Session)<<16|uint64(uint32(size))<<32)
+	binary.LittleEndian.PutUint64(h[8:], uint64(r.Status)<<32)
+	if !c.extend(r.Conn, start, size+HeaderSize, 1) {
+		c.add(r.Conn, start, size+HeaderSize, 1)
+	}
+	return true
+}
+
+// extend makes frames at the top of the loan a part of the last send, if they lie right below it and
+// are for the same connection.
+func (c *Core) extend(conn uint64, start unsafe.Pointer, size, count int) bool {
+	t := c.turn
+	if t.sendCount == 0 {
+		return false
+	}
+	last := (*send)(unsafe.Add(t.sends, uintptr(t.sendCount-1)*unsafe.Sizeof(send{})))
+	if last.conn != conn || last.frames != t.loanTop || last.buffer != t.loanBuffer {
+		return false
+	}
+	last.frames = start
+	last.size += uint32(size)
+	last.count += uint32(count)
+	t.loanTop = start
+	return true
+}
+
+// add makes frames at the top of the loan a send of their own.
+func (c *Core) add(conn uint64, start unsafe.Pointer, size, count int) {
+	t := c.turn
+	s := (*send)(unsafe.Add(t.sends, uintptr(t.sendCount)*unsafe.Sizeof(send{})))
+	*s = send{conn: conn, frames: start, size: uint32(size), count: uint32(count), buffer: t.loanBuffer}
+	t.sendCount++
+	t.loanTop = start
+}
+
+// PutFrames copies whole frames (without checksums) into the loan and sends them. False as in Send.
+func (c *Core) PutFrames(conn uint64, frames []byte, count int) bool {
+	if c.SendRoom() == 0 || !c.NeedLoan(len(frames)) {
+		return false
+	}
+	start := unsafe.Add(c.turn.loanTop, -len(frames))
+	copy(unsafe.Slice((*byte)(start), len(frames)), frames)
+	if !c.extend(conn, start, len(frames), count) {
+		c.add(conn, start, len(frames), count)
+	}
+	return true
+}
+
+// DetachLoan takes the loan out of the way of whoever still writes into it. Release gives it back.
+func (c *Core) DetachLoan() Buffer { return Buffer{unsafe.Pointer(C.smf_core_loan_detach(c.c))} }
+
+// Retain keeps a payload's buffer beyond the next poll.
+func (c *Core) Retain(b Buffer) { C.smf_core_retain(c.c, (*C.struct_smf_buffer)(b.p)) }
+
+// Release gives back what Retain or DetachLoan kept.
+func (c *Core) Release(b Buffer) { C.smf_core_release(c.c, (*C.struct_smf_buffer)(b.p)) }
+
+// Connect begins to connect to a numeric address; EventConnected or EventClosed follows.
+func (c *Core) Connect(address string, user uint64) (uint64, error) {
+	if err := checkAddress(address); err != nil {
+		return 0, err
+	}
+	ca := cText(address)
+	var conn C.uint64_t
+	var cerr C.struct_smf_error
+	if C.smf_core_connect(c.c, &ca[0], C.uint64_t(user), &conn, &cerr) != C.SMF_OK {
+		return 0, goError(&cerr)
+	}
+	return uint64(conn), nil
+}
+
+// Disconnect closes a connection after what was sent has gone out.
+func (c *Core) Disconnect(conn uint64) { C.smf_core_disconnect(c.c, C.uint64_t(conn)) }
+
+// DisconnectAll closes listeners and connections at once.
+func (c *Core) DisconnectAll() { C.smf_core_disconnect_all(c.c) }
+
+// UnsentBytes is what the connection's peer has not taken yet.
+func (c *Core) UnsentBytes(conn uint64) int64 {
+	return int64(C.smf_core_unsent_bytes(c.c, C.uint64_t(conn)))
+}
+
+// Drain closes listeners, and each connection when nothing of it is in flight any more.
+func (c *Core) Drain() { C.smf_core_drain(c.c) }
+
+// Drained reports whether no accepted connection is left after Drain.
+func (c *Core) Drained() bool { return C.smf_core_drained(c.c) != 0 }
+
+// Stop makes Poll return -1 and BatonWait BatonClosed. Any goroutine.
+func (c *Core) Stop() { C.smf_core_stop(c.c) }
+
+// Pending reports whether somebody rang since ClearPending.
+func (c *Core) Pending() bool { return atomic.LoadUint32(&c.turn.pending) != 0 }
+
+// ClearPending is called before looking at what others have left for the loop.
+func (c *Core) ClearPending() { atomic.StoreUint32(&c.turn.pending, 0) }
+
+// Ring tells the driver that something waits for it; a crossing only when it sleeps. Any goroutine.
+func (c *Core) Ring() {
+	atomic.StoreUint32(&c.turn.pending, 1)
+	if atomic.LoadUint32(&c.turn.sleeping) != 0 {
+		C.smf_core_wake(c.c)
+	}
+}
+
+// Stats reads the counters.
+func (c *Core) Stats() Stats {
+	var s C.struct_smf_core_stats
+	C.smf_core_stats(c.c, &s)
+	r := Stats{
+		Turns: uint64(s.turns), Waits: uint64(s.waits), Wakes: uint64(s.wakes),
+		Polls: uint64(s.polls), Recvs: uint64(s.recvs), Sends: uint64(s.sends),
+		Requests: uint64(s.requests), RepliesSent: uint64(s.replies_sent),
+		RequestsSent: uint64(s.requests_sent), Replies: uint64(s.replies),
+		BytesReceived: uint64(s.bytes_received), BytesSent: uint64(s.bytes_sent),
+		Accepted: uint64(s.accepted), Connected: uint64(s.connected),
+		FramesAssembled: uint64(s.frames_assembled), ReadsPaused: uint64(s.reads_paused),
+		StaleReplies:      uint64(s.stale_replies),
+		MemoryBudgetBytes: uint64(s.memory_budget_bytes), MemoryUsedBytes: uint64(s.memory_used_bytes),
+		MemoryUsedMax: uint64(s.memory_used_bytes_max), MemoryRefused: uint64(s.memory_refused),
+		DeposedSleeping: uint64(s.deposed_sleeping), DeposedComputing: uint64(s.deposed_computing),
+		HandedOver: uint64(s.handed_over), Kicks: uint64(s.kicks),
+	}
+	for i := range r.Closed {
+		r.Closed[i] = uint64(s.closed[i])
+	}
+	return r
+}

@@ -1,0 +1,6 @@
+//go:build cgo && smf_system
+
+package native
+
+// #cgo pkg-config: libsmf
+import "C"

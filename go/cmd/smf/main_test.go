@@ -1,0 +1,205 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// patience bounds every wait of these tests. None of them depends on how long something takes.
+const patience = 30 * time.Second
+
+var (
+	buildOnce sync.Once
+	buildPath string
+	buildErr  error
+)
+
+func TestMain(m *testing.M) {
+	status := m.Run()
+	if buildPath != "" {
+		_ = os.RemoveAll(filepath.Dir(buildPath))
+	}
+	os.Exit(status)
+}
+
+// binary builds the program once, where every user may run it.
+func binary(t *testing.T) string {
+	t.Helper()
+	buildOnce.Do(func() {
+		folder, err := os.MkdirTemp("", "smf-test-")
+		if err != nil {
+			buildErr = err
+			return
+		}
+		buildPath = filepath.Join(folder, "smf")
+		if buildErr = os.Chmod(folder, 0o755); buildErr != nil {
+			return
+		}
+		if output, err := exec.Command("go", "build", "-o", buildPath, ".").CombinedOutput(); err != nil {
+			buildErr = fmt.Errorf("go build: %w\n%s", err, output)
+		}
+	})
+	require.NoError(t, buildErr)
+	return buildPath
+}
+
+// outcome is how a program ended.
+type outcome struct {
+	status         int
+	stdout, stderr string
+}
+
+// smf runs the program to its end.
+func smf(t *testing.T, args ...string) outcome {
+	t.Helper()
+	return runToEnd(t, exec.Command(binary(t), args...))
+}
+
+func runToEnd(t *testing.T, command *exec.Cmd) outcome {
+	t.Helper()
+	var stdout, stderr bytes.Buffer
+	command.Stdout, command.Stderr = &stdout, &stderr
+	require.NoError(t, command.Start())
+	late := time.AfterFunc(patience, func() { _ = command.Process.Kill() })
+	defer late.Stop()
+	err := command.Wait()
+	var exit *exec.ExitError
+	if err != nil && !errors.As(err, &exit) {
+		require.NoError(t, err)
+	}
+	return outcome{command.ProcessState.ExitCode(), stdout.String(), stderr.String()}
+}
+
+// server is a running smf serve.
+type server struct {
+	t         *testing.T
+	command   *exec.Cmd
+	addresses []string
+	engine    string
+	admin     string // with http://, or ""
+	stderr    bytes.Buffer
+	rest      *bufio.Reader // of stdout
+	ended     bool
+}
+
+// serveDemo starts smf serve with one core, one listener and the admin server on free ports, and args.
+func serveDemo(t *testing.T, args ...string) *server {
+	return startServer(t, append([]string{"--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"}, args...)...)
+}
+
+// startServer reads what the server says of itself: listeners, engine, admin, in this order.
+func startServer(t *testing.T, args ...string) *server {
+	t.Helper()
+	s := &server{t: t, command: exec.Command(binary(t), append([]string{"serve", "--demo", "--cores", "1"}, args...)...)}
+	s.command.Stderr = &s.stderr
+	stdout, err := s.command.StdoutPipe()
+	require.NoError(t, err)
+	require.NoError(t, s.command.Start())
+	late := time.AfterFunc(2*patience, func() { _ = s.command.Process.Kill() })
+	t.Cleanup(func() {
+		late.Stop()
+		if !s.ended {
+			_ = s.command.Process.Kill()
+			_ = s.command.Wait()
+		}
+	})
+	s.rest = bufio.NewReader(stdout)
+	for s.engine == "" {
+		line := s.line()
+		if address, ok := strings.CutPrefix(line, "listening on "); ok {
+			s.addresses = append(s.addresses, address)
+			continue
+		}
+		engine, ok := strings.CutPrefix(line, "engine: ")
+		require.True(t, ok, "an unexpected line: %q", line)
+		s.engine = engine
+	}
+	for i, arg := range args {
+		if arg == "--admin" && args[i+1] != "off" && args[i+1] != "" {
+			address, ok := strings.CutPrefix(s.line(), "admin on ")
+			require.True(t, ok)
+			s.admin = address
+		}
+	}
+	return s
+}
+
+// line is the next line of the server's stdout.
+func (s *server) line() string {
+	s.t.Helper()
+	line, err := s.rest.ReadString('\n')
+	require.NoError(s.t, err, "stderr: %s", &s.stderr)
+	return strings.TrimSuffix(line, "\n")
+}
+
+func (s *server) signal(sig syscall.Signal) {
+	s.t.Helper()
+	require.NoError(s.t, s.command.Process.Signal(sig))
+}
+
+// wait waits for the server's end and returns its status and the rest of its stdout.
+func (s *server) wait() (int, string) {
+	s.t.Helper()
+	rest, err := io.ReadAll(s.rest)
+	require.NoError(s.t, err)
+	s.ended = true
+	_ = s.command.Wait()
+	return s.command.ProcessState.ExitCode(), string(rest)
+}
+
+func TestBadCommandLines(t *testing.T) {
+	const methods = "SmfStorage.Get, SmfStorage.Put, SmfStorage.Fire, SmfStorage.Forget, SmfStorage.SomethingElse"
+	for _, test := range []struct {
+		args   string
+		stderr string
+	}{
+		{"sevre", `unknown command "sevre": there are serve, load and version (smf help)`},
+		{"serve", "nothing to serve: smf serve --demo serves the demo service; a service of your own is a Go program that uses go/rpc"},
+		{"serve here", `serve takes no arguments, and there is "here": addresses go to --listen`},
+		{"serve --demo --bogus", "unknown flag: --bogus"},
+		{"serve --demo --drain-timeout -1s", "--drain-timeout -1s is negative"},
+		{"serve --demo --memory 12X", `invalid argument "12X" for "--memory" flag: not a size: use bytes or a unit, like 65536, 512MiB or 1GiB`},
+		{"serve --demo --net carrier-pigeon", `net "carrier-pigeon": this build knows auto and epoll`},
+		{"serve --demo --admin off --listen nowhere", `listen on address "nowhere": the port is missing ` +
+			"(use 127.0.0.1:11225, [::1]:11225, :11225, unix:/path or unix:@name)"},
+		{"serve --demo --admin nowhere --listen 127.0.0.1:0", `admin address "nowhere": address nowhere: missing port in address; ` +
+			"choose another with --admin, or --admin off"},
+		{"load 127.0.0.1:1", "load wants an address and a method: smf load 127.0.0.1:11225 SmfStorage.Get"},
+		{"load 127.0.0.1:1 SmfStorage.Steal", `unknown method "SmfStorage.Steal": there are ` + methods},
+		{"load 127.0.0.1:1 Bank.Get", `unknown method "Bank.Get": there are ` + methods},
+		{"load 127.0.0.1:1 SmfStorage.Get --conns 0", "--conns 0: there must be at least one connection"},
+		{"load 127.0.0.1:1 SmfStorage.Get --outstanding 0", "--outstanding 0: there must be at least one call in flight"},
+		{"load 127.0.0.1:1 SmfStorage.Get --conns 101 --outstanding 100", "--conns 101 times --outstanding 100 is more than 10000 calls in flight"},
+		{"load 127.0.0.1:1 SmfStorage.Get --duration 0s", "--duration 0s: it must be longer than nothing"},
+		{"load 127.0.0.1:1 SmfStorage.Get --warmup -1s", "--warmup -1s is negative"},
+		{"load 127.0.0.1:1 SmfStorage.Get --name-bytes -1", "--name-bytes -1: it must be from 0 to 16776192"},
+		{"load 127.0.0.1:1 SmfStorage.Get", "can't connect to 127.0.0.1:1: nobody listens there"},
+	} {
+		t.Run(test.args, func(t *testing.T) {
+			got := smf(t, strings.Fields(test.args)...)
+			require.Equal(t, outcome{1, "", "smf: " + test.stderr + "\n"}, got)
+		})
+	}
+}
+
+func TestHelp(t *testing.T) {
+	for _, args := range []string{"", "help", "serve --help", "load --help", "version --help"} {
+		got := smf(t, strings.Fields(args)...)
+		require.Zero(t, got.status)
+		require.Empty(t, got.stderr)
+		require.Contains(t, got.stdout, "Usage:")
+	}
+}

@@ -1,0 +1,202 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"runtime"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/smf-go/smf/go/admin"
+	"github.com/smf-go/smf/go/rpc"
+	"github.com/smf-go/smf/schema/demo"
+)
+
+// adminPatience is how long requests to the admin server may take to end when the program ends.
+const adminPatience = time.Second
+
+type serveOptions struct {
+	demo         bool
+	listen       []string
+	admin        string
+	drainTimeout time.Duration
+	memory       size
+	server       rpc.ServerOptions
+}
+
+func newServeCommand() *cobra.Command {
+	var o serveOptions
+	command := &cobra.Command{
+		Use:   "serve --demo",
+		Short: "Serve the demo service until SIGINT or SIGTERM",
+		Long: `smf serve --demo serves SmfStorage: Get answers with the name that it was asked with, the other
+methods with status 501. On SIGINT or SIGTERM it stops listening, lets the calls in flight finish
+and ends with status 0; a second signal ends it at once with status 1.
+
+The admin address answers /healthz, /stats and /debug/pprof/ to whoever asks.`,
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return fmt.Errorf("serve takes no arguments, and there is %q: addresses go to --listen", args[0])
+			}
+			return nil
+		},
+		RunE: func(command *cobra.Command, _ []string) error { return serve(o, command.OutOrStdout()) },
+	}
+	flags := command.Flags()
+	flags.BoolVar(&o.demo, "demo", false, "serve the demo service, SmfStorage")
+	flags.StringArrayVar(&o.listen, "listen", []string{"127.0.0.1:11225"},
+		"address to listen on: 127.0.0.1:11225, [::1]:0, :11225, unix:/path; may be repeated")
+	flags.StringVar(&o.admin, "admin", "127.0.0.1:33140", `address of the admin server; "off": none`)
+	flags.IntVar(&o.server.Cores, "cores", 0, "poll loops; 0: as many as CPUs but one, at least one")
+	flags.BoolVar(&o.server.Poll, "poll", false, "never sleep: lowest latency, one busy CPU a core")
+	flags.BoolVar(&o.server.Pin, "pin", false, "keep every poll loop on a CPU of its own")
+	flags.StringVar(&o.server.Net, "net", "auto", "transport: auto or epoll")
+	flags.DurationVar(&o.drainTimeout, "drain-timeout", 10*time.Second, "how long calls in flight may take to end")
+	flags.Var(&o.memory, "memory", "bound of a core's memory, like 512MiB; 0: 1GiB")
+	return command
+}
+
+// serve runs until a signal. stdout gets "listening on ADDR" per listener first: scripts wait for it.
+func serve(o serveOptions, stdout io.Writer) error {
+	switch {
+	case !o.demo:
+		return errors.New("nothing to serve: smf serve --demo serves the demo service; " +
+			"a service of your own is a Go program that uses go/rpc")
+	case o.drainTimeout < 0:
+		return fmt.Errorf("--drain-timeout %s is negative", o.drainTimeout)
+	}
+	raised := raiseProcs(o.server.Cores)
+	o.server.MemoryBytes = int64(o.memory)
+	o.server.Logger = slog.New(slog.NewTextHandler(os.Stderr, nil))
+	server, err := rpc.NewServer(o.server)
+	if err != nil {
+		return err
+	}
+	defer server.Close()
+	if err := demo.RegisterSmfStorageServer(server, demoStore{}); err != nil {
+		return err
+	}
+	addresses, err := listen(server, o.listen)
+	if err != nil {
+		return err
+	}
+	adminListener, err := listenAdmin(o.admin)
+	if err != nil {
+		return err
+	}
+	stop, stopNow := stopSignals()
+	served := make(chan error, 1)
+	go func() { served <- server.Serve() }()
+	for _, address := range addresses {
+		fmt.Fprintln(stdout, "listening on", address)
+	}
+	fmt.Fprintln(stdout, "engine:", server.Engine())
+	var adminServer *admin.Server
+	if adminListener != nil {
+		adminServer = admin.New(server, version)
+		defer startAdmin(adminServer, adminListener)()
+		fmt.Fprintf(stdout, "admin on http://%s\n", adminListener.Addr())
+	}
+	if raised != "" {
+		fmt.Fprintln(stdout, raised)
+	}
+	select {
+	case err := <-served:
+		return err
+	case s := <-stop:
+		if adminServer != nil {
+			adminServer.Drain()
+		}
+		fmt.Fprintf(stdout, "%s: draining, for up to %s\n", s, o.drainTimeout)
+	}
+	if err := drain(server, o.drainTimeout, stopNow); err != nil {
+		return err
+	}
+	fmt.Fprintln(stdout, "drained")
+	return nil
+}
+
+// raiseProcs leaves the Go scheduler a P for handlers that block, and says so when it had none.
+func raiseProcs(cores int) string {
+	have, want := runtime.GOMAXPROCS(0), max(cores, 1)+1
+	if have >= want {
+		return ""
+	}
+	runtime.GOMAXPROCS(want)
+	return fmt.Sprintf("GOMAXPROCS raised from %d to %d: one more than cores, for handlers that block", have, want)
+}
+
+func listen(server *rpc.Server, addresses []string) ([]string, error) {
+	bound := make([]string, 0, len(addresses))
+	for _, address := range addresses {
+		b, err := server.Listen(address)
+		if err != nil {
+			return nil, err
+		}
+		bound = append(bound, b)
+	}
+	return bound, nil
+}
+
+// listenAdmin returns nil when no admin server is wanted.
+func listenAdmin(address string) (net.Listener, error) {
+	if address == "" || address == "off" {
+		return nil, nil
+	}
+	listener, err := net.Listen("tcp", address)
+	if err == nil {
+		return listener, nil
+	}
+	reason := err
+	var problem *net.OpError
+	if errors.As(err, &problem) {
+		reason = problem.Err
+	}
+	var call *os.SyscallError
+	if errors.As(reason, &call) {
+		reason = call.Err
+	}
+	return nil, fmt.Errorf("admin address %q: %w; choose another with --admin, or --admin off", address, reason)
+}
+
+// startAdmin returns what ends the admin server.
+func startAdmin(s *admin.Server, listener net.Listener) func() {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		if err := s.Serve(listener); err != nil {
+			slog.Error("the admin server ended", slog.String("error", err.Error()))
+		}
+	}()
+	return func() {
+		ctx, cancel := context.WithTimeout(context.Background(), adminPatience)
+		defer cancel()
+		_ = s.Shutdown(ctx)
+		<-done
+	}
+}
+
+// drain ends the server. A second signal ends the program at once.
+func drain(server *rpc.Server, timeout time.Duration, stopNow <-chan os.Signal) error {
+	ctx, cancel := context.WithTimeout(context.Background(), timeout)
+	defer cancel()
+	drained := make(chan error, 1)
+	go func() { drained <- server.Drain(ctx) }()
+	select {
+	case err := <-drained:
+		if errors.Is(err, context.DeadlineExceeded) {
+			return fmt.Errorf("calls were still in flight after %s; their connections were closed", timeout)
+		}
+		return err
+	case <-stopNow:
+		fmt.Fprintln(os.Stderr, "smf: a second signal: ended without waiting for the calls in flight")
+		os.Exit(1)
+		return nil
+	}
+}

@@ -1,0 +1,3 @@
+// Package linktest proves how the go command finds the native library: its tests work on a copy of
+// the tree.
+package linktest

@@ -1,0 +1,66 @@
+package linktest
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/smf-go/smf/go/internal/sourcetree"
+)
+
+// quickstart takes the marked blocks out of the README.
+func quickstart(t *testing.T, readme string) map[string]string {
+	blocks := map[string]string{}
+	marked := regexp.MustCompile("(?s)<!-- quickstart:(\\S+) -->\n```\\w+\n(.*?)```")
+	for _, m := range marked.FindAllStringSubmatch(readme, -1) {
+		blocks[m[1]] = m[2]
+	}
+	require.Len(t, blocks, 4, "install, greet.fbs, main.go and run")
+	return blocks
+}
+
+// TestReadmeQuickstart does what the README's quickstart says, in an empty folder outside the
+// repository. What differs: the library goes to a folder of the test's, and the module comes from this
+// tree instead of from the network.
+func TestReadmeQuickstart(t *testing.T) {
+	if testing.Short() {
+		t.Skip("builds and installs the tree")
+	}
+	if _, err := exec.LookPath("flatc"); err != nil {
+		t.Skip("no flatc: ./build.sh deps")
+	}
+	root, err := sourcetree.Root()
+	require.NoError(t, err)
+	readme, err := os.ReadFile(filepath.Join(root, "README.md"))
+	require.NoError(t, err)
+	blocks := quickstart(t, string(readme))
+	// Always the same folder: the go command keeps what pkg-config once said of the library's place.
+	prefix, folder := filepath.Join(root, "build", "quickstart"), t.TempDir()
+
+	require.Equal(t, "./build.sh install\n", blocks["install"])
+	install := exec.Command("./build.sh", "install", "--prefix", prefix)
+	install.Dir = root
+	output, err := install.CombinedOutput()
+	require.NoError(t, err, "%s", output)
+
+	for _, name := range []string{"greet.fbs", "main.go"} {
+		require.NoError(t, os.WriteFile(filepath.Join(folder, name), []byte(blocks[name]), 0o600))
+	}
+	fetch := "go get github.com/smf-go/smf@latest\n"
+	require.Contains(t, blocks["run"], fetch)
+	local := "go mod edit -require=github.com/smf-go/smf@v0.0.0 -replace=github.com/smf-go/smf=" + root + "\n"
+	script := "set -e\n" + strings.Replace(blocks["run"], fetch, local, 1)
+	command := exec.Command("bash", "-c", script)
+	command.Dir = folder
+	command.Env = append(os.Environ(), "PATH="+filepath.Join(prefix, "bin")+":"+os.Getenv("PATH"),
+		"PKG_CONFIG_PATH="+filepath.Join(prefix, "lib", "pkgconfig"),
+		"LD_LIBRARY_PATH="+filepath.Join(prefix, "lib"), "GOFLAGS=-mod=mod", "GOWORK=off")
+	output, err = command.CombinedOutput()
+	require.NoError(t, err, "%s", output)
+	require.True(t, strings.HasSuffix(string(output), "hello, world\n"), "%s", output)
+}

@@ -1,0 +1,327 @@
+package loop
+
+import (
+	"runtime"
+	"sync/atomic"
+	"time"
+
+	native "github.com/smf-go/smf/cgo"
+)
+
+// Bounds of how many late handlers may hold the core's buffers: lateMaxAtOnce, and lateShare of its
+// memory. Beyond it every handler starts as a goroutine with a copy of its request.
+const (
+	lateMaxAtOnce   = 128
+	lateShare       = 8         // one part in so many
+	lateHandlerHeld = 512 << 10 // a loan and a chunk
+)
+
+// Bounds of the requests that are copied for goroutines: what is larger than copyBytesMax, or would be
+// too much in all (copyShare of the core's memory), stays where it is. The core stops reading when its
+// memory is used up.
+const (
+	copyBytesMax = 64 << 10
+	copyShare    = 4
+)
+
+// driver is what one driving goroutine needs. A late handler keeps its own.
+type driver struct {
+	loop    *Loop
+	worker  Worker
+	call    Call
+	state   uint64       // with which the handler that runs inline was entered
+	serving int          // index of its event; -1: no handler yet
+	since   atomic.Int64 // when it was taken for one that sleeps, in Unix nanoseconds; 0: not; isBack
+	lastID  uint32       // of the last method that was looked for
+	last    *Method
+
+	// What a deposed driver's handler still uses. Written and taken by whoever drives the loop then.
+	request, loan native.Buffer
+}
+
+func (l *Loop) newDriver() *driver {
+	if d, ok := l.workers.Get().(*driver); ok {
+		return d
+	}
+	d := &driver{loop: l}
+	d.worker = l.service.NewWorker(&d.call)
+	d.call.Loop, d.call.driver = l, d
+	return d
+}
+
+// drainLookMicros is how often a loop that drains looks whether it is done.
+const drainLookMicros = 1000
+
+// stuckLookMicros is how often a loop tries again to send what there was no memory for.
+const stuckLookMicros = 1000
+
+// drive owns the loop, beginning with the events from..n-1 of the current batch. It returns when the
+// loop was stopped or given to another.
+func (d *driver) drive(from, n int) {
+	l := d.loop
+	l.current = d
+	for {
+		for from < n {
+			if from = d.batch(from, n); from == deposed {
+				return // this goroutine's reply is in the mail
+			}
+		}
+		l.yield()
+		l.deliver()
+		wait := native.WaitForever
+		if l.stuck {
+			wait = stuckLookMicros // nothing tells that there is memory again
+		}
+		if l.closing && !l.ended {
+			wait = drainLookMicros // no event tells that the last connection is gone
+			if l.core.Drained() {
+				l.ended = true
+				close(l.drained)
+			}
+		}
+		if n = l.core.Poll(wait); n < 0 {
+			l.release()
+			return
+		}
+		from = 0
+	}
+}
+
+// deposed is what batch returns when the loop has another driver.
+const deposed = -1
+
+// batch deals with the events from..n-1 and returns the index of the next one: n, or less when a
+// handler has panicked; or deposed.
+func (d *driver) batch(from, n int) (next int) {
+	d.serving = -1
+	returned := false
+	defer func() {
+		if !returned {
+			next = d.rescue(recover())
+		}
+	}()
+	l := d.loop
+	events := l.core.Events()
+	for i := from; i < n; i++ {
+		e := &events[i]
+		if e.Kind != native.EventRequest {
+			l.service.Note(l, e)
+			continue
+		}
+		m := d.find(e.Meta)
+		switch {
+		case m == nil:
+			l.refuse(e, statusNotFound)
+		case e.Compression > compressionDisabled:
+			l.refuse(e, statusNotImplemented)
+		case l.closing:
+			l.refuse(e, statusUnavailable)
+		case m.startsAsGoroutine() || l.late.Load() >= l.lateLimit:
+			l.spawn(m, e)
+		default:
+			d.begin(m, e, i)
+			d.worker.Serve(&d.call)
+			if !d.end() {
+				n = deposed
+			}
+		}
+		if n == deposed {
+			break
+		}
+	}
+	returned = true
+	return n
+}
+
+// rescue answers for a handler that panicked, or ended its goroutine (panicked is nil then). It
+// returns what batch returns.
+func (d *driver) rescue(panicked any) int {
+	if d.serving < 0 {
+		panic(panicked) // not a handler's: ours
+	}
+	i := d.serving
+	d.worker.Failed(&d.call, panicked)
+	if panicked == nil {
+		d.loop.core.HandOver(d.state) // the loop goes on without this goroutine
+		d.tooLate()
+		return deposed
+	}
+	if !d.end() {
+		return deposed
+	}
+	return i + 1
+}
+
+// find looks a method up; most calls are for the same one as the call before.
+func (d *driver) find(id uint32) *Method {
+	if id != d.lastID {
+		d.last = d.loop.service.Find(id)
+		d.lastID = id
+	}
+	return d.last
+}
+
+func (l *Loop) refuse(e *native.Event, status uint32) {
+	r := native.Reply{Conn: e.Conn, Session: e.Session, Status: status, Flags: native.MayPad, Payload: EmptyTable}
+	if !l.core.Send(&r) {
+		l.keep(&r)
+	}
+}
+
+// keep keeps a copy of a reply for the next turn: there is no room for it in this one.
+func (l *Loop) keep(r *native.Reply) {
+	l.Answer(r.Conn, r.Session, r.Status, r.Flags, append([]byte(nil), r.Payload...))
+}
+
+// loanMin is the smallest loan that is worth building in.
+const loanMin = 4 << 10
+
+// begin enters the handler of an event.
+func (d *driver) begin(m *Method, e *native.Event, i int) {
+	core := d.loop.core
+	core.NeedLoan(loanMin)
+	c := &d.call
+	c.Method = m
+	c.Out.Conn, c.Out.Session = e.Conn, e.Session
+	c.Payload, c.Loan = e.Payload(), core.Loan()
+	d.serving = i
+	d.loop.token.release()
+	d.state = core.Enter(i)
+}
+
+// end leaves the handler and sends what it made. False: it was late, and the loop has another driver.
+func (d *driver) end() bool {
+	core := d.loop.core
+	c := &d.call
+	d.serving = -1
+	if !core.Leave(d.state) {
+		d.tooLate()
+		return false
+	}
+	if !c.Out.Deferred && !core.Send(&c.Out) {
+		d.loop.keep(&c.Out)
+	}
+	return true
+}
+
+// briefly is how late a handler may be without being taken for one that sleeps: the garbage collector
+// and the scheduler stop threads, too.
+const briefly = 100 * time.Microsecond
+
+// isBack is a driver's since when its handler has returned.
+const isBack = -1
+
+// tooLate mails what a deposed handler produced, with the buffers that the stand-in left to it. The
+// goroutine is done then.
+func (d *driver) tooLate() {
+	l := d.loop
+	c := &d.call
+	since := d.since.Swap(isBack)
+	if since > 0 && time.Now().UnixNano()-since < int64(briefly) {
+		c.Method.refund()
+	}
+	l.late.Add(-1)
+	l.post(letter{reply: !c.Out.Deferred, conn: c.Out.Conn, session: c.Out.Session, status: c.Out.Status,
+		flags: c.Out.Flags, payload: c.Out.Payload, driver: d})
+	l.release()
+}
+
+// standIn waits until the driver is deposed and takes its place.
+func (l *Loop) standIn() {
+	reason := l.core.BatonWait()
+	if reason == native.BatonClosed {
+		l.release()
+		return
+	}
+	l.token.acquire()
+	i := l.core.Cursor()
+	events := l.core.Events()
+	e := &events[i]
+	// The late handler keeps its request and the memory in which it builds its reply.
+	late := l.current
+	late.request = e.Buffer()
+	l.core.Retain(late.request)
+	late.loan = l.core.DetachLoan()
+	if count := l.late.Add(1); count > l.lateMax.Load() {
+		l.lateMax.Store(count)
+	}
+	if now := time.Now(); reason != native.BatonComputed && late.since.CompareAndSwap(0, now.UnixNano()) {
+		late.call.Method.slept(now)
+	}
+	l.holders.Add(1)
+	go l.standIn()
+	d := l.newDriver()
+	d.since.Store(0)
+	d.drive(i+1, len(events))
+}
+
+// GiveWay is called by a handler that is about to wait for something: the loop goes on without it at
+// once, instead of when somebody notices. For the handler's goroutine, and those that it started and
+// waits for.
+func (c *Call) GiveWay() {
+	if c.driver != nil {
+		c.Loop.core.HandOver(c.driver.state)
+	}
+}
+
+// task is a call that runs as a goroutine.
+type task struct {
+	worker  Worker
+	call    Call
+	in      []byte        // a copy of the request, or
+	request native.Buffer // what holds it
+}
+
+// spawn starts a handler as a goroutine on a copy of its request.
+func (l *Loop) spawn(m *Method, e *native.Event) {
+	t, ok := l.tasks.Get().(*task)
+	if !ok {
+		t = new(task)
+		t.worker = l.service.NewWorker(&t.call)
+	}
+	t.call = Call{Loop: l, Method: m}
+	if size := int64(e.Size); size <= copyBytesMax && l.copied.Add(size) <= l.copyLimit {
+		t.in = append(t.in[:0], e.Payload()...)
+		t.call.Payload = t.in
+	} else {
+		if size <= copyBytesMax {
+			l.copied.Add(-size)
+		}
+		t.request = e.Buffer()
+		l.core.Retain(t.request)
+		l.holders.Add(1)
+		t.call.Payload = e.Payload()
+	}
+	t.call.Out.Conn, t.call.Out.Session = e.Conn, e.Session
+	l.spawned.Add(1)
+	go t.run()
+	if m.sleeps() {
+		// It will wait for something: let it get there now, in this thread, rather than wake another.
+		runtime.Gosched()
+	}
+}
+
+func (t *task) run() {
+	began := time.Now()
+	returned := false
+	defer func() {
+		if !returned {
+			t.worker.Failed(&t.call, recover())
+			t.done()
+		}
+	}()
+	t.worker.Serve(&t.call)
+	returned = true
+	t.call.Method.ran(time.Since(began))
+	t.done()
+}
+
+func (t *task) done() {
+	c := &t.call
+	l, held := c.Loop, !t.request.IsZero()
+	l.post(letter{reply: !c.Out.Deferred, conn: c.Out.Conn, session: c.Out.Session, status: c.Out.Status,
+		flags: c.Out.Flags, payload: c.Out.Payload, task: t})
+	if held {
+		l.release() // after the letter: it may be the last that is read
+	}
+}

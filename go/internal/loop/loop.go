@@ -1,0 +1,321 @@
+// Package loop drives a native core from Go: it runs handlers on the poll loop and lets them block all
+// the same.
+//
+// A core has one driver at a time, an ordinary goroutine. A handler that is late loses the loop to a
+// stand-in, which goes on with the next event of the batch; what the late handler produces reaches
+// the loop as mail. The protocol is in native/include/smf/baton.h, its reasons in
+// docs/decisions/0002-baton.md.
+package loop
+
+import (
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	native "github.com/smf-go/smf/cgo"
+)
+
+// Statuses that the loop itself answers with.
+const (
+	statusNotFound       = 404
+	statusNotImplemented = 501
+	statusUnavailable    = 503
+)
+
+// compressionDisabled is the highest compression of a payload that is not compressed.
+const compressionDisabled = 1
+
+// EmptyTable is an empty FlatBuffers table: what a reply with a status other than 200 carries.
+var EmptyTable = []byte{8, 0, 0, 0, 4, 0, 4, 0, 4, 0, 0, 0}
+
+// Call is a request as a worker sees it, and what the worker makes of it.
+type Call struct {
+	Out     native.Reply // set by Serve, but for Conn and Session
+	Loop    *Loop
+	Method  *Method
+	Payload []byte // lent until Serve returns
+	Loan    []byte // where a reply may be built, so that it ends at the last byte; nil: nowhere
+	driver  *driver
+}
+
+// Worker runs handlers, one at a time. Every driver has one of its own, because a handler that is late
+// keeps it.
+type Worker interface {
+	// Serve runs the handler of call and sets its Out.
+	Serve(call *Call)
+	// Failed sets Out for a handler that panicked; or ended its goroutine (runtime.Goexit): then
+	// panicked is nil.
+	Failed(call *Call, panicked any)
+}
+
+// Service is what a loop works for. Its methods are called by the driver and must not block.
+type Service interface {
+	NewWorker(call *Call) Worker   // call is what its Serve will get, always
+	Find(id uint32) *Method        // nil: no such method; always the same answer
+	Note(l *Loop, e *native.Event) // a reply, a connection that is up, a connection that ended
+}
+
+// Loop drives one core.
+type Loop struct {
+	core    *native.Core
+	service Service
+	workers sync.Pool // of *driver
+	tasks   sync.Pool // of *task
+
+	mu   sync.Mutex
+	mail []letter // from any goroutine to the driver
+	dead bool     // nobody uses the core any more
+
+	current  *driver  // the driver's: who runs the handler that baton.state tells of
+	taken    []letter // the driver's: mail that is being delivered
+	takenPos int
+	stuck    bool   // mail waits for memory or for room in a turn
+	woken    bool   // callers were woken since the last yield
+	yielded  uint64 // the core's clock at the last yield
+	drained  chan struct{}
+	closing  bool // a drain was asked for
+	ended    bool // and has ended
+	token    raceToken
+
+	stopped atomic.Bool
+	holders atomic.Int64 // goroutines and payloads that still use native memory
+	gone    chan struct{}
+	late    atomic.Int64
+	copied  atomic.Int64 // bytes of requests that were copied for goroutines
+
+	lateLimit, copyLimit int64 // constant
+
+	lateMax atomic.Int64
+	spawned atomic.Uint64
+}
+
+// letter is something for the driver to do. Exactly one of its parts is used.
+type letter struct {
+	reply   bool
+	conn    uint64
+	session uint16
+	status  uint32
+	flags   uint8
+	payload []byte
+	task    *task   // to be used again once payload is copied
+	driver  *driver // likewise, of a late handler
+	outbox  *Outbox
+	do      func()
+}
+
+// New makes a loop for a core. Start it once.
+func New(core *native.Core, service Service) *Loop {
+	memory := int64(core.Stats().MemoryBudgetBytes)
+	return &Loop{core: core, service: service, gone: make(chan struct{}), drained: make(chan struct{}),
+		lateLimit: min(lateMaxAtOnce, memory/lateShare/lateHandlerHeld), copyLimit: memory / copyShare}
+}
+
+// Core is the loop's core, for functions that run on the loop (Do, Service.Note).
+func (l *Loop) Core() *native.Core { return l.core }
+
+// Start starts the driver, and its stand-in on a core whose handlers may block.
+func (l *Loop) Start() {
+	l.holders.Add(1)
+	if l.core.HasBaton() {
+		l.holders.Add(1)
+		go l.standIn()
+	}
+	go l.newDriver().drive(0, 0)
+}
+
+// Stop ends the loop; handlers that still run keep native memory in use until they return: Gone.
+// Any goroutine.
+func (l *Loop) Stop() {
+	l.stopped.Store(true)
+	l.core.Stop()
+}
+
+// Gone is closed when nobody uses the core any more.
+func (l *Loop) Gone() <-chan struct{} { return l.gone }
+
+// Drained is closed when a drain has ended.
+func (l *Loop) Drained() <-chan struct{} { return l.drained }
+
+func (l *Loop) release() {
+	if l.holders.Add(-1) == 0 {
+		l.mu.Lock()
+		l.dead = true
+		l.mu.Unlock()
+		close(l.gone)
+	}
+}
+
+// Do runs f on the loop. Any goroutine; does not wait. After Stop f may never run.
+func (l *Loop) Do(f func()) { l.post(letter{do: f}) }
+
+// Answer completes a deferred call. The payload belongs to the loop from now on. Any goroutine.
+func (l *Loop) Answer(conn uint64, session uint16, status uint32, flags uint8, payload []byte) {
+	l.post(letter{reply: true, conn: conn, session: session, status: status, flags: flags, payload: payload})
+}
+
+// Drain closes listeners and answers 503 to what still comes; Drained tells the end. Any goroutine.
+func (l *Loop) Drain() {
+	l.Do(func() {
+		l.core.Drain()
+		l.closing = true
+	})
+}
+
+// DisconnectAll closes everything at once; done is called when the sockets are closed. Any goroutine.
+func (l *Loop) DisconnectAll(done func()) {
+	l.Do(func() {
+		l.core.DisconnectAll()
+		l.Do(done)
+	})
+}
+
+func (l *Loop) post(m letter) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.dead {
+		return
+	}
+	l.mail = append(l.mail, m)
+	if len(l.mail) == 1 {
+		l.core.Ring() // under the lock: the core may be freed once dead is set
+	}
+}
+
+// sendReserve is how many sends the batch that follows may need.
+const sendReserve = 1540
+
+// deliver does what others asked for. What there is no room for stays for the next turn.
+func (l *Loop) deliver() {
+	if !l.core.Pending() && l.takenPos == len(l.taken) {
+		return
+	}
+	l.core.ClearPending()
+	l.stuck = false
+	l.mu.Lock()
+	if l.takenPos == len(l.taken) {
+		l.taken, l.mail = l.mail, l.taken[:0]
+		l.takenPos = 0
+	} else {
+		n := copy(l.taken, l.taken[l.takenPos:])
+		clear(l.taken[n:])
+		l.taken, l.takenPos = append(l.taken[:n], l.mail...), 0
+		clear(l.mail)
+		l.mail = l.mail[:0]
+	}
+	l.mu.Unlock()
+	for ; l.takenPos < len(l.taken); l.takenPos++ {
+		m := &l.taken[l.takenPos]
+		if !l.deal(m) {
+			l.unlend(l.taken[l.takenPos:])
+			if l.core.SendRoom() <= sendReserve {
+				l.core.Ring() // the turn is full; the next one is not
+			} else {
+				l.stuck = true
+			}
+			return
+		}
+		*m = letter{}
+	}
+	l.taken = l.taken[:0]
+	l.takenPos = 0
+	l.mu.Lock()
+	more := len(l.mail) > 0
+	l.mu.Unlock()
+	if more {
+		l.core.Ring()
+	}
+}
+
+// deal does one letter's errand. False: not now.
+func (l *Loop) deal(m *letter) bool {
+	switch {
+	case m.do != nil:
+		m.do()
+	case m.outbox != nil:
+		return m.outbox.flush(l.core)
+	case m.reply:
+		if l.core.SendRoom() <= sendReserve {
+			return false
+		}
+		if !l.core.Send(&native.Reply{Conn: m.conn, Session: m.session, Status: m.status, Flags: m.flags, Payload: m.payload}) {
+			return false
+		}
+	}
+	l.giveBack(m)
+	return true
+}
+
+// unlend gives back the memory that waiting letters hold: it may be what the first of them waits for.
+func (l *Loop) unlend(waiting []letter) {
+	for i := range waiting {
+		m := &waiting[i]
+		if d := m.driver; d != nil && !(d.request.IsZero() && d.loan.IsZero()) {
+			m.payload = append([]byte(nil), m.payload...)
+			l.releaseLent(d)
+		}
+	}
+}
+
+// releaseLent gives back what the stand-in kept for a late handler.
+func (l *Loop) releaseLent(d *driver) {
+	if !d.request.IsZero() {
+		l.core.Release(d.request)
+	}
+	if !d.loan.IsZero() {
+		l.core.Release(d.loan)
+	}
+	d.request, d.loan = native.Buffer{}, native.Buffer{}
+}
+
+// forget gives back a task's request.
+func (l *Loop) forget(t *task) {
+	if t.request.IsZero() {
+		l.copied.Add(-int64(len(t.in)))
+	} else {
+		l.core.Release(t.request)
+		t.request = native.Buffer{}
+	}
+	t.in = t.in[:0]
+}
+
+func (l *Loop) giveBack(m *letter) {
+	if m.task != nil {
+		l.forget(m.task)
+		l.tasks.Put(m.task)
+	}
+	if m.driver != nil {
+		l.releaseLent(m.driver)
+		l.workers.Put(m.driver)
+	}
+}
+
+// Woke notes that callers were woken: they run before the loop looks at the network again. The driver.
+func (l *Loop) Woke() { l.woken = true }
+
+// Stats of the Go side.
+type Stats struct {
+	Late, LateMax int64  // handlers that lost the loop: now, and at most at once
+	Spawned       uint64 // calls that ran as goroutines from the start
+}
+
+// Stats reads the counters. Any goroutine.
+func (l *Loop) Stats() Stats {
+	return Stats{Late: l.late.Load(), LateMax: l.lateMax.Load(), Spawned: l.spawned.Load()}
+}
+
+// yieldEvery is how long a driver that is never idle goes on before it lets the scheduler look. The
+// runtime takes a goroutine that has not been scheduled for 10 ms for one that hogs its thread: from
+// then on it sends a signal and takes the P away 2000 times a second or more.
+const yieldEvery = 5 * time.Millisecond
+
+// yield lets other goroutines run when callers were woken, or when it is time to.
+func (l *Loop) yield() {
+	now := l.core.Now()
+	if !l.woken && now-l.yielded < uint64(yieldEvery) {
+		return
+	}
+	l.woken = false
+	l.yielded = now
+	runtime.Gosched()
+}

@@ -1,0 +1,103 @@
+package rpc
+
+import (
+	"context"
+	"errors"
+	"fmt"
+)
+
+// Code is a reply's status. It follows HTTP.
+type Code uint32
+
+// The codes of docs/wire.md.
+const (
+	CodeOK              Code = 200
+	CodeBadRequest      Code = 400
+	CodeUnauthenticated Code = 401
+	CodePermission      Code = 403
+	CodeNotFound        Code = 404 // no such method
+	CodeDeadline        Code = 408
+	CodeConflict        Code = 409
+	CodePrecondition    Code = 412
+	CodeTooLarge        Code = 413
+	CodeMisdirected     Code = 421
+	CodeLimit           Code = 429
+	CodeCancelled       Code = 499
+	CodeInternal        Code = 500 // the handler failed
+	CodeNotImplemented  Code = 501
+	CodeUnavailable     Code = 503 // draining, or not connected
+	CodeLevel           Code = 505
+	CodeOutOfSpace      Code = 507
+)
+
+var codeTexts = map[Code]string{
+	CodeOK: "ok", CodeBadRequest: "malformed request", CodeUnauthenticated: "not authenticated",
+	CodePermission: "not permitted", CodeNotFound: "no such method", CodeDeadline: "deadline passed",
+	CodeConflict: "conflict", CodePrecondition: "precondition failed", CodeTooLarge: "too large",
+	CodeMisdirected: "not served here", CodeLimit: "over a limit", CodeCancelled: "cancelled",
+	CodeInternal: "handler failed", CodeNotImplemented: "not implemented",
+	CodeUnavailable: "unavailable", CodeLevel: "level not supported", CodeOutOfSpace: "out of space",
+}
+
+// String is the code's meaning in words.
+func (c Code) String() string {
+	if text, ok := codeTexts[c]; ok {
+		return text
+	}
+	return fmt.Sprintf("status %d", uint32(c))
+}
+
+// Error is how a call failed. At level 1 of the wire format only the code reaches the other side.
+type Error struct {
+	Code       Code
+	Message    string
+	MayHaveRun bool  // client: the request may have reached a handler
+	Cause      error // what it comes from, or nil
+}
+
+// Errorf makes an error for a handler to return.
+func Errorf(code Code, format string, args ...any) *Error {
+	return &Error{Code: code, Message: fmt.Sprintf(format, args...)}
+}
+
+// Error is the code and the message in one line.
+func (e *Error) Error() string {
+	if e.Message == "" {
+		return fmt.Sprintf("rpc: %d %s", uint32(e.Code), e.Code)
+	}
+	return fmt.Sprintf("rpc: %d %s: %s", uint32(e.Code), e.Code, e.Message)
+}
+
+// Unwrap gives the cause.
+func (e *Error) Unwrap() error { return e.Cause }
+
+// Is makes errors.Is(err, ErrNotImplemented) and its like compare codes.
+func (e *Error) Is(target error) bool {
+	t, ok := target.(*Error)
+	return ok && t.Message == "" && t.Code == e.Code
+}
+
+// Errors to return, and to compare with errors.Is: any error with the same code matches.
+var (
+	ErrNotImplemented = &Error{Code: CodeNotImplemented}
+	ErrNotFound       = &Error{Code: CodeNotFound}
+	ErrUnavailable    = &Error{Code: CodeUnavailable}
+	ErrLimit          = &Error{Code: CodeLimit}
+)
+
+// ErrClosed says that the server or client was closed.
+var ErrClosed = errors.New("rpc: closed")
+
+// codeOf is the status that a handler's error is answered with.
+func codeOf(err error) Code {
+	var e *Error
+	switch {
+	case errors.As(err, &e) && e.Code != 0 && e.Code != CodeOK:
+		return e.Code
+	case errors.Is(err, context.DeadlineExceeded):
+		return CodeDeadline
+	case errors.Is(err, context.Canceled):
+		return CodeCancelled
+	}
+	return CodeInternal
+}

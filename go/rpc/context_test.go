@@ -1,0 +1,146 @@
+package rpc_test
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/smf-go/smf/go/rpc"
+)
+
+func timed(m rpc.Method, timeout time.Duration) rpc.Method {
+	m.Timeout = timeout
+	return m
+}
+
+func TestAMethodsTimeoutIsADeadline(t *testing.T) {
+	_, address := start(t, rpc.ServerOptions{},
+		timed(method(idWork, func(ctx context.Context, _ *rpc.Request, reply *rpc.Reply) error {
+			deadline, ok := ctx.Deadline()
+			if left := time.Until(deadline); !ok || left <= 0 || left > time.Hour || ctx.Err() != nil {
+				return rpc.Errorf(rpc.CodeConflict, "%v %v %v", deadline, ok, ctx.Err())
+			}
+			return nil
+		}), time.Hour),
+		method(idMore, func(ctx context.Context, _ *rpc.Request, reply *rpc.Reply) error {
+			if deadline, ok := ctx.Deadline(); ok || ctx.Err() != nil {
+				return rpc.Errorf(rpc.CodeConflict, "%v", deadline)
+			}
+			return nil
+		}),
+		timed(method(idGate, func(ctx context.Context, _ *rpc.Request, reply *rpc.Reply) error {
+			<-ctx.Done()
+			return ctx.Err()
+		}), 20*time.Millisecond))
+	c := dial(t, address)
+	for range 10 { // with and without, in turns: nothing of a call is left for the next
+		answer(t, c, idWork, "x")
+		answer(t, c, idMore, "x")
+		require.Equal(t, rpc.CodeDeadline, fails(t, c, idGate, "x").Code)
+	}
+}
+
+// Err tells of the deadline although Done was never asked for.
+func TestADeadlineThatNobodyWaitsFor(t *testing.T) {
+	_, address := start(t, rpc.ServerOptions{},
+		timed(method(idWork, func(ctx context.Context, _ *rpc.Request, reply *rpc.Reply) error {
+			time.Sleep(5 * time.Millisecond)
+			return ctx.Err()
+		}), time.Millisecond))
+	require.Equal(t, rpc.CodeDeadline, fails(t, dial(t, address), idWork, "x").Code)
+}
+
+// Whoever has asked for Done may keep the context: it ends with its handler, and stays ended.
+func TestAContextEndsWithItsHandler(t *testing.T) {
+	kept := make(chan context.Context, 1)
+	var log logText
+	_, address := start(t, rpc.ServerOptions{Logger: log.logger()},
+		method(idWork, func(ctx context.Context, _ *rpc.Request, reply *rpc.Reply) error {
+			_ = ctx.Done()
+			kept <- ctx
+			return nil
+		}),
+		method(idMore, func(ctx context.Context, _ *rpc.Request, reply *rpc.Reply) error {
+			_ = ctx.Done()
+			kept <- ctx
+			panic("on purpose")
+		}))
+	c := dial(t, address)
+	seen := map[context.Context]bool{}
+	for i := range 20 {
+		if i%2 == 0 {
+			answer(t, c, idWork, "x")
+		} else {
+			fails(t, c, idMore, "x")
+		}
+		ctx := within(t, kept, "the handler ran")
+		within(t, ctx.Done(), "the context ends")
+		require.ErrorIs(t, ctx.Err(), context.Canceled)
+		require.False(t, seen[ctx], "a context of another call")
+		seen[ctx] = true
+	}
+	for ctx := range seen {
+		require.ErrorIs(t, ctx.Err(), context.Canceled)
+	}
+}
+
+// Contexts that handlers derive end with it.
+func TestDerivedContexts(t *testing.T) {
+	kept := make(chan context.Context, 1)
+	type key struct{}
+	_, address := start(t, rpc.ServerOptions{Interceptors: []rpc.Interceptor{
+		func(ctx context.Context, req *rpc.Request, reply *rpc.Reply, next rpc.Handler) error {
+			return next(context.WithValue(ctx, key{}, "from the interceptor"), req, reply)
+		},
+	}}, method(idWork, func(ctx context.Context, _ *rpc.Request, reply *rpc.Reply) error {
+		derived, cancel := context.WithCancel(ctx)
+		context.AfterFunc(derived, cancel)
+		kept <- derived
+		return reply.Bytes([]byte(ctx.Value(key{}).(string)))
+	}))
+	c := dial(t, address)
+	for range 10 {
+		require.Equal(t, "from the interceptor", answer(t, c, idWork, "x"))
+		ctx := within(t, kept, "the handler ran")
+		within(t, ctx.Done(), "the derived context ends")
+	}
+}
+
+// The first interceptor is the outermost; each sees the request before and the error after.
+func TestInterceptorsInOrder(t *testing.T) {
+	var order []string // written on the loop, read after the reply
+	around := func(name string) rpc.Interceptor {
+		return func(ctx context.Context, req *rpc.Request, reply *rpc.Reply, next rpc.Handler) error {
+			order = append(order, name+" before "+req.Method().Name)
+			err := next(ctx, req, reply)
+			order = append(order, name+" after")
+			return err
+		}
+	}
+	server, err := rpc.NewServer(rpc.ServerOptions{Cores: 1, Interceptors: []rpc.Interceptor{around("outer"), around("inner"),
+		func(ctx context.Context, req *rpc.Request, reply *rpc.Reply, next rpc.Handler) error {
+			if string(req.Payload()) == "stop" {
+				return rpc.Errorf(rpc.CodeUnauthenticated, "stopped")
+			}
+			return next(ctx, req, reply)
+		}}})
+	require.NoError(t, err)
+	defer server.Close()
+	ran := 0
+	require.NoError(t, server.Register(rpc.Service{Name: "Test", Methods: []rpc.Method{
+		method(idWork, func(_ context.Context, req *rpc.Request, reply *rpc.Reply) error {
+			ran++
+			order = append(order, "handler")
+			return reply.Bytes(req.Payload())
+		})}}))
+	address, err := server.Listen("127.0.0.1:0")
+	require.NoError(t, err)
+	go func() { _ = server.Serve() }()
+	c := dial(t, address)
+	require.Equal(t, "go", answer(t, c, idWork, "go"))
+	require.Equal(t, []string{"outer before Method1001", "inner before Method1001", "handler", "inner after", "outer after"}, order)
+	require.Equal(t, rpc.CodeUnauthenticated, fails(t, c, idWork, "stop").Code)
+	require.Equal(t, 1, ran)
+}

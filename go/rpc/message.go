@@ -1,0 +1,84 @@
+package rpc
+
+import (
+	"sync"
+
+	flatbuffers "github.com/google/flatbuffers/go"
+)
+
+// messageKeepMax is the largest payload whose memory is kept for the next message.
+const messageKeepMax = 1 << 20
+
+// Message is a reply's payload. It is valid until Release; a message that is never released is left to
+// the garbage collector.
+type Message struct {
+	payload []byte
+	view    flatbuffers.Table
+}
+
+var messages = sync.Pool{New: func() any { return new(Message) }}
+
+func newMessage(payload []byte) *Message {
+	m := messages.Get().(*Message)
+	m.payload = append(m.payload[:0], payload...)
+	return m
+}
+
+// Payload is the reply's payload, valid until Release.
+func (m *Message) Payload() []byte { return m.payload }
+
+// Release gives the memory back; the payload and every view of it are invalid then. Once.
+func (m *Message) Release() {
+	m.view = flatbuffers.Table{}
+	if cap(m.payload) > messageKeepMax {
+		m.payload = nil
+	}
+	messages.Put(m)
+}
+
+func (m *Message) table() *flatbuffers.Table { return root(&m.view, m.payload) }
+
+// Result is a reply as a table.
+type Result[T any] struct {
+	message *Message
+	view    *T
+}
+
+// NewResult verifies a reply and looks at it as a table. A reply that is not what it should be is
+// released, and the error's code is 400. For generated code.
+func NewResult[T any](m *Message, verify func([]byte) error) (Result[T], error) {
+	if verify != nil {
+		if err := verify(m.payload); err != nil {
+			m.Release()
+			return Result[T]{}, &Error{Code: CodeBadRequest, Message: "the reply is malformed: " + err.Error(),
+				MayHaveRun: true, Cause: err}
+		}
+	}
+	return Result[T]{message: m, view: View[T](m)}, nil
+}
+
+// Table is the reply, valid until Release.
+func (r Result[T]) Table() *T { return r.view }
+
+// Release gives the reply's memory back. Once; a zero Result may be released, too.
+func (r Result[T]) Release() {
+	if r.message != nil {
+		r.message.Release()
+	}
+}
+
+var builders = sync.Pool{New: func() any { return flatbuffers.NewBuilder(512) }}
+
+// GetBuilder lends a builder, reset, to build a request with.
+func GetBuilder() *flatbuffers.Builder {
+	b := builders.Get().(*flatbuffers.Builder)
+	b.Reset()
+	return b
+}
+
+// PutBuilder gives a builder back. Nothing that was built with it may be used any more.
+func PutBuilder(b *flatbuffers.Builder) {
+	if cap(b.Bytes) <= messageKeepMax {
+		builders.Put(b)
+	}
+}

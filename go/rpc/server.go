@@ -1,0 +1,251 @@
+package rpc
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"runtime"
+	"sync"
+	"time"
+
+	native "github.com/smf-go/smf/cgo"
+	"github.com/smf-go/smf/go/internal/loop"
+)
+
+// closeWait is how long Close waits for sockets to be closed by loops that are busy.
+const closeWait = time.Second
+
+type serverState int
+
+const (
+	serverNew serverState = iota
+	serverServing
+	serverClosed
+)
+
+// Server serves calls. Register services, Listen, Serve; then Drain or Close. Its methods may be called
+// from any goroutine. Several servers may live in one process.
+type Server struct {
+	options ServerOptions
+	engine  *native.Engine
+	loops   []*loop.Loop
+	logs    *limitedLogs
+	base    context.Context // ends with the server
+	cancel  context.CancelFunc
+	done    chan struct{} // closed by Close
+
+	payloadMax int
+
+	mu      sync.RWMutex
+	state   serverState
+	freed   bool
+	methods map[uint32]*loop.Method // not written any more once served
+}
+
+// NewServer opens a server's engine. Nothing listens yet.
+//
+// Errors: settings out of range, no memory; each says what to do. Cost: maps MemoryBytes of address
+// space a core and starts two native threads a core, which sleep.
+func NewServer(options ServerOptions) (*Server, error) {
+	engine, err := native.Open(options.native())
+	if err != nil {
+		return nil, fmt.Errorf("rpc: %w", err)
+	}
+	s := &Server{options: options, engine: engine, done: make(chan struct{}), methods: map[uint32]*loop.Method{}, payloadMax: options.payloadMax()}
+	s.logs = &limitedLogs{log: s.log(), kinds: map[string]*logKind{}}
+	s.base, s.cancel = context.WithCancel(context.Background())
+	for _, core := range engine.Cores() {
+		s.loops = append(s.loops, loop.New(core, work{s}))
+	}
+	return s, nil
+}
+
+func (s *Server) log() *slog.Logger {
+	if s.options.Logger != nil {
+		return s.options.Logger
+	}
+	return slog.Default()
+}
+
+// Register adds a service, before Serve.
+func (s *Server) Register(service Service) error {
+	if err := service.check(); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.state != serverNew {
+		return errors.New("rpc: register services before Serve")
+	}
+	methods := maps.Clone(s.methods) // all of a service or nothing
+	for i := range service.Methods {
+		m := &service.Methods[i]
+		if other, taken := methods[m.ID]; taken {
+			o := other.Owner.(*served)
+			return fmt.Errorf("rpc: %s.%s has the same method id %d as %s.%s: rename one", service.Name, m.Name,
+				m.ID, o.service, o.Name)
+		}
+		methods[m.ID] = &loop.Method{ID: m.ID, Slow: m.Slow, Owner: &served{Method: *m, service: service.Name,
+			run: chain(s.options.Interceptors, m.Handle)}}
+	}
+	s.methods = methods
+	return nil
+}
+
+// Listen binds an address, before Serve: "127.0.0.1:11225", "[::1]:0", ":11225" (every address, IPv4
+// and IPv6), "unix:/path", "unix:@name". It returns the address with its real port. Connections that
+// come before Serve wait. May be called several times.
+//
+// Errors: one line that says what to do when the port is in use, the address is not this machine's, or
+// permission is missing; errors.Is finds the system's error number.
+func (s *Server) Listen(address string) (string, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch s.state {
+	case serverServing:
+		return "", errors.New("rpc: listen before Serve")
+	case serverClosed:
+		return "", ErrClosed
+	}
+	bound, err := s.engine.Listen(address)
+	if err != nil {
+		return "", fmt.Errorf("listen on %w", err)
+	}
+	return bound, nil
+}
+
+// Engine says in one line which engine serves, and why that one.
+func (s *Server) Engine() string {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if s.freed {
+		return "closed"
+	}
+	return s.engine.Describe()
+}
+
+// Serve serves until Drain or Close, and returns nil after either.
+func (s *Server) Serve() error {
+	s.mu.Lock()
+	switch s.state {
+	case serverServing:
+		s.mu.Unlock()
+		return errors.New("rpc: already serving")
+	case serverClosed:
+		s.mu.Unlock()
+		return ErrClosed
+	}
+	s.state = serverServing
+	for _, l := range s.loops {
+		l.Start()
+	}
+	s.mu.Unlock()
+	if procs := runtime.GOMAXPROCS(0); procs <= len(s.loops) {
+		s.log().Warn("GOMAXPROCS should exceed the number of cores: handlers that block need a P",
+			slog.Int("gomaxprocs", procs), slog.Int("cores", len(s.loops)))
+	}
+	<-s.done
+	return nil
+}
+
+// Drain stops listening, lets the calls in flight finish, answers 503 to what still comes, closes each
+// connection when nothing of it is in flight, and then closes the server. It always returns by ctx's
+// deadline: then with ctx's error, and everything is closed right behind it.
+func (s *Server) Drain(ctx context.Context) error {
+	s.mu.RLock()
+	serving := s.state == serverServing
+	s.mu.RUnlock()
+	if !serving {
+		return s.Close()
+	}
+	for _, l := range s.loops {
+		l.Drain()
+	}
+	for _, l := range s.loops {
+		select {
+		case <-l.Drained():
+		case <-ctx.Done():
+			go s.Close() // which may take a moment that ctx does not have
+			return ctx.Err()
+		case <-s.done:
+			return nil
+		}
+	}
+	return s.Close()
+}
+
+// Close closes listeners and connections at once, cancels the handlers' contexts and makes Serve
+// return. It does not wait for handlers; memory that they use is freed when they have returned.
+func (s *Server) Close() error {
+	s.mu.Lock()
+	before := s.state
+	s.state = serverClosed
+	s.mu.Unlock()
+	if before == serverClosed {
+		return nil
+	}
+	s.cancel()
+	if before == serverServing {
+		s.closeSockets()
+		for _, l := range s.loops {
+			l.Stop()
+		}
+		go func() {
+			for _, l := range s.loops {
+				<-l.Gone()
+			}
+			s.free()
+		}()
+	} else {
+		s.free()
+	}
+	close(s.done)
+	return nil
+}
+
+func (s *Server) closeSockets() {
+	var closed sync.WaitGroup
+	for _, l := range s.loops {
+		closed.Add(1)
+		l.DisconnectAll(closed.Done)
+	}
+	all := make(chan struct{})
+	go func() {
+		closed.Wait()
+		close(all)
+	}()
+	select {
+	case <-all:
+	case <-time.After(closeWait):
+	}
+}
+
+func (s *Server) free() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.freed = true
+	s.engine.Close()
+}
+
+// work is the server as its loops see it.
+type work struct{ *Server }
+
+// NewWorker makes what runs handlers.
+func (w work) NewWorker(call *loop.Call) loop.Worker {
+	return newWorker(w.Server, call)
+}
+
+// Find looks a method up.
+func (w work) Find(id uint32) *loop.Method { return w.methods[id] }
+
+// Note logs connections that ended for a reason that somebody should know.
+func (w work) Note(_ *loop.Loop, e *native.Event) {
+	if e.Kind == native.EventClosed {
+		w.logs.closed(string(e.Payload()), native.CloseReason(e.Meta))
+	}
+}
+
+// NativeVersion is the version of the native library that is linked, and its binary interface.
+func NativeVersion() (version string, abi uint32) { return native.Version(), native.ABI() }
