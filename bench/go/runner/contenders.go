@@ -1,0 +1,74 @@
+package main
+
+import (
+	"slices"
+	"strconv"
+)
+
+// contender is a server that is measured.
+type contender struct {
+	label       string
+	program     string // in build/bin
+	module      string // folder of the Go module that it is built from
+	packagePath string // of the Go program; "": CMake built it
+	bytes       []string
+	typed       []string
+	environment []string
+	engineLine  bool // its second line of output says which engine it uses
+	ownLoad     bool // it is its own load client
+	works       bool // it has the methods that compute
+}
+
+// Go gives a program that is pinned to one CPU one P. A core's driver is in C most of the time and keeps
+// it: our server needs one P more than it has cores. The others are faster with what Go chooses.
+var twoPs = []string{"GOMAXPROCS=2"}
+
+const (
+	smfGo    = "smf-go"
+	smfGoEco = "smf-go-sleeping"
+	smfC     = "smf-c"
+	bareC    = "bare-c"
+	plainGo  = "plain-go"
+	grpcGo   = "grpc-go"
+)
+
+var contenders = map[string]contender{
+	smfGo: {
+		label: "smf, Go handler", program: "smf-bench-go", packagePath: "./bench/go/server",
+		bytes: []string{"--poll"}, typed: []string{"--poll", "--mode", "typed"},
+		environment: twoPs, engineLine: true, works: true,
+	},
+	// The same without any option.
+	smfGoEco: {
+		label: "smf, Go handler", program: "smf-bench-go", packagePath: "./bench/go/server",
+		environment: twoPs, engineLine: true, works: true,
+	},
+	smfC: {
+		label: "smf, C handler", program: "smf-bench-echo-smf",
+		bytes: []string{"--spin-us", "-2"}, typed: []string{"--spin-us", "-2", "--typed"},
+	},
+	bareC: {
+		label: "bare epoll, C", program: "smf-bench-echo-epoll",
+		bytes: []string{"--spin-us", "-2"}, typed: []string{"--spin-us", "-2", "--typed"},
+	},
+	plainGo: {
+		label: "plain Go", program: "smf-bench-plain", packagePath: "./bench/go/plain",
+		typed: []string{"--mode", "typed"}, works: true,
+	},
+	grpcGo: {
+		label: "gRPC-Go", program: "smf-bench-grpc", module: "bench/peers", packagePath: "./grpcecho",
+		typed: []string{"serve"}, ownLoad: true,
+	},
+}
+
+// args is the server's command line. workRounds is how much a millisecond of computing is.
+func (c contender) args(typed bool, workRounds int) []string {
+	args := c.bytes
+	if typed {
+		args = c.typed
+	}
+	if c.works {
+		args = append(slices.Clone(args), "--work-rounds", strconv.Itoa(workRounds))
+	}
+	return args
+}

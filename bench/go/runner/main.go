@@ -1,0 +1,130 @@
+// Runner measures our server against others and prints tables:
+//
+//	runner rpc [--full] [--quick] [--rounds N] [--seconds S] [--only a|b|c] [--without NAME,NAME]
+//	runner blocking [the same]
+//
+// One server at a time runs on one CPU, the load client on another. Contenders take turns within a
+// round, and rounds follow each other, so that a machine that changes its speed does so for all of them.
+// Results go to standard output, build/bench/NAME.md and build/bench/NAME.json.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"syscall"
+)
+
+// Children are started from the main thread: their CPU is inherited from it, and they die with it.
+func init() { runtime.LockOSThread() }
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := run(ctx, os.Args[1:]); err != nil {
+		fmt.Fprintln(os.Stderr, "runner:", err)
+		os.Exit(1)
+	}
+}
+
+// The tables, by the letters of --only.
+var tables = []struct {
+	letter  string
+	measure func(*bench) (table, error)
+}{
+	{"a", measureBytes},
+	{"b", measureTyped},
+	{"c", measureBlocking},
+}
+
+func run(ctx context.Context, args []string) error {
+	if len(args) == 0 {
+		return errors.New("usage: runner rpc|blocking [options]")
+	}
+	letters := map[string]string{"rpc": "abc", "blocking": "c"}[args[0]]
+	if letters == "" {
+		return fmt.Errorf("no benchmark %q; there are rpc and blocking", args[0])
+	}
+	b, only, err := parse(args)
+	if err != nil {
+		return err
+	}
+	if strings.Trim(only, letters) != "" {
+		return fmt.Errorf("%s has the tables %s", args[0], letters)
+	}
+	if only != "" {
+		letters = only
+	}
+	b.ctx = ctx
+	if err := b.prepare(); err != nil {
+		return err
+	}
+	report := report{Name: args[0], Machine: describeMachine(ctx, b)}
+	for _, t := range tables {
+		if !strings.Contains(letters, t.letter) {
+			continue
+		}
+		measured, err := t.measure(b)
+		if err != nil {
+			return err
+		}
+		report.Tables = append(report.Tables, measured)
+	}
+	report.Machine.Engine = b.engine
+	report.Failures = b.failures
+	if err := report.write(filepath.Join(b.root, "build", "bench")); err != nil {
+		return err
+	}
+	if len(b.failures) > 0 {
+		return fmt.Errorf("%d measurements failed; the first: %s", len(b.failures), b.failures[0])
+	}
+	return nil
+}
+
+func parse(args []string) (*bench, string, error) {
+	b := &bench{log: os.Stderr}
+	flags := flag.NewFlagSet("runner "+args[0], flag.ContinueOnError)
+	full := flags.Bool("full", false, "11 rounds of 2 s")
+	quick := flags.Bool("quick", false, "2 rounds of 0.3 s, to see that everything runs")
+	only := flags.String("only", "", "`letters` of the tables to make: a bytes, b typed, c blocking handlers")
+	without := flags.String("without", "", "contenders to leave out, by `names` with commas between them")
+	rounds := flags.Int("rounds", 0, "how often each cell is measured (7)")
+	seconds := flags.Float64("seconds", 0, "how long each measurement takes (0.5)")
+	if err := flags.Parse(args[1:]); err != nil {
+		return nil, "", err
+	}
+	if flags.NArg() > 0 {
+		return nil, "", fmt.Errorf("unknown argument %q", flags.Arg(0))
+	}
+	b.rounds, b.seconds, b.warmup = 7, 0.5, 0.15
+	if *full {
+		b.rounds, b.seconds, b.warmup = 11, 2, 0.5
+	}
+	if *quick {
+		b.rounds, b.seconds, b.warmup = 2, 0.3, 0.1
+	}
+	if *rounds != 0 {
+		b.rounds = *rounds
+	}
+	if *seconds != 0 {
+		b.seconds = *seconds
+	}
+	if b.rounds < 1 || b.seconds < 0.01 {
+		return nil, "", errors.New("--rounds and --seconds must be above 0")
+	}
+	b.without = map[string]bool{}
+	for _, name := range strings.Split(*without, ",") {
+		if _, known := contenders[name]; !known && name != "" {
+			return nil, "", fmt.Errorf("--without: no contender %q", name)
+		}
+		b.without[name] = true
+	}
+	b.without[smfGoEco] = b.without[smfGoEco] || b.without[smfGo] // one program
+	return b, *only, nil
+}
