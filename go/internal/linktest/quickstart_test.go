@@ -39,8 +39,10 @@ func TestReadmeQuickstart(t *testing.T) {
 	readme, err := os.ReadFile(filepath.Join(root, "README.md"))
 	require.NoError(t, err)
 	blocks := quickstart(t, string(readme))
-	// Always the same folder: the go command keeps what pkg-config once said of the library's place.
+	// The go command's cache keeps what pkg-config once said of the library's place: always the same
+	// place, with a cache of its own.
 	prefix, folder := filepath.Join(root, "build", "quickstart"), t.TempDir()
+	cache := filepath.Join(root, "build", "quickstart-cache")
 
 	require.Equal(t, "./build.sh install\n", blocks["install"])
 	install := exec.Command("./build.sh", "install", "--prefix", prefix)
@@ -59,7 +61,8 @@ func TestReadmeQuickstart(t *testing.T) {
 	command.Dir = folder
 	command.Env = append(os.Environ(), "PATH="+filepath.Join(prefix, "bin")+":"+os.Getenv("PATH"),
 		"PKG_CONFIG_PATH="+filepath.Join(prefix, "lib", "pkgconfig"),
-		"LD_LIBRARY_PATH="+filepath.Join(prefix, "lib"), "GOFLAGS=-mod=mod", "GOWORK=off")
+		"LD_LIBRARY_PATH="+filepath.Join(prefix, "lib"), "GOFLAGS=-mod=mod", "GOWORK=off",
+		"GOCACHE="+cache)
 	output, err = command.CombinedOutput()
 	require.NoError(t, err, "%s", output)
 	require.True(t, strings.HasSuffix(string(output), "hello, world\n"), "%s", output)
