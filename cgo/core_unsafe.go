@@ -53,11 +53,8 @@ func (c *Core) Events() []Event {
 // Now is the core's clock when the last poll returned, in nanoseconds.
 func (c *Core) Now() uint64 { return c.turn.nowNs }
 
-// Connections is how many are open, InFlight how many requests were handed out and not answered.
+// Connections is how many are open, in both directions.
 func (c *Core) Connections() int { return int(c.turn.connections) }
-
-// InFlight is how many requests were handed out and not answered yet.
-func (c *Core) InFlight() int { return int(c.turn.inFlight) }
 
 // Unsent is how many connections have bytes that their peer has not taken.
 func (c *Core) Unsent() int { return int(c.turn.unsent) }
@@ -75,9 +72,6 @@ func (c *Core) Loan() []byte {
 	}
 	return unsafe.Slice((*byte)(unsafe.Add(t.loan, HeaderSize)), room-HeaderSize)
 }
-
-// LoanBuffer is what holds the loan.
-func (c *Core) LoanBuffer() Buffer { return Buffer{c.turn.loanBuffer} }
 
 // NeedLoan makes the loan at least size bytes large, by a crossing if it is not. False: memory is used
 // up.
