@@ -113,30 +113,22 @@ static void sleep_untimed(struct smf__baton *baton, uint32_t *asleep, uint64_t s
     __atomic_store_n(asleep, 0, __ATOMIC_SEQ_CST);
 }
 
-/* Reads what a thread does; one for each thread that asks. */
-struct letters {
-    int fd; /* of tid's stat file; -1: none yet */
-    int tid;
-};
-
 /* Does the driver's thread sleep, by the letter that the kernel gives it? A driver that was preempted
- * ('R') must not be taken for one; nor one that can't be looked at. */
-static int driver_sleeps(struct smf__baton *baton, struct letters *letters)
+ * ('R') must not be taken for one; nor one that can't be looked at. Asked only of drivers that are late
+ * already, so no file is kept open for it. */
+static int driver_sleeps(struct smf__baton *baton)
 {
     char text[128], *mark;
     ssize_t size;
-    int tid = __atomic_load_n(&baton->driver_tid, __ATOMIC_SEQ_CST);
+    int fd;
 
-    if (letters->fd < 0 || letters->tid != tid) {
-        if (letters->fd >= 0)
-            close(letters->fd);
-        snprintf(text, sizeof text, "/proc/self/task/%d/stat", tid);
-        letters->fd = open(text, O_RDONLY | O_CLOEXEC);
-        letters->tid = tid;
-    }
-    if (letters->fd < 0)
+    snprintf(text, sizeof text, "/proc/self/task/%d/stat",
+             __atomic_load_n(&baton->driver_tid, __ATOMIC_SEQ_CST));
+    fd = open(text, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
         return 0;
-    size = pread(letters->fd, text, sizeof text - 1, 0);
+    size = read(fd, text, sizeof text - 1);
+    close(fd);
     if (size <= 0)
         return 0;
     text[size] = '\0';
@@ -183,7 +175,6 @@ static void *watcher_main(void *context)
 {
     struct smf__baton *baton = context;
     struct sched_param param = {0};
-    struct letters letters = {.fd = -1};
     int cpu = -1;
 
     prctl(PR_SET_NAME, "smf-watcher");
@@ -195,11 +186,9 @@ static void *watcher_main(void *context)
         follow_driver(baton, &cpu);
         if (!in_handler(state))
             sleep_untimed(baton, watcher_asleep(baton), state);
-        else if (stays_same(baton, state, &cpu) && driver_sleeps(baton, &letters))
+        else if (stays_same(baton, state, &cpu) && driver_sleeps(baton))
             depose(baton, state, SMF_BATON_SLEPT);
     }
-    if (letters.fd >= 0)
-        close(letters.fd);
     return NULL;
 }
 
@@ -217,7 +206,6 @@ static void *monitor_main(void *context)
     struct smf__baton *baton = context;
     uint64_t last = 0;
     uint32_t same = 0, healthy = 0, looks = 0;
-    struct letters letters = {.fd = -1};
 
     prctl(PR_SET_NAME, "smf-monitor");
     while (!is_stopped(baton)) {
@@ -227,8 +215,7 @@ static void *monitor_main(void *context)
         last = state;
         healthy++;
         if (in_handler(state) && same >= LATE_TICKS) {
-            depose(baton, state,
-                   driver_sleeps(baton, &letters) ? SMF_BATON_SLEPT : SMF_BATON_COMPUTED);
+            depose(baton, state, driver_sleeps(baton) ? SMF_BATON_SLEPT : SMF_BATON_COMPUTED);
             healthy = 0;
         } else if (same > QUIET_TICKS_MAX) {
             if (baton->pin != NULL)
@@ -240,8 +227,6 @@ static void *monitor_main(void *context)
             smf__pin_sweep(baton->pin);
         pause_ns(healthy > HEALTHY_TICKS && same == 0 ? SLOW_TICK_NS : TICK_NS);
     }
-    if (letters.fd >= 0)
-        close(letters.fd);
     return NULL;
 }
 
