@@ -23,7 +23,7 @@ import (
 
 // patience bounds what should take no time at all: tests wait for things to happen, not for time to
 // pass, and machines can be busy.
-const patience = 30 * time.Second
+const patience = 90 * time.Second
 
 // Method ids of the services that tests make up.
 const (
