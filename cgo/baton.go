@@ -51,7 +51,7 @@ func (c *Core) enterFenced(cursor int) uint64 {
 	b := c.baton
 	state := b.state + (batonSeqOne | batonInHandler)
 	b.cursor = uint32(cursor)
-	atomic.StoreUint64(&b.state, state)
+	atomic.SwapUint64(&b.state, state) // not a store: see Ring
 	if atomic.LoadUint64(&b.watchersAsleep) != 0 {
 		c.kick()
 	}

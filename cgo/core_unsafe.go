@@ -212,8 +212,11 @@ func (c *Core) Pending() bool { return atomic.LoadUint32(&c.turn.pending) != 0 }
 func (c *Core) ClearPending() { atomic.StoreUint32(&c.turn.pending, 0) }
 
 // Ring tells the driver that something waits for it; a crossing only when it sleeps. Any goroutine.
+//
+// A swap, not a store: under the race detector a store is not ordered before a later load
+// (golang.org/issue/58020), and the driver would sleep on.
 func (c *Core) Ring() {
-	atomic.StoreUint32(&c.turn.pending, 1)
+	atomic.SwapUint32(&c.turn.pending, 1)
 	if atomic.LoadUint32(&c.turn.sleeping) != 0 {
 		C.smf_core_wake(c.c)
 	}

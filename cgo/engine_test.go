@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -146,6 +147,43 @@ func TestRingEndsAWait(t *testing.T) {
 		require.Zero(t, core.Poll(WaitForever))
 		core.ClearPending()
 	}
+}
+
+// A driver that goes to sleep and a goroutine that rings at the same moment always see each other: the
+// ringer aims at the moment, from early to late and back.
+func TestRingMeetsFallingAsleep(t *testing.T) {
+	engine, err := Open(Config{Cores: 1, MemoryBytes: small, SpinMicros: -1})
+	require.NoError(t, err)
+	defer engine.Close()
+	core := engine.Cores()[0]
+	const rounds = 200_000
+	var asked, answered atomic.Int64
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for n := int64(1); n <= rounds; n++ {
+			asked.Store(n)
+			core.Ring()
+			for since := time.Now(); answered.Load() < n; {
+				if time.Since(since) > 20*time.Second {
+					t.Error("the driver sleeps although somebody rang")
+					core.Stop() // so that the test ends
+					return
+				}
+			}
+			for range n % 512 {
+				answered.Load()
+			}
+		}
+	}()
+	for answered.Load() < rounds {
+		if core.Poll(WaitForever) < 0 {
+			break
+		}
+		core.ClearPending()
+		answered.Store(asked.Load())
+	}
+	<-done
 }
 
 // Two cores speak with each other: a request, its reply, and the end.
