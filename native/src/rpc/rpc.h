@@ -15,7 +15,8 @@
 #define SMF__RPC_FRAMES_OF_TURN_MAX 1024u      /* the rest of a turn's events tell of connections */
 #define SMF__RPC_CHUNK_SIZE_BYTES (256u << 10) /* what sockets are read into */
 #define SMF__RPC_CHUNK_ROOM_MIN_BYTES (64u << 10) /* less room than that: the next chunk */
-#define SMF__RPC_READ_SIZE_MAX_BYTES (128u << 10)
+#define SMF__RPC_READ_SIZE_MAX_BYTES (192u << 10)
+#define SMF__RPC_ALIGN_READS_MIN_BYTES (4u << 10) /* of larger messages a read takes whole ones */
 #define SMF__RPC_CHUNKS_OF_TURN_MAX 4u /* then the other sockets wait for the next turn */
 #define SMF__RPC_REST_COPY_DIVISOR 16u /* rests smaller than a chunk / this leave it */
 #define SMF__RPC_BODY_RESERVE_DIVISOR                                                              \

@@ -35,12 +35,19 @@ static uint32_t chunk_room(const struct smf__rpc *rpc)
     return rpc->chunk == NULL ? 0 : rpc->chunk->capacity - rpc->chunk_fill;
 }
 
-/* How much one read may take: of large messages a part, so that the peer sends on meanwhile. */
-static uint32_t read_room(const struct smf__rpc *rpc)
+/* How much one read may take, beside what is left of a payload: of large messages a part, so that the
+ * peer sends on meanwhile. A read that would end within a message as large as the last one stops before
+ * it: its beginning would have to be copied. */
+static uint32_t read_room(const struct smf__conn *conn)
 {
-    uint32_t room = chunk_room(rpc);
+    uint32_t room = chunk_room(conn->rpc);
+    uint64_t message = (uint64_t)SMF_FRAME_HEADER_SIZE_BYTES + conn->frame.size;
 
-    return room < SMF__RPC_READ_SIZE_MAX_BYTES ? room : SMF__RPC_READ_SIZE_MAX_BYTES;
+    if (room > SMF__RPC_READ_SIZE_MAX_BYTES)
+        room = SMF__RPC_READ_SIZE_MAX_BYTES;
+    if (message >= SMF__RPC_ALIGN_READS_MIN_BYTES && message <= room)
+        room -= (uint32_t)(room % message);
+    return room;
 }
 
 /* Makes room to read into. 0: not in this turn. */
@@ -327,7 +334,7 @@ void smf__conn_read(struct smf__conn *conn)
         vectors[count++].iov_len = conn->frame.size - conn->body_have;
     }
     vectors[count].iov_base = rpc->chunk->data + rpc->chunk_fill;
-    vectors[count++].iov_len = read_room(rpc);
+    vectors[count++].iov_len = read_room(conn);
     size = rpc->net->ops->recv(conn->stream, vectors, count);
     if (size > 0) {
         took(conn, (uint32_t)size);
