@@ -113,9 +113,10 @@ func (c *Core) Send(r *Reply) bool {
 		copy(unsafe.Slice((*byte)(unsafe.Add(t.loanTop, -size)), size), r.Payload)
 	}
 	start := unsafe.Add(t.loanTop, -(size + HeaderSize))
-	h := unsafe.Slice((*byte)(start), HeaderSize)
-	binary.LittleEndian.PutUint64(h, uint64(r.Flags)<<8|uint64(r.Session)<<16|uint64(uint32(size))<<32)
-	binary.LittleEndian.PutUint64(h[8:], uint64(r.Status)<<32)
+	h := (*[HeaderSize]byte)(start)
+	binary.LittleEndian.PutUint64(h[:8], uint64(r.Flags)<<8|uint64(r.Session)<<16|uint64(uint32(size))<<32)
+	binary.LittleEndian.PutUint32(h[8:12], 0)
+	binary.LittleEndian.PutUint32(h[12:], r.Status)
 	if !c.extend(r.Conn, start, size+HeaderSize, 1) {
 		c.add(r.Conn, start, size+HeaderSize, 1)
 	}
@@ -133,10 +134,10 @@ func (c *Core) extend(conn uint64, start unsafe.Pointer, size, count int) bool {
 	if last.conn != conn || last.frames != t.loanTop || last.buffer != t.loanBuffer {
 		return false
 	}
-	last.frames = start
+	setPointer(&last.frames, start)
 	last.size += uint32(size)
 	last.count += uint32(count)
-	t.loanTop = start
+	setPointer(&t.loanTop, start)
 	return true
 }
 
@@ -144,9 +145,17 @@ func (c *Core) extend(conn uint64, start unsafe.Pointer, size, count int) bool {
 func (c *Core) add(conn uint64, start unsafe.Pointer, size, count int) {
 	t := c.turn
 	s := (*send)(unsafe.Add(t.sends, uintptr(t.sendCount)*unsafe.Sizeof(send{})))
-	*s = send{conn: conn, frames: start, size: uint32(size), count: uint32(count), buffer: t.loanBuffer}
+	s.conn, s.size, s.count = conn, uint32(size), uint32(count)
+	setPointer(&s.frames, start)
+	setPointer(&s.buffer, t.loanBuffer)
 	t.sendCount++
-	t.loanTop = start
+	setPointer(&t.loanTop, start)
+}
+
+// setPointer stores a pointer to C memory in C memory: no business of the garbage collector's, whose
+// write barrier would be asked about every one.
+func setPointer(where *unsafe.Pointer, p unsafe.Pointer) {
+	*(*uintptr)(unsafe.Pointer(where)) = uintptr(p)
 }
 
 // PutFrames copies whole frames (without checksums) into the loan and sends them. False as in Send.

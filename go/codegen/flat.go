@@ -274,19 +274,29 @@ func bits(f *fieldModel, name string) string {
 	return fmt.Sprintf("uint64(uint%d(%s))", 8*f.Size, name) // a sign must not spread
 }
 
-// Usual is the condition that a payload begins like one whose fields are all stored, as builders lay
-// it out; empty where that is not always the same.
-func (t *tableModel) Usual() string {
+// usualLayout is where fields lie in a payload that has them all, as builders lay it out; nil where
+// that is not always the same.
+func (t *tableModel) usualLayout() *layout {
 	if !t.writable() {
-		return ""
+		return nil
 	}
 	l := newLayout(t.Fields)
 	if l.padded {
+		return nil
+	}
+	return &l
+}
+
+// Usual is the condition that a payload begins like one whose fields are all stored, as builders lay
+// it out; empty where that is not always the same.
+func (t *tableModel) Usual() string {
+	l := t.usualLayout()
+	if l == nil {
 		return ""
 	}
 	// Nothing up to the table's first field depends on values.
 	head := l.template(t.Fields)[:l.root+offsetSize]
-	text := fmt.Sprintf("len(payload) >= %d && len(payload) <= flatverify.MaxPayload", l.head)
+	text := fmt.Sprintf("len(payload) >= %d", l.head)
 	for at := 0; at < len(head); at += wordSize {
 		from := "payload"
 		if at > 0 {
@@ -301,6 +311,39 @@ func (t *tableModel) Usual() string {
 		}
 	}
 	return text
+}
+
+// usualName is the function that says whether a payload is a usual one of the table.
+func usualName(stem string, t *tableModel) string { return stem + "Usual" + t.GoName }
+
+// flatcOffset matches what flatc's accessors of scalars and strings do: they find the field's offset,
+// and read there (1: slot, 2: what they return).
+var flatcOffset = regexp.MustCompile(`^\{\s*o := flatbuffers\.UOffsetT\(rcv\._tab\.Offset\((\d+)\)\)\s*` +
+	`if o != 0 \{\s*return (.*)\s*\}\s*return .*\s*\}$`)
+
+const (
+	flatcPosition = "o + rcv._tab.Pos"
+	bytesAtCall   = "flatverify.BytesAt(rcv._tab.Bytes, "
+)
+
+// shortcut is what goes before the body of an accessor of flatc's, so that it need not walk through the
+// vtable of a usual payload: the walk's loads wait for each other. Empty where there is no short way.
+func (t *tableModel) shortcut(stem, body string) string {
+	l := t.usualLayout()
+	found := flatcOffset.FindStringSubmatch(body)
+	if l == nil || found == nil || strings.Count(found[2], flatcPosition) != 1 {
+		return ""
+	}
+	for i := range t.Fields {
+		if strconv.Itoa(t.Fields[i].Slot) != found[1] {
+			continue
+		}
+		value := strings.Replace(found[2], flatcPosition, strconv.Itoa(l.at[i]), 1)
+		value = strings.Replace(value, "rcv._tab.ByteVector(", bytesAtCall, 1)
+		return fmt.Sprintf("\nif rcv._tab.Pos == %d && %s(rcv._tab.Bytes) {\nreturn %s\n}", l.root,
+			usualName(stem, t), value)
+	}
+	return ""
 }
 
 // UsualCheck is what is left to check of a payload for which Usual is true.

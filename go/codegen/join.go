@@ -12,7 +12,11 @@ import (
 )
 
 // flatbuffersImport is what flatc's Go code imports; the only other package it needs is strconv.
-const flatbuffersImport = `flatbuffers "github.com/google/flatbuffers/go"`
+// Shortcuts need verifyImport, too.
+const (
+	flatbuffersImport = `flatbuffers "github.com/google/flatbuffers/go"`
+	verifyImport      = `"github.com/smf-go/smf/go/flatverify"`
+)
 
 // edit replaces the bytes from start to end by text.
 type edit struct {
@@ -64,6 +68,9 @@ func importBlock(imports map[string]bool) string {
 	if imports[flatbuffersImport] {
 		out.WriteString("\n" + flatbuffersImport + "\n")
 	}
+	if imports[verifyImport] {
+		out.WriteString("\n" + verifyImport + "\n")
+	}
 	out.WriteString(")\n")
 	return out.String()
 }
@@ -99,10 +106,14 @@ func tableBody(m *model, path string, source []byte, imports map[string]bool, de
 		return nil, err
 	}
 	var edits []edit
-	for _, mend := range mends(m, file) {
+	bodies := func(d *ast.FuncDecl) string { return string(source[offset(d.Body.Pos()):offset(d.Body.End())]) }
+	for _, mend := range append(mends(m, file), shortcuts(m, file, bodies)...) {
 		edits = append(edits, edit{offset(mend.from), offset(mend.to), mend.text})
 		if mend.text == cloneCall {
 			imports[`"bytes"`] = true
+		}
+		if strings.Contains(mend.text, bytesAtCall) {
+			imports[verifyImport] = true
 		}
 	}
 	return apply(source, edits, begin), nil
@@ -141,6 +152,27 @@ func mends(m *model, file *ast.File) []mend {
 			// "///" is how schemas write documentation; Go's has two strokes.
 			if !replaced[group] && strings.HasPrefix(comment.Text, "///") {
 				out = append(out, mend{comment.Pos(), comment.Pos() + 1, ""})
+			}
+		}
+	}
+	return out
+}
+
+// shortcuts lists what makes accessors of flatc's faster.
+func shortcuts(m *model, file *ast.File, body func(*ast.FuncDecl) string) []mend {
+	var out []mend
+	for _, declaration := range file.Decls {
+		d, ok := declaration.(*ast.FuncDecl)
+		if !ok || d.Recv == nil || d.Type.Params.NumFields() != 0 || d.Type.Results.NumFields() != 1 {
+			continue
+		}
+		for i := range m.Tables {
+			t := &m.Tables[i]
+			if t.GoName != receiver(d) {
+				continue
+			}
+			if text := t.shortcut(m.Stem, body(d)); text != "" {
+				out = append(out, mend{d.Body.Lbrace + 1, d.Body.Lbrace + 1, text})
 			}
 		}
 	}

@@ -78,3 +78,10 @@ func StringAt(payload []byte, at int) bool {
 	end := to + offsetSize + uint64(binary.LittleEndian.Uint32(payload[to:]))
 	return end < n && payload[end] == 0
 }
+
+// BytesAt returns the bytes of the string that the offset at position at leads to, in a payload that
+// was found to be well-formed. In one that was not it may panic.
+func BytesAt(payload []byte, at int) []byte {
+	payload = payload[at+int(binary.LittleEndian.Uint32(payload[at:])):]
+	return payload[offsetSize : offsetSize+int(binary.LittleEndian.Uint32(payload))]
+}

@@ -4,6 +4,8 @@ package demo
 
 import (
 	flatbuffers "github.com/google/flatbuffers/go"
+
+	"github.com/smf-go/smf/go/flatverify"
 )
 
 // A question: a name.
@@ -63,6 +65,9 @@ func (rcv *Request) Table() flatbuffers.Table {
 }
 
 func (rcv *Request) Name() []byte {
+	if rcv._tab.Pos == 12 && smfDemoUsualRequest(rcv._tab.Bytes) {
+		return flatverify.BytesAt(rcv._tab.Bytes, 16)
+	}
 	o := flatbuffers.UOffsetT(rcv._tab.Offset(4))
 	if o != 0 {
 		return rcv._tab.ByteVector(o + rcv._tab.Pos)
@@ -137,6 +142,9 @@ func (rcv *Response) Table() flatbuffers.Table {
 }
 
 func (rcv *Response) Name() []byte {
+	if rcv._tab.Pos == 12 && smfDemoUsualResponse(rcv._tab.Bytes) {
+		return flatverify.BytesAt(rcv._tab.Bytes, 16)
+	}
 	o := flatbuffers.UOffsetT(rcv._tab.Offset(4))
 	if o != 0 {
 		return rcv._tab.ByteVector(o + rcv._tab.Pos)

@@ -434,15 +434,20 @@ func VerifyRequest(payload []byte) error {
 
 // smfDemoIsRequest says what VerifyRequest does, but not what is wrong.
 func smfDemoIsRequest(payload []byte) bool {
-	// Nearly all begin like this: every field is there, and where builders put it.
-	if len(payload) >= 20 && len(payload) <= flatverify.MaxPayload &&
-		binary.LittleEndian.Uint64(payload) == 0x600000000000c &&
-		binary.LittleEndian.Uint64(payload[8:]) == 0x600040008 {
+	if smfDemoUsualRequest(payload) && len(payload) <= flatverify.MaxPayload {
 		return flatverify.StringAt(payload, 16)
 	}
 	root, ok := flatverify.Root(payload)
 	return ok &&
 		root.String(4)
+}
+
+// smfDemoUsualRequest says whether payload begins as nearly all do: every field of its root is
+// there, and where builders put it.
+func smfDemoUsualRequest(payload []byte) bool {
+	return len(payload) >= 20 &&
+		binary.LittleEndian.Uint64(payload) == 0x600000000000c &&
+		binary.LittleEndian.Uint64(payload[8:]) == 0x600040008
 }
 
 // VerifyResponse checks that payload is a well-formed Response, so that its accessors can
@@ -456,15 +461,20 @@ func VerifyResponse(payload []byte) error {
 
 // smfDemoIsResponse says what VerifyResponse does, but not what is wrong.
 func smfDemoIsResponse(payload []byte) bool {
-	// Nearly all begin like this: every field is there, and where builders put it.
-	if len(payload) >= 20 && len(payload) <= flatverify.MaxPayload &&
-		binary.LittleEndian.Uint64(payload) == 0x600000000000c &&
-		binary.LittleEndian.Uint64(payload[8:]) == 0x600040008 {
+	if smfDemoUsualResponse(payload) && len(payload) <= flatverify.MaxPayload {
 		return flatverify.StringAt(payload, 16)
 	}
 	root, ok := flatverify.Root(payload)
 	return ok &&
 		root.String(4)
+}
+
+// smfDemoUsualResponse says whether payload begins as nearly all do: every field of its root is
+// there, and where builders put it.
+func smfDemoUsualResponse(payload []byte) bool {
+	return len(payload) >= 20 &&
+		binary.LittleEndian.Uint64(payload) == 0x600000000000c &&
+		binary.LittleEndian.Uint64(payload[8:]) == 0x600040008
 }
 
 // Indexes into smfDemoTables.

@@ -454,14 +454,19 @@ func VerifyNothing(payload []byte) error {
 
 // inventoryIsNothing says what VerifyNothing does, but not what is wrong.
 func inventoryIsNothing(payload []byte) bool {
-	// Nearly all begin like this: every field is there, and where builders put it.
-	if len(payload) >= 12 && len(payload) <= flatverify.MaxPayload &&
-		binary.LittleEndian.Uint64(payload) == 0x4000400000008 &&
-		binary.LittleEndian.Uint32(payload[8:]) == 0x4 {
+	if inventoryUsualNothing(payload) && len(payload) <= flatverify.MaxPayload {
 		return true
 	}
 	_, ok := flatverify.Root(payload)
 	return ok
+}
+
+// inventoryUsualNothing says whether payload begins as nearly all do: every field of its root is
+// there, and where builders put it.
+func inventoryUsualNothing(payload []byte) bool {
+	return len(payload) >= 12 &&
+		binary.LittleEndian.Uint64(payload) == 0x4000400000008 &&
+		binary.LittleEndian.Uint32(payload[8:]) == 0x4
 }
 
 // VerifyQuery checks that payload is a well-formed Query, so that its accessors can

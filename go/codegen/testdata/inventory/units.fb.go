@@ -6,6 +6,8 @@ import (
 	"strconv"
 
 	flatbuffers "github.com/google/flatbuffers/go"
+
+	"github.com/smf-go/smf/go/flatverify"
 )
 
 // How much of something.
@@ -136,6 +138,9 @@ func (rcv *Label) Table() flatbuffers.Table {
 
 // What it says.
 func (rcv *Label) Text() []byte {
+	if rcv._tab.Pos == 16 && unitsUsualLabel(rcv._tab.Bytes) {
+		return flatverify.BytesAt(rcv._tab.Bytes, 24)
+	}
 	o := flatbuffers.UOffsetT(rcv._tab.Offset(4))
 	if o != 0 {
 		return rcv._tab.ByteVector(o + rcv._tab.Pos)
@@ -145,6 +150,9 @@ func (rcv *Label) Text() []byte {
 
 // How large it is printed.
 func (rcv *Label) FontSize() uint16 {
+	if rcv._tab.Pos == 16 && unitsUsualLabel(rcv._tab.Bytes) {
+		return rcv._tab.GetUint16(20)
+	}
 	o := flatbuffers.UOffsetT(rcv._tab.Offset(6))
 	if o != 0 {
 		return rcv._tab.GetUint16(o + rcv._tab.Pos)
@@ -158,6 +166,9 @@ func (rcv *Label) MutateFontSize(n uint16) bool {
 }
 
 func (rcv *Label) Size() uint16 {
+	if rcv._tab.Pos == 16 && unitsUsualLabel(rcv._tab.Bytes) {
+		return rcv._tab.GetUint16(22)
+	}
 	o := flatbuffers.UOffsetT(rcv._tab.Offset(8))
 	if o != 0 {
 		return rcv._tab.GetUint16(o + rcv._tab.Pos)
@@ -171,6 +182,9 @@ func (rcv *Label) MutateSize(n uint16) bool {
 
 // In which language, if it matters.
 func (rcv *Label) Language() []byte {
+	if rcv._tab.Pos == 16 && unitsUsualLabel(rcv._tab.Bytes) {
+		return flatverify.BytesAt(rcv._tab.Bytes, 28)
+	}
 	o := flatbuffers.UOffsetT(rcv._tab.Offset(10))
 	if o != 0 {
 		return rcv._tab.ByteVector(o + rcv._tab.Pos)

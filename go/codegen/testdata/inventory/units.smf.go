@@ -60,11 +60,7 @@ func VerifyLabel(payload []byte) error {
 
 // unitsIsLabel says what VerifyLabel does, but not what is wrong.
 func unitsIsLabel(payload []byte) bool {
-	// Nearly all begin like this: every field is there, and where builders put it.
-	if len(payload) >= 32 && len(payload) <= flatverify.MaxPayload &&
-		binary.LittleEndian.Uint64(payload) == 0x10000c00000010 &&
-		binary.LittleEndian.Uint64(payload[8:]) == 0xc000600040008 &&
-		binary.LittleEndian.Uint32(payload[16:]) == 0xc {
+	if unitsUsualLabel(payload) && len(payload) <= flatverify.MaxPayload {
 		return flatverify.StringAt(payload, 24) &&
 			flatverify.StringAt(payload, 28)
 	}
@@ -75,6 +71,15 @@ func unitsIsLabel(payload []byte) bool {
 		root.Inline(6, 2, 2) &&
 		root.Inline(8, 2, 2) &&
 		root.String(10)
+}
+
+// unitsUsualLabel says whether payload begins as nearly all do: every field of its root is
+// there, and where builders put it.
+func unitsUsualLabel(payload []byte) bool {
+	return len(payload) >= 32 &&
+		binary.LittleEndian.Uint64(payload) == 0x10000c00000010 &&
+		binary.LittleEndian.Uint64(payload[8:]) == 0xc000600040008 &&
+		binary.LittleEndian.Uint32(payload[16:]) == 0xc
 }
 
 // Indexes into unitsTables.

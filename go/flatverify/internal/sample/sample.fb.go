@@ -7,6 +7,8 @@ import (
 	"strconv"
 
 	flatbuffers "github.com/google/flatbuffers/go"
+
+	"github.com/smf-go/smf/go/flatverify"
 )
 
 type Color byte
@@ -587,6 +589,9 @@ func (rcv *Names) Table() flatbuffers.Table {
 }
 
 func (rcv *Names) Type() []byte {
+	if rcv._tab.Pos == 20 && sampleUsualNames(rcv._tab.Bytes) {
+		return flatverify.BytesAt(rcv._tab.Bytes, 28)
+	}
 	o := flatbuffers.UOffsetT(rcv._tab.Offset(4))
 	if o != 0 {
 		return rcv._tab.ByteVector(o + rcv._tab.Pos)
@@ -595,6 +600,9 @@ func (rcv *Names) Type() []byte {
 }
 
 func (rcv *Names) Len() []byte {
+	if rcv._tab.Pos == 20 && sampleUsualNames(rcv._tab.Bytes) {
+		return flatverify.BytesAt(rcv._tab.Bytes, 32)
+	}
 	o := flatbuffers.UOffsetT(rcv._tab.Offset(6))
 	if o != 0 {
 		return rcv._tab.ByteVector(o + rcv._tab.Pos)
@@ -603,6 +611,9 @@ func (rcv *Names) Len() []byte {
 }
 
 func (rcv *Names) Dst() uint32 {
+	if rcv._tab.Pos == 20 && sampleUsualNames(rcv._tab.Bytes) {
+		return rcv._tab.GetUint32(36)
+	}
 	o := flatbuffers.UOffsetT(rcv._tab.Offset(8))
 	if o != 0 {
 		return rcv._tab.GetUint32(o + rcv._tab.Pos)
@@ -615,6 +626,9 @@ func (rcv *Names) MutateDst(n uint32) bool {
 }
 
 func (rcv *Names) Rpc() []byte {
+	if rcv._tab.Pos == 20 && sampleUsualNames(rcv._tab.Bytes) {
+		return flatverify.BytesAt(rcv._tab.Bytes, 40)
+	}
 	o := flatbuffers.UOffsetT(rcv._tab.Offset(10))
 	if o != 0 {
 		return rcv._tab.ByteVector(o + rcv._tab.Pos)
@@ -623,6 +637,9 @@ func (rcv *Names) Rpc() []byte {
 }
 
 func (rcv *Names) At0() int16 {
+	if rcv._tab.Pos == 20 && sampleUsualNames(rcv._tab.Bytes) {
+		return rcv._tab.GetInt16(26)
+	}
 	o := flatbuffers.UOffsetT(rcv._tab.Offset(12))
 	if o != 0 {
 		return rcv._tab.GetInt16(o + rcv._tab.Pos)
@@ -635,6 +652,9 @@ func (rcv *Names) MutateAt0(n int16) bool {
 }
 
 func (rcv *Names) StringValue() bool {
+	if rcv._tab.Pos == 20 && sampleUsualNames(rcv._tab.Bytes) {
+		return rcv._tab.GetBool(25)
+	}
 	o := flatbuffers.UOffsetT(rcv._tab.Offset(14))
 	if o != 0 {
 		return rcv._tab.GetBool(o + rcv._tab.Pos)
@@ -750,6 +770,9 @@ func (rcv *Narrow) Table() flatbuffers.Table {
 }
 
 func (rcv *Narrow) Off() bool {
+	if rcv._tab.Pos == 28 && sampleUsualNarrow(rcv._tab.Bytes) {
+		return rcv._tab.GetBool(32)
+	}
 	o := flatbuffers.UOffsetT(rcv._tab.Offset(4))
 	if o != 0 {
 		return rcv._tab.GetBool(o + rcv._tab.Pos)
@@ -762,6 +785,9 @@ func (rcv *Narrow) MutateOff(n bool) bool {
 }
 
 func (rcv *Narrow) Small() byte {
+	if rcv._tab.Pos == 28 && sampleUsualNarrow(rcv._tab.Bytes) {
+		return rcv._tab.GetByte(33)
+	}
 	o := flatbuffers.UOffsetT(rcv._tab.Offset(6))
 	if o != 0 {
 		return rcv._tab.GetByte(o + rcv._tab.Pos)
@@ -774,6 +800,9 @@ func (rcv *Narrow) MutateSmall(n byte) bool {
 }
 
 func (rcv *Narrow) Weight() float32 {
+	if rcv._tab.Pos == 28 && sampleUsualNarrow(rcv._tab.Bytes) {
+		return rcv._tab.GetFloat32(36)
+	}
 	o := flatbuffers.UOffsetT(rcv._tab.Offset(8))
 	if o != 0 {
 		return rcv._tab.GetFloat32(o + rcv._tab.Pos)
@@ -786,6 +815,9 @@ func (rcv *Narrow) MutateWeight(n float32) bool {
 }
 
 func (rcv *Narrow) Signed() int32 {
+	if rcv._tab.Pos == 28 && sampleUsualNarrow(rcv._tab.Bytes) {
+		return rcv._tab.GetInt32(40)
+	}
 	o := flatbuffers.UOffsetT(rcv._tab.Offset(10))
 	if o != 0 {
 		return rcv._tab.GetInt32(o + rcv._tab.Pos)
@@ -798,6 +830,9 @@ func (rcv *Narrow) MutateSigned(n int32) bool {
 }
 
 func (rcv *Narrow) Text() []byte {
+	if rcv._tab.Pos == 28 && sampleUsualNarrow(rcv._tab.Bytes) {
+		return flatverify.BytesAt(rcv._tab.Bytes, 44)
+	}
 	o := flatbuffers.UOffsetT(rcv._tab.Offset(12))
 	if o != 0 {
 		return rcv._tab.ByteVector(o + rcv._tab.Pos)
@@ -806,6 +841,9 @@ func (rcv *Narrow) Text() []byte {
 }
 
 func (rcv *Narrow) Unsigned() uint32 {
+	if rcv._tab.Pos == 28 && sampleUsualNarrow(rcv._tab.Bytes) {
+		return rcv._tab.GetUint32(48)
+	}
 	o := flatbuffers.UOffsetT(rcv._tab.Offset(14))
 	if o != 0 {
 		return rcv._tab.GetUint32(o + rcv._tab.Pos)
@@ -818,6 +856,9 @@ func (rcv *Narrow) MutateUnsigned(n uint32) bool {
 }
 
 func (rcv *Narrow) Port() uint16 {
+	if rcv._tab.Pos == 28 && sampleUsualNarrow(rcv._tab.Bytes) {
+		return rcv._tab.GetUint16(34)
+	}
 	o := flatbuffers.UOffsetT(rcv._tab.Offset(18))
 	if o != 0 {
 		return rcv._tab.GetUint16(o + rcv._tab.Pos)
@@ -830,6 +871,9 @@ func (rcv *Narrow) MutatePort(n uint16) bool {
 }
 
 func (rcv *Narrow) More() []byte {
+	if rcv._tab.Pos == 28 && sampleUsualNarrow(rcv._tab.Bytes) {
+		return flatverify.BytesAt(rcv._tab.Bytes, 52)
+	}
 	o := flatbuffers.UOffsetT(rcv._tab.Offset(20))
 	if o != 0 {
 		return rcv._tab.ByteVector(o + rcv._tab.Pos)
@@ -1620,6 +1664,9 @@ func (rcv *Numbers) Table() flatbuffers.Table {
 }
 
 func (rcv *Numbers) Count() int64 {
+	if rcv._tab.Pos == 20 && sampleUsualNumbers(rcv._tab.Bytes) {
+		return rcv._tab.GetInt64(24)
+	}
 	o := flatbuffers.UOffsetT(rcv._tab.Offset(6))
 	if o != 0 {
 		return rcv._tab.GetInt64(o + rcv._tab.Pos)
@@ -1632,6 +1679,9 @@ func (rcv *Numbers) MutateCount(n int64) bool {
 }
 
 func (rcv *Numbers) Rights() Rights {
+	if rcv._tab.Pos == 20 && sampleUsualNumbers(rcv._tab.Bytes) {
+		return Rights(rcv._tab.GetUint64(32))
+	}
 	o := flatbuffers.UOffsetT(rcv._tab.Offset(8))
 	if o != 0 {
 		return Rights(rcv._tab.GetUint64(o + rcv._tab.Pos))

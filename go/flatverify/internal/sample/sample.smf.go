@@ -208,14 +208,19 @@ func VerifyEmpty(payload []byte) error {
 
 // sampleIsEmpty says what VerifyEmpty does, but not what is wrong.
 func sampleIsEmpty(payload []byte) bool {
-	// Nearly all begin like this: every field is there, and where builders put it.
-	if len(payload) >= 12 && len(payload) <= flatverify.MaxPayload &&
-		binary.LittleEndian.Uint64(payload) == 0x4000400000008 &&
-		binary.LittleEndian.Uint32(payload[8:]) == 0x4 {
+	if sampleUsualEmpty(payload) && len(payload) <= flatverify.MaxPayload {
 		return true
 	}
 	_, ok := flatverify.Root(payload)
 	return ok
+}
+
+// sampleUsualEmpty says whether payload begins as nearly all do: every field of its root is
+// there, and where builders put it.
+func sampleUsualEmpty(payload []byte) bool {
+	return len(payload) >= 12 &&
+		binary.LittleEndian.Uint64(payload) == 0x4000400000008 &&
+		binary.LittleEndian.Uint32(payload[8:]) == 0x4
 }
 
 // VerifyLeaf checks that payload is a well-formed Leaf, so that its accessors can
@@ -253,11 +258,7 @@ func VerifyNames(payload []byte) error {
 
 // sampleIsNames says what VerifyNames does, but not what is wrong.
 func sampleIsNames(payload []byte) bool {
-	// Nearly all begin like this: every field is there, and where builders put it.
-	if len(payload) >= 44 && len(payload) <= flatverify.MaxPayload &&
-		binary.LittleEndian.Uint64(payload) == 0x18001000000014 &&
-		binary.LittleEndian.Uint64(payload[8:]) == 0x140010000c0008 &&
-		binary.LittleEndian.Uint64(payload[16:]) == 0x1000050006 {
+	if sampleUsualNames(payload) && len(payload) <= flatverify.MaxPayload {
 		return flatverify.StringAt(payload, 28) &&
 			flatverify.StringAt(payload, 32) &&
 			flatverify.StringAt(payload, 40)
@@ -272,6 +273,15 @@ func sampleIsNames(payload []byte) bool {
 		root.Inline(14, 1, 1)
 }
 
+// sampleUsualNames says whether payload begins as nearly all do: every field of its root is
+// there, and where builders put it.
+func sampleUsualNames(payload []byte) bool {
+	return len(payload) >= 44 &&
+		binary.LittleEndian.Uint64(payload) == 0x18001000000014 &&
+		binary.LittleEndian.Uint64(payload[8:]) == 0x140010000c0008 &&
+		binary.LittleEndian.Uint64(payload[16:]) == 0x1000050006
+}
+
 // VerifyNarrow checks that payload is a well-formed Narrow, so that its accessors can
 // be used. It allocates only for an error.
 func VerifyNarrow(payload []byte) error {
@@ -283,12 +293,7 @@ func VerifyNarrow(payload []byte) error {
 
 // sampleIsNarrow says what VerifyNarrow does, but not what is wrong.
 func sampleIsNarrow(payload []byte) bool {
-	// Nearly all begin like this: every field is there, and where builders put it.
-	if len(payload) >= 56 && len(payload) <= flatverify.MaxPayload &&
-		binary.LittleEndian.Uint64(payload) == 0x1600000000001c &&
-		binary.LittleEndian.Uint64(payload[8:]) == 0x800050004001c &&
-		binary.LittleEndian.Uint64(payload[16:]) == 0x140010000c &&
-		binary.LittleEndian.Uint64(payload[24:]) == 0x1600180006 {
+	if sampleUsualNarrow(payload) && len(payload) <= flatverify.MaxPayload {
 		return flatverify.StringAt(payload, 44) &&
 			flatverify.StringAt(payload, 52)
 	}
@@ -303,6 +308,16 @@ func sampleIsNarrow(payload []byte) bool {
 		root.Inline(14, 4, 4) &&
 		root.Inline(18, 2, 2) &&
 		root.String(20)
+}
+
+// sampleUsualNarrow says whether payload begins as nearly all do: every field of its root is
+// there, and where builders put it.
+func sampleUsualNarrow(payload []byte) bool {
+	return len(payload) >= 56 &&
+		binary.LittleEndian.Uint64(payload) == 0x1600000000001c &&
+		binary.LittleEndian.Uint64(payload[8:]) == 0x800050004001c &&
+		binary.LittleEndian.Uint64(payload[16:]) == 0x140010000c &&
+		binary.LittleEndian.Uint64(payload[24:]) == 0x1600180006
 }
 
 // VerifyNode checks that payload is a well-formed Node, so that its accessors can
@@ -322,17 +337,22 @@ func VerifyNumbers(payload []byte) error {
 
 // sampleIsNumbers says what VerifyNumbers does, but not what is wrong.
 func sampleIsNumbers(payload []byte) bool {
-	// Nearly all begin like this: every field is there, and where builders put it.
-	if len(payload) >= 40 && len(payload) <= flatverify.MaxPayload &&
-		binary.LittleEndian.Uint64(payload) == 0x14 &&
-		binary.LittleEndian.Uint64(payload[8:]) == 0x14000a0000 &&
-		binary.LittleEndian.Uint64(payload[16:]) == 0xa000c0004 {
+	if sampleUsualNumbers(payload) && len(payload) <= flatverify.MaxPayload {
 		return true
 	}
 	root, ok := flatverify.Root(payload)
 	return ok &&
 		root.Inline(6, 8, 8) &&
 		root.Inline(8, 8, 8)
+}
+
+// sampleUsualNumbers says whether payload begins as nearly all do: every field of its root is
+// there, and where builders put it.
+func sampleUsualNumbers(payload []byte) bool {
+	return len(payload) >= 40 &&
+		binary.LittleEndian.Uint64(payload) == 0x14 &&
+		binary.LittleEndian.Uint64(payload[8:]) == 0x14000a0000 &&
+		binary.LittleEndian.Uint64(payload[16:]) == 0xa000c0004
 }
 
 // VerifyWide checks that payload is a well-formed Wide, so that its accessors can
