@@ -30,35 +30,32 @@ func batonOf(c *C.struct_smf_core) *C.struct_smf_baton { return C.smf_core_baton
 func (c *Core) HasBaton() bool { return c.baton != nil }
 
 // Enter notes that the driver runs the handler of the event at cursor, and returns the state to leave
-// with. No crossing, unless a watcher sleeps and is to be woken.
+// with. Rouse must follow.
 func (c *Core) Enter(cursor int) uint64 {
-	if !c.plain {
-		return c.enterFenced(cursor)
-	}
 	b := c.baton
+	b.cursor = uint32(cursor)
 	state := b.state + (batonSeqOne | batonInHandler) // it was "owned", by us: nobody else writes it
-	b.cursor = uint32(cursor)
-	// The look at the watchers comes after the store, for every event: else a watcher that goes to
-	// sleep in between misses this handler.
-	b.state = state
-	if b.watchersAsleep != 0 {
-		c.kick()
-	}
+	publish(&b.state, state)
 	return state
 }
 
-func (c *Core) enterFenced(cursor int) uint64 {
+// Rouse wakes the watchers that sleep; no crossing when none does. It looks for them after Enter's
+// store, for every event: else a watcher that goes to sleep in between misses this handler.
+func (c *Core) Rouse() {
+	if c.baton.watchersAsleep|c.fence != 0 {
+		c.rouse()
+	}
+}
+
+func (c *Core) rouse() {
 	b := c.baton
-	state := b.state + (batonSeqOne | batonInHandler)
-	b.cursor = uint32(cursor)
-	atomic.SwapUint64(&b.state, state) // not a store: see Ring
-	if atomic.LoadUint64(&b.watchersAsleep) != 0 {
-		c.kick()
+	if c.fence != 0 {
+		atomic.SwapUint64(&b.state, b.state) // not a store: see Ring
 	}
-	return state
+	if atomic.LoadUint64(&b.watchersAsleep) != 0 {
+		C.smf_baton_kick(c.c)
+	}
 }
-
-func (c *Core) kick() { C.smf_baton_kick(c.c) }
 
 // Leave takes the loop back after a handler. False: this driver was deposed, the loop is another's.
 func (c *Core) Leave(state uint64) bool {

@@ -23,7 +23,7 @@ type Core struct {
 	c     *C.struct_smf_core
 	turn  *turn
 	baton *baton
-	plain bool // Enter needs no barrier of its own
+	fence uint64 // 1: Enter needs a barrier of its own
 }
 
 func newCore(c *C.struct_smf_core) *Core {
@@ -32,7 +32,9 @@ func newCore(c *C.struct_smf_core) *Core {
 		turn:  (*turn)(unsafe.Pointer(C.smf_core_turn(c))),
 		baton: (*baton)(unsafe.Pointer(batonOf(c))),
 	}
-	n.plain = plainStores && n.baton != nil && n.baton.fences != 0
+	if !plainStores || n.baton != nil && n.baton.fences == 0 {
+		n.fence = 1
+	}
 	return n
 }
 

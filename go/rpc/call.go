@@ -56,7 +56,7 @@ type Reply struct {
 func (r *Reply) begin() {
 	out := &r.call.Out
 	out.Status, out.Flags, out.InLoan, out.Deferred = uint32(CodeOK), 0, false, false
-	out.Payload = nil
+	out.Payload = out.Payload[:0]
 	if r.deferred != nil {
 		r.deferred = nil
 	}

@@ -194,6 +194,78 @@ static void engines_call_each_other(void)
         smf_engine_close(servers[i]);
 }
 
+/* Sends a request on each of conns, lets the server take a turn, and returns on which of them (bits)
+ * it saw requests. */
+static uint32_t round_of(struct smf_core *server, struct smf_core *client, const uint64_t *conns,
+                         uint32_t count)
+{
+    uint32_t seen = 0;
+    int events;
+
+    for (uint32_t i = 0; i < count; i++)
+        CHECK_EQ(smf_core_send(client, conns[i], 1, 7, &i, sizeof i), SMF_OK);
+    CHECK_GE(smf_core_poll(client, SMF_WAIT_NONE), 0);
+    events = smf_core_poll(server, 1000000);
+    for (int i = 0; i < events; i++) {
+        const struct smf_event *event = &smf_core_turn(server)->events[i];
+        uint32_t which;
+
+        CHECK_EQ(event->kind, SMF_EVENT_REQUEST);
+        memcpy(&which, event->payload, sizeof which);
+        seen |= 1u << which;
+        echo(server, event, NULL);
+    }
+    return seen;
+}
+
+/* A connection that is alone is read without asking which ones are ready. The others are seen all the
+ * same, soon, and it may go away at any time. */
+static void the_hot_connection_is_read_first(void)
+{
+    struct smf_engine_config config = {
+        .size = sizeof config, .spin_us = -2, .memory_bytes = MEMORY_BYTES};
+    struct smf_engine *engine, *client_engine = engine_with(1, 0);
+    struct smf_core *client = smf_engine_core(client_engine, 0), *server;
+    struct smf_core_stats before, after;
+    struct smf_error error;
+    uint64_t conns[2];
+    char bound[128];
+
+    CHECK_EQ(smf_engine_open(&engine, &config, &error), SMF_OK);
+    server = smf_engine_core(engine, 0);
+    CHECK_EQ(smf_engine_listen(engine, "127.0.0.1:0", bound, sizeof bound, &error), SMF_OK);
+    for (int i = 0; i < 2; i++)
+        CHECK_EQ(smf_core_connect(client, bound, 0, &conns[i], &error), SMF_OK);
+    while (smf_core_turn(server)->connections < 2) {
+        CHECK_GE(smf_core_poll(client, SMF_WAIT_NONE), 0);
+        CHECK_GE(smf_core_poll(server, SMF_WAIT_NONE), 0);
+    }
+    for (int i = 0; i < 4; i++) /* gets hot */
+        CHECK_EQ(round_of(server, client, conns, 1), 1);
+    smf_core_stats(server, &before);
+    for (int i = 0; i < 400; i++)
+        CHECK_EQ(round_of(server, client, conns, 1), 1);
+    smf_core_stats(server, &after);
+    CHECK_EQ(after.recvs - before.recvs, 400);
+    CHECK_LT(after.polls - before.polls, 400); /* else every one was asked for */
+    for (int again = 0; again < 20; again++) {
+        int rounds = 1;
+
+        while (!(round_of(server, client, conns, 2) & 2))
+            CHECK_LT(rounds++, 4);
+        for (int i = 0; i < 8; i++)
+            (void)round_of(server, client, conns, 1);
+    }
+    smf_core_disconnect(client, conns[0]);
+    CHECK_GE(smf_core_poll(client, SMF_WAIT_NONE), 0);
+    while (smf_core_turn(server)->connections > 1)
+        CHECK_GE(smf_core_poll(server, 1000), 0);
+    for (int i = 0; i < 8; i++)
+        CHECK_EQ(round_of(server, client, conns + 1, 1), 1);
+    smf_engine_close(client_engine);
+    smf_engine_close(engine);
+}
+
 static void nothing_is_left_behind(void)
 {
     int files, threads;
@@ -234,8 +306,10 @@ static void listening_twice(void)
 }
 
 static const struct test tests[] = {
-    TEST(wrong_settings_are_named), TEST(defaults_are_enough),    TEST(library_and_headers_agree),
-    TEST(engines_call_each_other),  TEST(nothing_is_left_behind), TEST(listening_twice),
+    TEST(wrong_settings_are_named),         TEST(defaults_are_enough),
+    TEST(library_and_headers_agree),        TEST(engines_call_each_other),
+    TEST(nothing_is_left_behind),           TEST(listening_twice),
+    TEST(the_hot_connection_is_read_first),
 };
 
 int main(int argc, char **argv)

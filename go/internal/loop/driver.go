@@ -119,9 +119,7 @@ func (d *driver) batch(from, n int) (next int) {
 		case m.startsAsGoroutine() || l.late.Load() >= l.lateLimit:
 			l.spawn(m, e)
 		default:
-			d.begin(m, e, i)
-			d.worker.Serve(&d.call)
-			if !d.end() {
+			if !d.serve(m, e, i) {
 				n = deposed
 			}
 		}
@@ -176,17 +174,25 @@ func (l *Loop) keep(r *native.Reply) {
 // loanMin is the smallest loan that is worth building in.
 const loanMin = 4 << 10
 
-// begin enters the handler of an event.
-func (d *driver) begin(m *Method, e *native.Event, i int) {
+// serve runs the handler of event i on the loop. False as in end.
+func (d *driver) serve(m *Method, e *native.Event, i int) bool {
 	core := d.loop.core
 	core.NeedLoan(loanMin)
 	c := &d.call
-	c.Method = m
-	c.Out.Conn, c.Out.Session = e.Conn, e.Session
+	if c.Method != m { // a look is cheaper than a store
+		c.Method = m
+	}
+	if c.Out.Conn != e.Conn {
+		c.Out.Conn = e.Conn
+	}
+	c.Out.Session = e.Session
 	c.Payload, c.Loan = e.Payload(), core.Loan()
 	d.serving = i
 	d.loop.token.release()
 	d.state = core.Enter(i)
+	core.Rouse()
+	d.worker.Serve(c)
+	return d.end()
 }
 
 // end leaves the handler and sends what it made. False: it was late, and the loop has another driver.

@@ -172,6 +172,7 @@ int smf_core_poll(struct smf_core *core, int64_t wait_us)
     core->turn.now_ns = smf__clock_now_ns(&core->clock);
     core->turn.event_count = 0;
     core->hurry = 0;
+    core->looks_again = wait_us != SMF_WAIT_NONE;
     if (smf__ring_ready(core->mailbox))
         smf__core_read_mail(core);
     core->room.begin(core->room.context);

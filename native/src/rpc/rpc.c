@@ -8,6 +8,7 @@
 
 #define DRAIN_TURNS 3u /* until the listeners are closed */
 #define STARVED_PAUSE_NS 200000l
+#define HOT_LOOKS 4u /* one in so many is at all connections, not only at the hot one */
 
 static size_t conns_size(const struct smf__rpc *rpc)
 {
@@ -130,24 +131,61 @@ static void starve(struct smf__rpc *rpc)
         nanosleep(&pause, NULL);
 }
 
-static void room_poll(void *context, int64_t timeout_ns)
+/* A connection that was alone with something to read twice in a row is hot: while the core will look
+ * again anyway it is read without asking the transport whether there is anything, which saves a system
+ * call just where somebody waits for a reply. */
+static void note_hot(struct smf__rpc *rpc, int count)
 {
-    struct smf__rpc *rpc = context;
-    uint32_t room;
+    struct smf__conn *conn = rpc->ready[0].context;
+
+    if (count == 0)
+        return;
+    rpc->hot =
+        count == 1 && rpc->ready[0].kinds == SMF__NET_READABLE && conn == rpc->alone ? conn : NULL;
+    rpc->alone = count == 1 && rpc->ready[0].kinds == SMF__NET_READABLE ? conn : NULL;
+}
+
+/* Reads the hot connection. 0: look at all of them. */
+static int read_hot(struct smf__rpc *rpc)
+{
+    struct smf__conn *conn = rpc->hot;
+
+    if (conn == NULL || !rpc->core->looks_again || rpc->drain_turns != 0 ||
+        ++rpc->hot_looks % HOT_LOOKS == 0)
+        return 0;
+    if (conn->state != SMF__CONN_OPEN || conn->pauses != 0) {
+        rpc->hot = rpc->alone = NULL;
+        return 0;
+    }
+    smf__conn_read(conn);
+    return 1;
+}
+
+static void look_at_all(struct smf__rpc *rpc, int64_t timeout_ns)
+{
+    uint32_t room = rpc->core->turn.event_capacity - rpc->core->turn.event_count;
     int count;
 
-    if (rpc->core->turn.event_count == 0)
-        catch_up(rpc);
-    if (rpc->core->turn.event_count != 0)
-        timeout_ns = 0;
-    room = rpc->core->turn.event_capacity - rpc->core->turn.event_count;
     if (room > SMF__RPC_NET_EVENTS_MAX)
         room = SMF__RPC_NET_EVENTS_MAX;
     count = rpc->net->ops->poll(rpc->net, rpc->ready, (int)room, timeout_ns);
     if (timeout_ns != 0)
         rpc->core->turn.now_ns = smf__clock_now_ns(&rpc->core->clock);
+    note_hot(rpc, count);
     for (int i = 0; i < count; i++)
         deal_with(rpc, &rpc->ready[i]);
+}
+
+static void room_poll(void *context, int64_t timeout_ns)
+{
+    struct smf__rpc *rpc = context;
+
+    if (rpc->core->turn.event_count == 0)
+        catch_up(rpc);
+    if (rpc->core->turn.event_count != 0)
+        timeout_ns = 0;
+    if (timeout_ns != 0 || !read_hot(rpc))
+        look_at_all(rpc, timeout_ns);
     rpc->unread = rpc->core->turn.event_count >= SMF__RPC_FRAMES_OF_TURN_MAX ||
                   rpc->chunks_of_turn == SMF__RPC_CHUNKS_OF_TURN_MAX;
     if (rpc->closed != NULL)

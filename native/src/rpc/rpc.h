@@ -103,6 +103,9 @@ struct smf__rpc {
     struct smf__conn *paused;
     struct smf__conn *closed;
     struct smf__conn *leaving; /* disconnected by the driver in this turn */
+    struct smf__conn *alone;   /* the only one with something to read when last looked; or NULL */
+    struct smf__conn *hot;     /* it was so before, too; or NULL */
+    uint32_t hot_looks;
     struct smf__segment *free_segments;
     struct smf_buffer *chunk; /* what sockets are read into now */
     uint32_t chunk_fill;

@@ -343,6 +343,9 @@ void smf__conn_read(struct smf__conn *conn)
         end_of_stream(conn);
     } else if (size != -EAGAIN) {
         smf__conn_close(conn, SMF_CLOSE_BROKEN);
+    } else { /* it was only looked at */
+        rpc->net->recvs--;
+        rpc->net->polls++;
     }
 }
 
