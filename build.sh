@@ -231,7 +231,7 @@ verb_soak() {
 
 # --- check ----------------------------------------------------------------------------------------
 
-check_steps=(format shell vet static rules generated test tidy asan tsan race fuzz)
+check_steps=(format shell vet static rules generated test tidy asan tsan race older fuzz)
 in_test=(rules test) # what verb_test runs already
 
 c_files() { find native bench -name '*.[ch]' | sort; }
@@ -287,6 +287,14 @@ check_tsan() {
 }
 
 check_race() { go_test race -race ./...; }
+
+# The newest release of the Go version before: the go command fetches it.
+older_go=go1.25.8
+check_older() {
+    GOTOOLCHAIN=$older_go run go version
+    GOTOOLCHAIN=$older_go run go vet ./...
+    GOTOOLCHAIN=$older_go go_test older ./...
+}
 
 check_fuzz() { verb_fuzz 10; }
 
