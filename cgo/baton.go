@@ -50,7 +50,7 @@ func (c *Core) Rouse() {
 func (c *Core) rouse() {
 	b := c.baton
 	if c.fence != 0 {
-		atomic.SwapUint64(&b.state, b.state) // not a store: see Ring
+		atomic.AddUint64(&b.state, 0) // a barrier; the state may be another's by now
 	}
 	if atomic.LoadUint64(&b.watchersAsleep) != 0 {
 		C.smf_baton_kick(c.c)

@@ -274,8 +274,8 @@ func bits(f *fieldModel, name string) string {
 	return fmt.Sprintf("uint64(uint%d(%s))", 8*f.Size, name) // a sign must not spread
 }
 
-// usualLayout is where fields lie in a payload that has them all, as builders lay it out; nil where
-// that is not always the same.
+// usualLayout is where fields lie in a payload that has them all, as our writers lay it out (and every
+// builder, where there is one field); nil where that is not always the same.
 func (t *tableModel) usualLayout() *layout {
 	if !t.writable() {
 		return nil
@@ -287,8 +287,7 @@ func (t *tableModel) usualLayout() *layout {
 	return &l
 }
 
-// Usual is the condition that a payload begins like one whose fields are all stored, as builders lay
-// it out; empty where that is not always the same.
+// Usual is the condition that a payload begins as usualLayout says; empty where there is none.
 func (t *tableModel) Usual() string {
 	l := t.usualLayout()
 	if l == nil {

@@ -3,6 +3,8 @@
 #include "test_sim.h"
 #include "time/time_random.h"
 
+#define EQUAL_FRAMES 24
+#define EQUAL_PAYLOAD 61000
 #define CALLS 300
 #define OUTSTANDING_MAX 32
 #define PENDING_MAX 64
@@ -334,6 +336,37 @@ static void one_byte_at_a_time(void)
     world_close(&world);
 }
 
+/* Of a stream of large messages of one size none is put together from pieces: reads end where they do. */
+static void reads_end_where_large_messages_do(void)
+{
+    static struct run run;
+    static uint8_t frames[EQUAL_FRAMES * (HEADER + EQUAL_PAYLOAD)], payload[EQUAL_PAYLOAD];
+    struct smf__rpc_config limits = world_limits();
+    struct smf__sim_link link = {.window_bytes = 2 * sizeof frames};
+    struct world world;
+    struct raw *raw;
+    size_t size = 0;
+
+    run_open(&world, &run, test_seed(), &limits);
+    run.answers_at_once = 1;
+    smf__sim_link(world.sim, &link);
+    raw = raw_open(&world);
+    world_run(&world, 10);
+    for (uint16_t i = 0; i < EQUAL_FRAMES; i++) {
+        for (uint32_t at = 0; at < sizeof payload; at++)
+            payload[at] = byte_of(i, at);
+        size += frame_make(frames + size, i, meta_of(i), payload, sizeof payload);
+    }
+    CHECK(raw_send(raw, frames, size / EQUAL_FRAMES)); /* tells the size */
+    world_run(&world, 10);
+    CHECK_EQ(world_stats(world.server).frames_assembled, 0);
+    CHECK(raw_send(raw, frames, size));
+    world_run(&world, 1000);
+    CHECK_EQ(world_stats(world.server).requests, EQUAL_FRAMES + 1);
+    CHECK_EQ(world_stats(world.server).frames_assembled, 0);
+    world_close(&world);
+}
+
 /* Opens a connection that breaks as link says, lets its calls go their way, and sees that nothing is
  * left. A stall is heard of by nobody: then the client ends it. */
 static void break_one(struct world *world, const struct smf__sim_link *link, uint32_t calls,
@@ -468,6 +501,7 @@ static const struct test tests[] = {
     TEST(replies_match_their_requests),
     TEST(same_seed_same_story),
     TEST(one_byte_at_a_time),
+    TEST(reads_end_where_large_messages_do),
     TEST(reset_at_every_byte_of_a_request),
     TEST(reset_at_every_byte_of_a_reply),
     TEST(stall_at_every_byte_of_a_request),

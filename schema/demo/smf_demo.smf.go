@@ -442,8 +442,8 @@ func smfDemoIsRequest(payload []byte) bool {
 		root.String(4)
 }
 
-// smfDemoUsualRequest says whether payload begins as nearly all do: every field of its root is
-// there, and where builders put it.
+// smfDemoUsualRequest says whether payload begins like those that RequestBytes makes: every
+// field of its root is there, and where it was expected.
 func smfDemoUsualRequest(payload []byte) bool {
 	return len(payload) >= 20 &&
 		binary.LittleEndian.Uint64(payload) == 0x600000000000c &&
@@ -469,8 +469,8 @@ func smfDemoIsResponse(payload []byte) bool {
 		root.String(4)
 }
 
-// smfDemoUsualResponse says whether payload begins as nearly all do: every field of its root is
-// there, and where builders put it.
+// smfDemoUsualResponse says whether payload begins like those that ResponseBytes makes: every
+// field of its root is there, and where it was expected.
 func smfDemoUsualResponse(payload []byte) bool {
 	return len(payload) >= 20 &&
 		binary.LittleEndian.Uint64(payload) == 0x600000000000c &&

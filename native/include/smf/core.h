@@ -115,7 +115,7 @@ struct smf_core_stats {
     uint64_t turns;
     uint64_t waits; /* turns that slept in the kernel */
     uint64_t wakes; /* bells rung by other threads */
-    uint64_t polls; /* system calls of the transport, by kind */
+    uint64_t polls; /* system calls of the transport, by kind; reads that find nothing are polls */
     uint64_t recvs;
     uint64_t sends;
     uint64_t requests;

@@ -59,7 +59,7 @@ struct smf_core {
     struct smf_buffer *retired[SMF__CORE_RETIRED_MAX]; /* full loans, until the sends are out */
     uint32_t retired_count;
     int hurry;        /* the room wants another turn soon: the poll does not wait */
-    int looks_again;  /* a look of this poll that finds nothing is not the last one */
+    int looks_again;  /* this poll is not over after one look that finds nothing */
     int64_t spin_ns;  /* -1: for ever */
     uint32_t stopped; /* atomic */
     uint64_t turns, waits;

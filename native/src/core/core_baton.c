@@ -40,6 +40,7 @@ struct smf__baton {
     pthread_t watcher, monitor;
     struct smf__pin *pin;
     uint64_t deposed_sleeping, deposed_computing, handed_over, kicks; /* atomic */
+    uint64_t watcher_won; /* atomic; of those deposed as sleeping */
 };
 
 static void futex_wait(uint32_t *word, uint32_t value)
@@ -186,8 +187,9 @@ static void *watcher_main(void *context)
         follow_driver(baton, &cpu);
         if (!in_handler(state))
             sleep_untimed(baton, watcher_asleep(baton), state);
-        else if (stays_same(baton, state, &cpu) && driver_sleeps(baton))
-            depose(baton, state, SMF_BATON_SLEPT);
+        else if (stays_same(baton, state, &cpu) && driver_sleeps(baton) &&
+                 depose(baton, state, SMF_BATON_SLEPT))
+            __atomic_add_fetch(&baton->watcher_won, 1, __ATOMIC_SEQ_CST);
     }
     return NULL;
 }
@@ -312,6 +314,11 @@ void smf__baton_stats(const struct smf__baton *baton, struct smf_core_stats *sta
     stats->deposed_computing = __atomic_load_n(&baton->deposed_computing, __ATOMIC_RELAXED);
     stats->handed_over = __atomic_load_n(&baton->handed_over, __ATOMIC_RELAXED);
     stats->kicks = __atomic_load_n(&baton->kicks, __ATOMIC_RELAXED);
+}
+
+uint64_t smf__baton_watcher_won(const struct smf__baton *baton)
+{
+    return __atomic_load_n(&baton->watcher_won, __ATOMIC_SEQ_CST);
 }
 
 /* The public side. */

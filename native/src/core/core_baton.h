@@ -18,6 +18,9 @@ void smf__baton_close(struct smf__baton *baton);
 /* The driver tells where it runs, so that the watcher follows. */
 void smf__baton_note_cpu(struct smf__baton *baton);
 
+/* How many drivers the watcher has deposed, not the monitor; a little late. */
+uint64_t smf__baton_watcher_won(const struct smf__baton *baton);
+
 void smf__baton_stats(const struct smf__baton *baton, struct smf_core_stats *stats);
 
 #endif

@@ -8,7 +8,8 @@
 
 #define DRAIN_TURNS 3u /* until the listeners are closed */
 #define STARVED_PAUSE_NS 200000l
-#define HOT_LOOKS 4u /* one in so many is at all connections, not only at the hot one */
+#define HOT_LOOKS 4u    /* one in so many is at all connections, not only at the hot one, */
+#define HOT_NS 50000ull /* and the first one so long after the last that was */
 
 static size_t conns_size(const struct smf__rpc *rpc)
 {
@@ -151,7 +152,7 @@ static int read_hot(struct smf__rpc *rpc)
     struct smf__conn *conn = rpc->hot;
 
     if (conn == NULL || !rpc->core->looks_again || rpc->drain_turns != 0 ||
-        ++rpc->hot_looks % HOT_LOOKS == 0)
+        ++rpc->hot_looks % HOT_LOOKS == 0 || rpc->core->turn.now_ns - rpc->looked_ns > HOT_NS)
         return 0;
     if (conn->state != SMF__CONN_OPEN || conn->pauses != 0) {
         rpc->hot = rpc->alone = NULL;
@@ -171,6 +172,7 @@ static void look_at_all(struct smf__rpc *rpc, int64_t timeout_ns)
     count = rpc->net->ops->poll(rpc->net, rpc->ready, (int)room, timeout_ns);
     if (timeout_ns != 0)
         rpc->core->turn.now_ns = smf__clock_now_ns(&rpc->core->clock);
+    rpc->looked_ns = rpc->core->turn.now_ns;
     note_hot(rpc, count);
     for (int i = 0; i < count; i++)
         deal_with(rpc, &rpc->ready[i]);

@@ -105,6 +105,7 @@ struct smf__rpc {
     struct smf__conn *leaving; /* disconnected by the driver in this turn */
     struct smf__conn *alone;   /* the only one with something to read when last looked; or NULL */
     struct smf__conn *hot;     /* it was so before, too; or NULL */
+    uint64_t looked_ns;        /* when all connections were last looked at */
     uint32_t hot_looks;
     struct smf__segment *free_segments;
     struct smf_buffer *chunk; /* what sockets are read into now */

@@ -461,8 +461,8 @@ func inventoryIsNothing(payload []byte) bool {
 	return ok
 }
 
-// inventoryUsualNothing says whether payload begins as nearly all do: every field of its root is
-// there, and where builders put it.
+// inventoryUsualNothing says whether payload begins like those that NothingBytes makes: every
+// field of its root is there, and where it was expected.
 func inventoryUsualNothing(payload []byte) bool {
 	return len(payload) >= 12 &&
 		binary.LittleEndian.Uint64(payload) == 0x4000400000008 &&
