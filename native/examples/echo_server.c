@@ -29,12 +29,13 @@ static void handle(struct smf_core *core, const struct smf_event *event)
 
 int main(int argc, char **argv)
 {
-    struct smf_engine_config config = {.size = sizeof config};
+    static struct smf_engine_config config; /* zero: the defaults */
     struct smf_engine *engine;
     struct smf_core *core;
     struct smf_error error;
     char bound[128];
 
+    config.size = sizeof config;
     if (smf_engine_open(&engine, &config, &error) != SMF_OK) {
         fprintf(stderr, "%s\n", error.text);
         return 1;

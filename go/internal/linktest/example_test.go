@@ -1,0 +1,103 @@
+package linktest
+
+import (
+	"bufio"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// installed builds the real library in a copy of the tree, installs it, and takes everything away that
+// only the tree has.
+func installed(t *testing.T) (c tree, prefix string) {
+	c = copyTree(t, true)
+	c.build()
+	prefix = t.TempDir()
+	c.mustRun("cmake", "--install", "build/native", "--prefix", prefix)
+	for _, folder := range []string{"build", "native/src", "native/include"} {
+		require.NoError(t, os.RemoveAll(filepath.Join(c.root, folder)))
+	}
+	return c, prefix
+}
+
+// What the shared library shows is what the list says, so that nothing comes or goes unnoticed.
+func TestExportedSymbolsAreTheList(t *testing.T) {
+	c, prefix := installed(t)
+	var names []string
+	for _, line := range strings.Split(c.mustRun("nm", "-D", "--defined-only", filepath.Join(prefix, "lib/libsmf.so")), "\n") {
+		if fields := strings.Fields(line); len(fields) == 3 {
+			names = append(names, fields[2])
+		}
+	}
+	want, err := os.ReadFile(filepath.Join(c.root, "native/cmake/exported.txt"))
+	require.NoError(t, err)
+	require.ElementsMatch(t, strings.Fields(string(want)), names, "see native/cmake/exported.txt")
+}
+
+// The examples are all that a user has to write: built against an installed library, in every way that
+// it can be found, as C and as C++.
+func TestExamplesFromAnInstalledTree(t *testing.T) {
+	c, prefix := installed(t)
+	t.Setenv("PKG_CONFIG_PATH", filepath.Join(prefix, "lib/pkgconfig"))
+	t.Setenv("LD_LIBRARY_PATH", filepath.Join(prefix, "lib"))
+	for _, language := range []struct{ name, compiler, standard, as string }{
+		{"c11", "cc", "-std=c11", "c"}, {"cxx17", "c++", "-std=c++17", "c++"},
+	} {
+		if _, err := exec.LookPath(language.compiler); err != nil {
+			require.Empty(t, os.Getenv("CI"), "CI has every compiler")
+			continue
+		}
+		for _, linked := range []string{"shared", "static"} {
+			t.Run("pkg-config, "+language.name+", "+linked, func(t *testing.T) {
+				options := []string{"--cflags", "--libs"}
+				if linked == "static" {
+					options = append(options, "--static")
+				}
+				flags := strings.Fields(c.mustRun("pkg-config", append(options, "libsmf")...))
+				if linked == "static" {
+					flags = append([]string{"-Wl,-Bstatic"}, flags...)
+					flags = append(flags, "-Wl,-Bdynamic")
+				}
+				for _, program := range []string{"echo_server", "echo_client"} {
+					args := []string{language.standard, "-Wall", "-Wextra", "-Werror", "-x", language.as,
+						"native/examples/" + program + ".c", "-x", "none", "-o", program}
+					c.mustRun(language.compiler, append(args, flags...)...)
+				}
+				c.echoes("echo_server", "echo_client")
+			})
+		}
+	}
+	t.Run("CMake", func(t *testing.T) {
+		c.write("user/CMakeLists.txt", "cmake_minimum_required(VERSION 3.25)\nproject(user C)\n"+
+			"find_package(smf 0.1 REQUIRED)\n"+
+			"add_executable(server ../native/examples/echo_server.c)\ntarget_link_libraries(server smf::smf)\n"+
+			"add_executable(client ../native/examples/echo_client.c)\ntarget_link_libraries(client smf::static)\n")
+		c.mustRun("cmake", "-S", "user", "-B", "out", "-DCMAKE_PREFIX_PATH="+prefix)
+		c.mustRun("cmake", "--build", "out")
+		c.echoes("out/server", "out/client")
+	})
+}
+
+// echoes runs the server, calls it with the client, and stops it.
+func (c tree) echoes(server, client string) {
+	command := exec.Command(filepath.Join(c.root, server), "127.0.0.1:0")
+	output, err := command.StdoutPipe()
+	require.NoError(c.t, err)
+	command.Stderr = os.Stderr
+	require.NoError(c.t, command.Start())
+	tooLate := time.AfterFunc(time.Minute, func() { _ = command.Process.Kill() })
+	defer tooLate.Stop()
+	line, err := bufio.NewReader(output).ReadString('\n')
+	require.NoError(c.t, err)
+	address, found := strings.CutPrefix(strings.TrimSpace(line), "listening on ")
+	require.True(c.t, found, line)
+	require.Equal(c.t, "10000 calls, 10000 echoes\n", c.mustRun(filepath.Join(c.root, client), address, "10000"))
+	require.NoError(c.t, command.Process.Signal(syscall.SIGTERM))
+	require.NoError(c.t, command.Wait())
+}
