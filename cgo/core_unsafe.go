@@ -23,7 +23,7 @@ type Core struct {
 	c     *C.struct_smf_core
 	turn  *turn
 	baton *baton
-	fence uint64 // 1: Enter needs a barrier of its own
+	fence uint64 // 1: Rouse needs a barrier of its own
 }
 
 func newCore(c *C.struct_smf_core) *Core {

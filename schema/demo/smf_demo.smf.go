@@ -442,8 +442,8 @@ func smfDemoIsRequest(payload []byte) bool {
 		root.String(4)
 }
 
-// smfDemoUsualRequest says whether payload begins like those that RequestBytes makes: every
-// field of its root is there, and where it was expected.
+// smfDemoUsualRequest says whether payload begins as smfc's writers begin it: every field of
+// its root is there, and where it is expected.
 func smfDemoUsualRequest(payload []byte) bool {
 	return len(payload) >= 20 &&
 		binary.LittleEndian.Uint64(payload) == 0x600000000000c &&
@@ -469,8 +469,8 @@ func smfDemoIsResponse(payload []byte) bool {
 		root.String(4)
 }
 
-// smfDemoUsualResponse says whether payload begins like those that ResponseBytes makes: every
-// field of its root is there, and where it was expected.
+// smfDemoUsualResponse says whether payload begins as smfc's writers begin it: every field of
+// its root is there, and where it is expected.
 func smfDemoUsualResponse(payload []byte) bool {
 	return len(payload) >= 20 &&
 		binary.LittleEndian.Uint64(payload) == 0x600000000000c &&

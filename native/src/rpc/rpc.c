@@ -137,13 +137,14 @@ static void starve(struct smf__rpc *rpc)
  * call just where somebody waits for a reply. */
 static void note_hot(struct smf__rpc *rpc, int count)
 {
-    struct smf__conn *conn = rpc->ready[0].context;
+    struct smf__conn *alone = NULL;
 
     if (count == 0)
         return;
-    rpc->hot =
-        count == 1 && rpc->ready[0].kinds == SMF__NET_READABLE && conn == rpc->alone ? conn : NULL;
-    rpc->alone = count == 1 && rpc->ready[0].kinds == SMF__NET_READABLE ? conn : NULL;
+    if (count == 1 && rpc->ready[0].kinds == SMF__NET_READABLE)
+        alone = rpc->ready[0].context;
+    rpc->hot = alone == rpc->alone ? alone : NULL;
+    rpc->alone = alone;
 }
 
 /* Reads the hot connection. 0: look at all of them. */

@@ -461,8 +461,8 @@ func inventoryIsNothing(payload []byte) bool {
 	return ok
 }
 
-// inventoryUsualNothing says whether payload begins like those that NothingBytes makes: every
-// field of its root is there, and where it was expected.
+// inventoryUsualNothing says whether payload begins as smfc's writers begin it: every field of
+// its root is there, and where it is expected.
 func inventoryUsualNothing(payload []byte) bool {
 	return len(payload) >= 12 &&
 		binary.LittleEndian.Uint64(payload) == 0x4000400000008 &&

@@ -73,8 +73,8 @@ func unitsIsLabel(payload []byte) bool {
 		root.String(10)
 }
 
-// unitsUsualLabel says whether payload begins like those that LabelBytes makes: every
-// field of its root is there, and where it was expected.
+// unitsUsualLabel says whether payload begins as smfc's writers begin it: every field of
+// its root is there, and where it is expected.
 func unitsUsualLabel(payload []byte) bool {
 	return len(payload) >= 32 &&
 		binary.LittleEndian.Uint64(payload) == 0x10000c00000010 &&

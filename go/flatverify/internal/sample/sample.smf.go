@@ -215,8 +215,8 @@ func sampleIsEmpty(payload []byte) bool {
 	return ok
 }
 
-// sampleUsualEmpty says whether payload begins like those that EmptyBytes makes: every
-// field of its root is there, and where it was expected.
+// sampleUsualEmpty says whether payload begins as smfc's writers begin it: every field of
+// its root is there, and where it is expected.
 func sampleUsualEmpty(payload []byte) bool {
 	return len(payload) >= 12 &&
 		binary.LittleEndian.Uint64(payload) == 0x4000400000008 &&
@@ -273,8 +273,8 @@ func sampleIsNames(payload []byte) bool {
 		root.Inline(14, 1, 1)
 }
 
-// sampleUsualNames says whether payload begins like those that NamesBytes makes: every
-// field of its root is there, and where it was expected.
+// sampleUsualNames says whether payload begins as smfc's writers begin it: every field of
+// its root is there, and where it is expected.
 func sampleUsualNames(payload []byte) bool {
 	return len(payload) >= 44 &&
 		binary.LittleEndian.Uint64(payload) == 0x18001000000014 &&
@@ -310,8 +310,8 @@ func sampleIsNarrow(payload []byte) bool {
 		root.String(20)
 }
 
-// sampleUsualNarrow says whether payload begins like those that NarrowBytes makes: every
-// field of its root is there, and where it was expected.
+// sampleUsualNarrow says whether payload begins as smfc's writers begin it: every field of
+// its root is there, and where it is expected.
 func sampleUsualNarrow(payload []byte) bool {
 	return len(payload) >= 56 &&
 		binary.LittleEndian.Uint64(payload) == 0x1600000000001c &&
@@ -346,8 +346,8 @@ func sampleIsNumbers(payload []byte) bool {
 		root.Inline(8, 8, 8)
 }
 
-// sampleUsualNumbers says whether payload begins like those that NumbersBytes makes: every
-// field of its root is there, and where it was expected.
+// sampleUsualNumbers says whether payload begins as smfc's writers begin it: every field of
+// its root is there, and where it is expected.
 func sampleUsualNumbers(payload []byte) bool {
 	return len(payload) >= 40 &&
 		binary.LittleEndian.Uint64(payload) == 0x14 &&
