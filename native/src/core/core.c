@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <smf/loop.h>
+
 #include "core/core_baton.h"
 #include "core/core_pin.h"
 
@@ -138,18 +140,28 @@ static int64_t may_wait_ns(const struct smf_core *core, uint64_t entered_ns, uin
     return wake_ns > now_ns ? (int64_t)(wake_ns - now_ns) : 0;
 }
 
-/* Sleeps. Whoever has something for this core sets pending first and then looks at sleeping; here it
- * is the other way round, so one of the two sees the other. */
+/* Says that this core sleeps from now on. Returns 0 when it must not: others have left something for
+ * it. Whoever has something for this core sets pending first and then looks at sleeping; here it is the
+ * other way round, so one of the two sees the other. */
+static int arm(struct smf_core *core)
+{
+    __atomic_store_n(&core->turn.sleeping, 1, __ATOMIC_SEQ_CST);
+    __atomic_thread_fence(__ATOMIC_SEQ_CST);
+    return __atomic_load_n(&core->turn.pending, __ATOMIC_SEQ_CST) == 0 &&
+           __atomic_load_n(&core->stopped, __ATOMIC_SEQ_CST) == 0 &&
+           !smf__ring_ready(core->mailbox);
+}
+
+static void disarm(struct smf_core *core)
+{
+    __atomic_store_n(&core->turn.sleeping, 0, __ATOMIC_SEQ_CST);
+}
+
 static void sleep_armed(struct smf_core *core, int64_t wait_ns)
 {
     core->waits++;
-    __atomic_store_n(&core->turn.sleeping, 1, __ATOMIC_SEQ_CST);
-    __atomic_thread_fence(__ATOMIC_SEQ_CST);
-    if (__atomic_load_n(&core->turn.pending, __ATOMIC_SEQ_CST) != 0 ||
-        __atomic_load_n(&core->stopped, __ATOMIC_SEQ_CST) != 0 || smf__ring_ready(core->mailbox))
-        wait_ns = 0;
-    core->room.poll(core->room.context, wait_ns);
-    __atomic_store_n(&core->turn.sleeping, 0, __ATOMIC_SEQ_CST);
+    core->room.poll(core->room.context, arm(core) ? wait_ns : 0);
+    disarm(core);
 }
 
 static void look(struct smf_core *core, int64_t wait_ns)
@@ -159,7 +171,7 @@ static void look(struct smf_core *core, int64_t wait_ns)
     else
         sleep_armed(core, wait_ns);
     core->turn.now_ns = smf__clock_now_ns(&core->clock);
-    smf__timers_run(core->timers, core->turn.now_ns);
+    core->busy |= smf__timers_run(core->timers, core->turn.now_ns) != 0;
 }
 
 int smf_core_poll(struct smf_core *core, int64_t wait_us)
@@ -168,10 +180,12 @@ int smf_core_poll(struct smf_core *core, int64_t wait_us)
 
     if (core->pin != NULL)
         smf__pin_enter(core->pin);
+    if (__atomic_load_n(&core->turn.sleeping, __ATOMIC_RELAXED) != 0) /* outside of a poll */
+        disarm(core);
     core->turns++;
     core->turn.now_ns = smf__clock_now_ns(&core->clock);
     core->turn.event_count = 0;
-    core->hurry = 0;
+    core->hurry = core->busy = 0;
     core->looks_again = wait_us != SMF_WAIT_NONE;
     if (smf__ring_ready(core->mailbox))
         smf__core_read_mail(core);
@@ -191,6 +205,31 @@ int smf_core_poll(struct smf_core *core, int64_t wait_us)
         return SMF_ECLOSED;
     }
     return (int)core->turn.event_count;
+}
+
+int smf_core_fd(const struct smf_core *core)
+{
+    int fd = core->room.fd(core->room.context);
+
+    return fd >= 0 ? fd : SMF_EUNSUPPORTED;
+}
+
+int64_t smf_core_arm(struct smf_core *core)
+{
+    uint64_t next_ns, now_ns;
+
+    if (core->busy || core->hurry || core->turn.event_count != 0 || core->turn.send_count != 0)
+        return 0;
+    next_ns = smf__timers_next_ns(core->timers);
+    now_ns = next_ns != UINT64_MAX ? smf__clock_now_ns(&core->clock) : 0;
+    if (!arm(core) || next_ns <= now_ns) {
+        disarm(core);
+        return 0;
+    }
+    core->waits++;
+    if (next_ns == UINT64_MAX)
+        return SMF_WAIT_FOREVER;
+    return (int64_t)((next_ns - now_ns + NS_PER_US - 1) / NS_PER_US);
 }
 
 int smf_core_run(struct smf_core *core,

@@ -33,6 +33,7 @@ struct smf__room {
         void *context); /* a new turn: the last one's lendings come back, its sends go out */
     void (*poll)(void *context, int64_t timeout_ns); /* look for input; waits at most that long */
     void (*wake)(void *context);                     /* any thread: ends a wait */
+    int (*fd)(const void *context); /* readable when a poll would find something, or -1 */
     void (*stats)(const void *context, struct smf_core_stats *stats);
     void (*close)(void *context);
 };
@@ -60,6 +61,8 @@ struct smf_core {
     uint32_t retired_count;
     int hurry;        /* the room wants another turn soon: the poll does not wait */
     int looks_again;  /* this poll is not over after one look that finds nothing */
+    int busy;         /* since the last poll began something was found or done of which only another
+                         look knows that nothing follows from it: see smf_core_arm */
     int64_t spin_ns;  /* -1: for ever */
     uint32_t stopped; /* atomic */
     uint64_t turns, waits;

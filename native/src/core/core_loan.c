@@ -79,6 +79,8 @@ void smf_core_retain(struct smf_core *core, struct smf_buffer *buffer)
 
 void smf_core_release(struct smf_core *core, struct smf_buffer *buffer)
 {
-    if (buffer != NULL)
-        smf__buffer_unref(core->pool, buffer);
+    if (buffer == NULL)
+        return;
+    smf__buffer_unref(core->pool, buffer);
+    core->busy = 1; /* somebody may have waited for memory */
 }

@@ -286,6 +286,11 @@ static void net_wake(struct smf__net *base)
     (void)!write(net->wake.fd, &one, sizeof one);
 }
 
+static int net_fd(const struct smf__net *base)
+{
+    return ((const struct net_epoll *)base)->epoll_fd;
+}
+
 /* Listening. */
 
 static int bind_socket(struct smf__listener *listener, const struct smf__address *address,
@@ -535,6 +540,7 @@ static const struct smf__net_ops net_epoll_ops = {
     .close = net_close,
     .poll = net_poll,
     .wake = net_wake,
+    .fd = net_fd,
     .listen = net_listen,
     .listener_close = net_listener_close,
     .connect = net_connect,

@@ -52,6 +52,9 @@ struct smf__net_ops {
     /* Any thread: makes a poll that waits, or the next one, return at once. */
     void (*wake)(struct smf__net *net);
 
+    /* A descriptor that is readable while a poll would find something, a wake too; or -1. */
+    int (*fd)(const struct smf__net *net);
+
     /* share: several cores will listen on this address. first: NULL, or the first core's listener
      * that this one joins (same port, or same socket). bound_out: the address with its real port. */
     int (*listen)(struct smf__net *net, const char *address, int share,

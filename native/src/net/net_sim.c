@@ -591,6 +591,12 @@ static void net_wake(struct smf__net *base)
     __atomic_store_n(&((struct net_sim *)base)->woken, 1, __ATOMIC_SEQ_CST);
 }
 
+static int net_fd(const struct smf__net *base)
+{
+    (void)base;
+    return -1; /* simulated time does not pass while a program sleeps */
+}
+
 static void net_close(struct smf__net *base)
 {
     struct net_sim *net = (struct net_sim *)base, **at = &net->sim->nets;
@@ -615,6 +621,7 @@ static const struct smf__net_ops net_sim_ops = {
     .close = net_close,
     .poll = net_poll,
     .wake = net_wake,
+    .fd = net_fd,
     .listen = net_listen,
     .listener_close = net_listener_close,
     .connect = net_connect,

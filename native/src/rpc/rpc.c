@@ -160,6 +160,7 @@ static int read_hot(struct smf__rpc *rpc)
         return 0;
     }
     smf__conn_read(conn);
+    rpc->core->busy = 1;
     return 1;
 }
 
@@ -174,6 +175,7 @@ static void look_at_all(struct smf__rpc *rpc, int64_t timeout_ns)
     if (timeout_ns != 0)
         rpc->core->turn.now_ns = smf__clock_now_ns(&rpc->core->clock);
     rpc->looked_ns = rpc->core->turn.now_ns;
+    rpc->core->busy |= count != 0;
     note_hot(rpc, count);
     for (int i = 0; i < count; i++)
         deal_with(rpc, &rpc->ready[i]);
@@ -202,6 +204,13 @@ static void room_wake(void *context)
     struct smf__rpc *rpc = context;
 
     rpc->net->ops->wake(rpc->net);
+}
+
+static int room_fd(const void *context)
+{
+    const struct smf__rpc *rpc = context;
+
+    return rpc->net->ops->fd(rpc->net);
 }
 
 static void room_stats(const void *context, struct smf_core_stats *stats)
@@ -257,6 +266,7 @@ int smf__rpc_open(struct smf_core *core, struct smf__net *net, const struct smf_
                              .begin = room_begin,
                              .poll = room_poll,
                              .wake = room_wake,
+                             .fd = room_fd,
                              .stats = room_stats,
                              .close = room_close};
 

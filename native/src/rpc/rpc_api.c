@@ -100,6 +100,7 @@ void smf_core_disconnect(struct smf_core *core, uint64_t id)
     conn->leaving = 1; /* the sends of this turn go out first */
     conn->next_leaving = rpc->leaving;
     rpc->leaving = conn;
+    core->busy = 1;
 }
 
 void smf_core_disconnect_all(struct smf_core *core)
@@ -111,6 +112,7 @@ void smf_core_disconnect_all(struct smf_core *core)
         if (rpc->conns[i].state != SMF__CONN_FREE)
             smf__conn_close(&rpc->conns[i], SMF_CLOSE_BY_US);
     }
+    core->busy = 1;
 }
 
 uint64_t smf_core_unsent_bytes(const struct smf_core *core, uint64_t id)
@@ -126,6 +128,7 @@ void smf_core_drain(struct smf_core *core)
 
     if (rpc->drain_turns == 0)
         rpc->drain_turns = 1;
+    core->busy = 1;
 }
 
 int smf_core_drained(const struct smf_core *core)
