@@ -7,7 +7,10 @@ package native
 #cgo nocallback smf_core_loan
 #cgo noescape smf_core_wake
 #cgo nocallback smf_core_wake
+#cgo noescape smf_core_arm
+#cgo nocallback smf_core_arm
 #include <smf/core.h>
+#include <smf/loop.h>
 */
 import "C"
 
@@ -232,6 +235,21 @@ func (c *Core) Ring() {
 		C.smf_core_wake(c.c)
 	}
 }
+
+// Ask is Ring for a loop that never sleeps in Poll: the driver comes back from it. Any goroutine.
+func (c *Core) Ask() { atomic.SwapUint32(&c.turn.pending, 1) }
+
+// Fd is a descriptor that is readable when Poll would find something. Any goroutine.
+func (c *Core) Fd() (int, error) {
+	fd := int(C.smf_core_fd(c.c))
+	if fd < 0 {
+		return 0, &Error{Status: Status(fd), Text: "the transport has no descriptor to wait on"}
+	}
+	return fd, nil
+}
+
+// Arm asks whether the driver may sleep outside of Poll: for so many microseconds, WaitForever, or 0: no.
+func (c *Core) Arm() int64 { return int64(C.smf_core_arm(c.c)) }
 
 // Stats reads the counters.
 func (c *Core) Stats() Stats {

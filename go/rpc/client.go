@@ -8,9 +8,8 @@ import (
 	"net"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
-
-	native "github.com/smf-go/smf/cgo"
 )
 
 // Caller makes calls; generated clients are built on it. *Client is one.
@@ -53,6 +52,8 @@ type Client struct {
 	ctx     context.Context // ends with the client
 	cancel  context.CancelFunc
 
+	live atomic.Pointer[clientConn] // conn, while calls may be tried on it
+
 	mu      sync.Mutex
 	conn    *clientConn
 	failure *Error // of the last attempt, while the next one waits
@@ -92,6 +93,7 @@ func (c *Client) Close() error {
 	c.mu.Lock()
 	was := c.closed
 	c.closed = true
+	c.live.Store(nil)
 	conn := c.conn
 	c.mu.Unlock()
 	if was {
@@ -146,11 +148,10 @@ func (c *Client) dialOnce(ctx context.Context) *Error {
 	}
 	failure := &Error{Code: CodeUnavailable, Message: fmt.Sprintf("%q has no address", c.address)}
 	for _, address := range addresses {
-		conn := newClientConn(c.lost)
+		conn := newClientConn(c.engine, c.lost)
+		c.engine.loop.Expect()
 		c.engine.connect(conn, address)
-		select {
-		case <-conn.ready:
-		case <-ctx.Done():
+		if !c.engine.loop.Await(conn.ready, ctx.Done()) {
 			c.engine.disconnect(conn)
 			failure := contextError(ctx.Err(), false)
 			failure.Message = "connecting to " + address + ": " + failure.Message
@@ -189,6 +190,7 @@ func (c *Client) use(conn *clientConn) *Error {
 	if c.conn == nil || !conn.ended() { // else reconnect may have another one by now
 		c.conn = conn
 		c.failure = nil
+		c.live.Store(conn)
 	}
 	return nil
 }
@@ -216,6 +218,7 @@ func (c *Client) reconnect(wasGood bool) {
 		}
 		c.mu.Lock()
 		c.failure = failure
+		c.live.Store(nil)
 		c.mu.Unlock()
 		if !c.backOff() {
 			return
@@ -246,6 +249,9 @@ func (c *Client) backOff() bool {
 
 // current is the connection to call on.
 func (c *Client) current() (*clientConn, error) {
+	if conn := c.live.Load(); conn != nil {
+		return conn, nil
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch {
@@ -281,49 +287,33 @@ func (c *Client) Call(ctx context.Context, methodID uint32, payload []byte) (*Me
 	if err != nil {
 		return nil, err
 	}
-	p := pendings.Get().(*pending)
-	p.method = methodID
-	session, err := conn.send(ctx, p, methodID, payload)
+	m := newMessage(methodID)
+	session, err := conn.send(ctx, m, payload)
 	if err != nil {
-		pendings.Put(p)
+		m.Release()
 		return nil, err
 	}
-	if cancelled := ctx.Done(); cancelled != nil {
-		select {
-		case <-p.done:
-		case <-cancelled:
-			if conn.abandon(session, p) {
-				pendings.Put(p)
-				return nil, contextError(ctx.Err(), true)
-			}
-			<-p.done // the reply was faster
+	if !c.engine.loop.Await(m.waiter, ctx.Done()) {
+		if conn.abandon(session, m) {
+			m.Release()
+			return nil, contextError(ctx.Err(), true)
 		}
-	} else {
-		<-p.done
+		c.engine.loop.Await(m.waiter, nil) // the reply was faster
 	}
-	return p.result()
+	return m.result()
 }
 
-// send registers the call and queues its frame; it waits while too much is queued already.
-func (c *clientConn) send(ctx context.Context, p *pending, methodID uint32, payload []byte) (uint16, error) {
+// send queues a call's frame; it waits while too much is queued already.
+func (c *clientConn) send(ctx context.Context, m *Message, payload []byte) (uint16, error) {
 	for {
-		session, outbox, failure := c.register(p)
-		if failure != nil {
+		session, room, failure := c.enqueue(m, payload)
+		switch {
+		case failure != nil:
 			return 0, failure
-		}
-		room := outbox.Add(session, methodID, native.MayPad, payload)
-		if room == nil {
+		case room == nil:
 			return session, nil
 		}
-		if !c.withdraw(session, p) {
-			<-p.done // the connection ended meanwhile, or the peer answers what it was not asked
-			failure = p.failure
-			p.message, p.code, p.failure = nil, 0, nil
-			if failure == nil {
-				failure = &Error{Code: CodeUnavailable, Message: "the server answered a call that was not sent"}
-			}
-			return 0, failure
-		}
+		c.engine.loop.Run() // those who queued before may be on their way to it only
 		select {
 		case <-room:
 		case <-ctx.Done():
@@ -331,20 +321,6 @@ func (c *clientConn) send(ctx context.Context, p *pending, methodID uint32, payl
 		case <-time.After(100 * time.Millisecond): // the connection may have ended
 		}
 	}
-}
-
-// result takes what deliver or isDown left, and gives p back.
-func (p *pending) result() (*Message, error) {
-	message, code, failure := p.message, p.code, p.failure
-	p.message, p.code, p.failure = nil, 0, nil
-	pendings.Put(p)
-	if failure != nil {
-		return nil, failure
-	}
-	if code != CodeOK {
-		return nil, &Error{Code: code, MayHaveRun: true}
-	}
-	return message, nil
 }
 
 func contextError(err error, sent bool) *Error {

@@ -1,77 +1,83 @@
 package rpc
 
 import (
+	"encoding/binary"
 	"sync"
+	"sync/atomic"
 
-	"github.com/smf-go/smf/go/internal/loop"
+	native "github.com/smf-go/smf/cgo"
+	"github.com/smf-go/smf/go/internal/turns"
 )
 
 // sessionPage is how many sessions a page of a connection's table holds; pages come when needed.
 const sessionPage = 256
 
-// sessionTable is who waits for which of a page's sessions; nil: nobody.
-type sessionTable [sessionPage]*pending
+// sessionTable is who waits for which of a page's sessions; nil: nobody. Callers take places under the
+// connection's lock; whoever swaps somebody out owes him an answer.
+type sessionTable [sessionPage]atomic.Pointer[Message]
+
+// Bounds of what waits for a connection.
+const (
+	queuedBytesMax = 8 << 20 // here: then calls wait
+	unsentBytesMax = 4 << 20 // in the core, not taken by the peer: then frames stay here
+	queueKeepMax   = 1 << 20 // memory that is kept for the next frames
+)
 
 // statusMax is the highest number that is a status.
 const statusMax = 999
 
-// pending is a call that waits for its reply.
-type pending struct {
-	done    chan struct{} // one element: the reply is in
-	method  uint32        // what was called
-	message *Message
-	code    Code
-	failure *Error // instead of a reply
-}
-
-var pendings = sync.Pool{New: func() any { return &pending{done: make(chan struct{}, 1)} }}
-
 // abandoned stands for a call that nobody waits for any more; its session stays taken until the reply
 // comes or the connection ends.
-var abandoned = new(pending)
+var abandoned = new(Message)
 
 // clientConn is one connection of a client, from the attempt to its end.
 type clientConn struct {
-	ready  chan struct{} // closed when it is up, or has failed
+	engine *clientEngine
+	ready  turns.Waiter // answered when it is up, or has failed
 	onDown func(wasUp, wasGood bool)
 
-	mu     sync.Mutex
-	outbox *loop.Outbox
-	up     bool
-	wasUp  bool
-	good   bool   // a reply came
-	down   *Error // why it ended
-	pages  [65536 / sessionPage]*sessionTable
-	next   uint16 // session to try first
-	calls  int    // sessions taken
+	good  atomic.Bool // a reply came
+	pages [65536 / sessionPage]atomic.Pointer[sessionTable]
+
+	mu    sync.Mutex
+	id    uint64 // in its core; 0: not yet
+	up    bool
+	wasUp bool
+	down  *Error // why it ended
+	next  uint16 // session to try first
+
+	// Frames on their way to the core.
+	frames []byte
+	count  int
+	queued bool          // the engine knows
+	room   chan struct{} // closed when frames were taken; nil: nobody waits
+
+	spare []byte // the driver's: memory for the next frames
 }
 
-func newClientConn(onDown func(wasUp, wasGood bool)) *clientConn {
-	return &clientConn{ready: make(chan struct{}), next: 1, onDown: onDown}
+func newClientConn(e *clientEngine, onDown func(wasUp, wasGood bool)) *clientConn {
+	return &clientConn{engine: e, ready: turns.NewWaiter(), next: 1, onDown: onDown}
 }
 
-// opened, isUp, isDown and deliver are called by the loop; isDown by Client.Close, too.
+// opened, isUp, isDown, deliver and flush are called by the driver; isDown by Client.Close, too.
 
-func (c *clientConn) opened(outbox *loop.Outbox) {
+func (c *clientConn) opened(id uint64) {
 	c.mu.Lock()
-	c.outbox = outbox
+	c.id = id
 	c.mu.Unlock()
 }
 
 func (c *clientConn) coreID() (uint64, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.outbox == nil {
-		return 0, false
-	}
-	return c.outbox.Conn(), true
+	return c.id, c.id != 0
 }
 
 func (c *clientConn) isUp() {
 	c.mu.Lock()
 	c.up, c.wasUp = true, true
 	c.mu.Unlock()
-	close(c.ready)
+	c.engine.loop.Answer(c.ready)
 }
 
 // isDown fails every call that waits. Only the first time counts.
@@ -81,36 +87,27 @@ func (c *clientConn) isDown(why *Error) {
 		c.mu.Unlock()
 		return
 	}
-	wasUp, wasGood := c.up, c.good
+	wasUp := c.up
 	c.up = false
-	c.down = why
-	var failed []*pending
-	for i, page := range c.pages {
-		for _, p := range page.all() {
-			if p != nil && p != abandoned {
-				failed = append(failed, p)
+	c.down = why // nobody takes a session any more
+	c.mu.Unlock()
+	for i := range c.pages {
+		page := c.pages[i].Load()
+		if page == nil {
+			continue
+		}
+		for k := range page {
+			if m := page[k].Swap(nil); m != nil && m != abandoned {
+				m.failure = &Error{Code: CodeUnavailable, Message: why.Message + " before the reply came", MayHaveRun: true,
+					Cause: why.Cause}
+				c.engine.loop.Answer(m.waiter)
 			}
 		}
-		c.pages[i] = nil
-	}
-	c.calls = 0
-	c.mu.Unlock()
-	for _, p := range failed {
-		p.failure = &Error{Code: CodeUnavailable, Message: why.Message + " before the reply came", MayHaveRun: true,
-			Cause: why.Cause}
-		p.done <- struct{}{}
 	}
 	if !wasUp {
-		close(c.ready)
+		c.engine.loop.Answer(c.ready)
 	}
-	c.onDown(wasUp, wasGood)
-}
-
-func (p *sessionTable) all() []*pending {
-	if p == nil {
-		return nil
-	}
-	return p[:]
+	c.onDown(wasUp, c.good.Load())
 }
 
 // deliver hands a reply to its caller. It reports whether somebody was woken.
@@ -118,88 +115,111 @@ func (p *sessionTable) all() []*pending {
 // Servers of the Java port put the method's id where the status belongs: that is a 200, unless the id
 // could be a status.
 func (c *clientConn) deliver(session uint16, code Code, compressed bool, payload []byte) bool {
-	c.mu.Lock()
-	p := c.take(session)
-	c.good = true
-	c.mu.Unlock()
-	if p == nil || p == abandoned {
+	if !c.good.Load() {
+		c.good.Store(true)
+	}
+	page := c.pages[session/sessionPage].Load()
+	if page == nil {
 		return false
 	}
-	if code > statusMax && uint32(code) == p.method {
+	m := page[session%sessionPage].Swap(nil)
+	if m == nil || m == abandoned {
+		return false
+	}
+	if code > statusMax && uint32(code) == m.method {
 		code = CodeOK
 	}
 	if code == CodeOK && compressed {
 		code = CodeNotImplemented // not asked for
 	}
-	p.code = code
+	m.code = code
 	if code == CodeOK {
-		p.message = newMessage(payload)
+		m.payload = append(m.payload[:0], payload...)
 	}
-	p.done <- struct{}{}
+	c.engine.loop.Answer(m.waiter)
 	return true
 }
 
-// take frees a session and returns who had it.
-func (c *clientConn) take(session uint16) *pending {
-	page := c.pages[session/sessionPage]
-	if page == nil {
-		return nil
-	}
-	slot := &page[session%sessionPage]
-	p := *slot
-	if p != nil {
-		*slot = nil
-		c.calls--
-	}
-	return p
-}
-
-// register finds a session for a call.
-func (c *clientConn) register(p *pending) (session uint16, outbox *loop.Outbox, err *Error) {
+// enqueue finds a session for a call and queues its frame. While too much is queued already nothing
+// happens, and the channel that is returned is closed when it is worth trying again.
+func (c *clientConn) enqueue(m *Message, payload []byte) (session uint16, room <-chan struct{}, err *Error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.down != nil {
+	switch {
+	case c.down != nil:
 		return 0, nil, c.down
+	case len(c.frames) > queuedBytesMax:
+		if c.room == nil {
+			c.room = make(chan struct{})
+		}
+		return 0, c.room, nil
 	}
-	if c.calls == 65536 {
+	session, free := c.register(m)
+	if !free {
 		return 0, nil, &Error{Code: CodeLimit, Message: "65536 calls are in flight on this connection"}
 	}
-	for {
-		session = c.next
-		c.next++
-		page := c.pages[session/sessionPage]
-		if page == nil {
-			page = new(sessionTable)
-			c.pages[session/sessionPage] = page
-		}
-		if page[session%sessionPage] == nil {
-			page[session%sessionPage] = p
-			c.calls++
-			return session, c.outbox, nil
-		}
+	var h [native.HeaderSize]byte
+	h[1] = native.MayPad
+	binary.LittleEndian.PutUint16(h[2:], session)
+	binary.LittleEndian.PutUint32(h[4:], uint32(len(payload)))
+	binary.LittleEndian.PutUint32(h[12:], m.method)
+	c.frames = append(append(c.frames, h[:]...), payload...)
+	c.count++
+	if !c.queued {
+		c.queued = true
+		c.engine.enqueue(c) // under the lock: when a client was closed nobody asks the loop any more
 	}
+	return session, nil, nil
 }
 
-// abandon gives up waiting. False: the reply is in, or on its way to p.done.
-func (c *clientConn) abandon(session uint16, p *pending) bool {
+// register gives a free session to a call. False: there is none.
+func (c *clientConn) register(m *Message) (session uint16, free bool) {
+	for range sessionPage * len(c.pages) {
+		session = c.next
+		c.next++
+		page := c.pages[session/sessionPage].Load()
+		if page == nil {
+			page = new(sessionTable)
+			c.pages[session/sessionPage].Store(page)
+		}
+		if place := &page[session%sessionPage]; place.Load() == nil {
+			c.engine.loop.Expect()
+			place.Store(m)
+			return session, true
+		}
+	}
+	return 0, false
+}
+
+// flush hands the queued frames to the core. False: not now.
+func (c *clientConn) flush(core *native.Core) bool {
 	c.mu.Lock()
-	defer c.mu.Unlock()
-	page := c.pages[session/sessionPage]
-	if page == nil || page[session%sessionPage] != p {
+	if core.Unsent() > 0 && core.UnsentBytes(c.id) > unsentBytesMax || core.SendRoom() == 0 || !core.NeedLoan(len(c.frames)) {
+		c.mu.Unlock()
 		return false
 	}
-	page[session%sessionPage] = abandoned
+	frames, count := c.frames, c.count
+	c.frames, c.count, c.queued = c.spare[:0], 0, false
+	if c.room != nil {
+		close(c.room)
+		c.room = nil
+	}
+	c.mu.Unlock()
+	if count > 0 {
+		core.PutFrames(c.id, frames, count)
+	}
+	if cap(frames) > queueKeepMax {
+		frames = nil // a burst of large calls does not pin its memory
+	}
+	c.spare = frames
 	return true
 }
 
-// withdraw frees the session of a call that was never sent. False as in abandon.
-func (c *clientConn) withdraw(session uint16, p *pending) bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	page := c.pages[session/sessionPage]
-	if page == nil || page[session%sessionPage] != p {
+// abandon gives up waiting. False: the reply is in, or on its way.
+func (c *clientConn) abandon(session uint16, m *Message) bool {
+	if !c.pages[session/sessionPage].Load()[session%sessionPage].CompareAndSwap(m, abandoned) {
 		return false
 	}
-	c.take(session)
+	c.engine.loop.Forget()
 	return true
 }

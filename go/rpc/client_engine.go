@@ -2,25 +2,38 @@ package rpc
 
 import (
 	"fmt"
-	"runtime"
 	"sync"
+	"time"
 
 	native "github.com/smf-go/smf/cgo"
-	"github.com/smf-go/smf/go/internal/loop"
+	"github.com/smf-go/smf/go/internal/turns"
 )
 
 // compressionDisabled is the highest compression of a payload that is not compressed.
 const compressionDisabled = 1
 
-// clientEngine is the poll loop that the process's clients share. It is opened by the first client and
-// closed with the last.
+// neverSleeps is the spin time of a core that polls as long as it is told to.
+const neverSleeps = -2
+
+// stalledRetry is when frames are tried again that a connection, or the core's memory, had no room for.
+const stalledRetry = time.Millisecond
+
+// clientEngine is the core that the process's clients share. It is opened by the first client and closed
+// with the last. Those who wait for replies drive it: package turns.
 type clientEngine struct {
 	engine *native.Engine
-	loop   *loop.Loop
+	loop   *turns.Loop
 
-	// The loop's own.
-	conns map[uint64]*clientConn // by user value
-	next  uint64
+	mu      sync.Mutex
+	queue   []*clientConn // with frames
+	retries bool          // a timer will ask for another flush
+
+	// The driver's.
+	conns    map[uint64]*clientConn // by user value
+	next     uint64
+	last     *clientConn // of the last event,
+	lastUser uint64      // its user value; 0: none
+	flushing []*clientConn
 }
 
 var shared struct {
@@ -44,49 +57,77 @@ func acquireClientEngine() (*clientEngine, error) {
 }
 
 func openClientEngine() (*clientEngine, error) {
-	config := native.Config{Cores: 1, FrameBytesMax: frameBytesMax}
-	if runtime.GOMAXPROCS(0) <= 2 {
-		config.SpinMicros = -1 // spinning would take the CPU from the callers
-	}
-	engine, err := native.Open(config)
+	engine, err := native.Open(native.Config{Cores: 1, FrameBytesMax: frameBytesMax, SpinMicros: neverSleeps})
 	if err != nil {
 		return nil, fmt.Errorf("rpc: %w", err)
 	}
 	e := &clientEngine{engine: engine, conns: map[uint64]*clientConn{}}
-	e.loop = loop.New(engine.Cores()[0], e)
-	e.loop.Start()
+	if e.loop, err = turns.Open(engine.Cores()[0], e); err != nil {
+		engine.Close()
+		return nil, fmt.Errorf("rpc: a loop for clients: %w", err)
+	}
 	return e, nil
 }
 
 func releaseClientEngine(e *clientEngine) {
 	shared.mu.Lock()
-	defer shared.mu.Unlock()
 	shared.users--
-	if shared.users > 0 {
-		return
+	last := shared.users == 0
+	if last {
+		shared.engine = nil
 	}
-	shared.engine = nil
-	// What the last client asked for before this (disconnecting) comes first.
-	e.loop.Do(func() {
+	shared.mu.Unlock()
+	if last {
+		// What the last client asked for before this (disconnecting) comes first.
 		e.loop.Stop()
-		go func() {
-			<-e.loop.Gone()
-			e.engine.Close()
-		}()
-	})
+		e.engine.Close()
+	}
 }
 
-// NewWorker is never asked for anything: nobody calls a client.
-func (e *clientEngine) NewWorker(*loop.Call) loop.Worker { return nil }
+// enqueue has a connection's frames sent. The caller waits for the reply, or runs the loop.
+func (e *clientEngine) enqueue(c *clientConn) {
+	e.mu.Lock()
+	e.queue = append(e.queue, c)
+	e.mu.Unlock()
+	e.loop.Ask()
+}
 
-// Find finds nothing, for the same reason.
-func (e *clientEngine) Find(uint32) *loop.Method { return nil }
+// Flush hands the frames of all connections to the core.
+func (e *clientEngine) Flush() {
+	e.mu.Lock()
+	e.flushing, e.queue = e.queue, e.flushing[:0]
+	e.mu.Unlock()
+	for i, c := range e.flushing {
+		if !c.flush(e.loop.Core()) {
+			e.retry(c)
+		}
+		e.flushing[i] = nil
+	}
+}
+
+func (e *clientEngine) retry(c *clientConn) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.queue = append(e.queue, c)
+	if !e.retries {
+		e.retries = true
+		time.AfterFunc(stalledRetry, func() {
+			e.mu.Lock()
+			e.retries = false
+			e.mu.Unlock()
+			e.loop.Do(func() {}) // a flush follows
+		})
+	}
+}
 
 // Note takes replies and the news of connections.
-func (e *clientEngine) Note(_ *loop.Loop, ev *native.Event) {
-	conn := e.conns[ev.User]
-	if conn == nil {
-		return
+func (e *clientEngine) Note(ev *native.Event) {
+	conn := e.last
+	if ev.User != e.lastUser {
+		if conn = e.conns[ev.User]; conn == nil {
+			return
+		}
+		e.last, e.lastUser = conn, ev.User
 	}
 	switch ev.Kind {
 	case native.EventReply:
@@ -97,6 +138,7 @@ func (e *clientEngine) Note(_ *loop.Loop, ev *native.Event) {
 		conn.isUp()
 	case native.EventClosed:
 		delete(e.conns, ev.User)
+		e.last, e.lastUser = nil, 0
 		conn.isDown(closedError(ev))
 	}
 }
@@ -122,7 +164,7 @@ func connectProblem(s native.Status) string {
 	return "the network reported an error"
 }
 
-// connect opens a connection; news of it reach conn from the loop.
+// connect opens a connection; news of it reach conn from the driver.
 func (e *clientEngine) connect(conn *clientConn, address string) {
 	e.loop.Do(func() {
 		e.next++
@@ -132,7 +174,7 @@ func (e *clientEngine) connect(conn *clientConn, address string) {
 			return
 		}
 		e.conns[e.next] = conn
-		conn.opened(e.loop.NewOutbox(id))
+		conn.opened(id)
 	})
 }
 

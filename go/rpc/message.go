@@ -4,6 +4,8 @@ import (
 	"sync"
 
 	flatbuffers "github.com/google/flatbuffers/go"
+
+	"github.com/smf-go/smf/go/internal/turns"
 )
 
 // messageKeepMax is the largest payload whose memory is kept for the next message.
@@ -14,14 +16,34 @@ const messageKeepMax = 1 << 20
 type Message struct {
 	payload []byte
 	view    flatbuffers.Table
+
+	// While its call waits for the reply. One object for both saves a call two visits to a pool.
+	waiter  turns.Waiter
+	method  uint32 // what was called
+	code    Code
+	failure *Error // instead of a reply
 }
 
-var messages = sync.Pool{New: func() any { return new(Message) }}
+var messages = sync.Pool{New: func() any { return &Message{waiter: turns.NewWaiter()} }}
 
-func newMessage(payload []byte) *Message {
+func newMessage(methodID uint32) *Message {
 	m := messages.Get().(*Message)
-	m.payload = append(m.payload[:0], payload...)
+	m.method = methodID
 	return m
+}
+
+// result is what the call returns when it was answered. The message is the caller's, or given back.
+func (m *Message) result() (*Message, error) {
+	code, failure := m.code, m.failure
+	if code == CodeOK && failure == nil {
+		return m, nil
+	}
+	m.failure = nil
+	m.Release()
+	if failure != nil {
+		return nil, failure
+	}
+	return nil, &Error{Code: code, MayHaveRun: true}
 }
 
 // Payload is the reply's payload, valid until Release.

@@ -71,7 +71,6 @@ type Loop struct {
 	taken    []letter // the driver's: mail that is being delivered
 	takenPos int
 	stuck    bool   // mail waits for memory or for room in a turn
-	woken    bool   // callers were woken since the last yield
 	yielded  uint64 // the core's clock at the last yield
 	drained  chan struct{}
 	closing  bool // a drain was asked for
@@ -100,7 +99,6 @@ type letter struct {
 	payload []byte
 	task    *task   // to be used again once payload is copied
 	driver  *driver // likewise, of a late handler
-	outbox  *Outbox
 	do      func()
 }
 
@@ -232,8 +230,6 @@ func (l *Loop) deal(m *letter) bool {
 	switch {
 	case m.do != nil:
 		m.do()
-	case m.outbox != nil:
-		return m.outbox.flush(l.core)
 	case m.reply:
 		if l.core.SendRoom() <= sendReserve {
 			return false
@@ -290,9 +286,6 @@ func (l *Loop) giveBack(m *letter) {
 	}
 }
 
-// Woke notes that callers were woken: they run before the loop looks at the network again. The driver.
-func (l *Loop) Woke() { l.woken = true }
-
 // Stats of the Go side.
 type Stats struct {
 	Late, LateMax int64  // handlers that lost the loop: now, and at most at once
@@ -309,13 +302,12 @@ func (l *Loop) Stats() Stats {
 // then on it sends a signal and takes the P away 2000 times a second or more.
 const yieldEvery = 5 * time.Millisecond
 
-// yield lets other goroutines run when callers were woken, or when it is time to.
+// yield lets other goroutines run when it is time to.
 func (l *Loop) yield() {
 	now := l.core.Now()
-	if !l.woken && now-l.yielded < uint64(yieldEvery) {
+	if now-l.yielded < uint64(yieldEvery) {
 		return
 	}
-	l.woken = false
 	l.yielded = now
 	runtime.Gosched()
 }
