@@ -58,6 +58,9 @@ func (b *bench) prepare() error {
 			return err
 		}
 	}
+	if err := b.goBuild(contender{program: clientProgram, packagePath: "./bench/go/client"}); err != nil {
+		return err
+	}
 	for path := range needed {
 		if _, err := os.Stat(path); err != nil {
 			return fmt.Errorf("%s is missing: run ./build.sh build first", path)
@@ -156,6 +159,7 @@ type measurement struct {
 	HeldBack       int64   `json:"held_back"`
 	ClientCPU      float64 `json:"client_cpu_percent"`
 	ServerCPU      float64 `json:"server_cpu_percent"`
+	Allocations    float64 `json:"allocations_per_call,omitempty"`
 	ServerThreads  int     `json:"server_threads,omitempty"` // at most, while measured; 0: not looked at
 }
 

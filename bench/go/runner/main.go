@@ -2,6 +2,7 @@
 //
 //	runner rpc [--full] [--quick] [--rounds N] [--seconds S] [--only a|b|c] [--without NAME,NAME]
 //	runner blocking [the same]
+//	runner client [the same]
 //
 // One server at a time runs on one CPU, the load client on another. Contenders take turns within a
 // round, and rounds follow each other, so that a machine that changes its speed does so for all of them.
@@ -41,15 +42,16 @@ var tables = []struct {
 	{"a", measureBytes},
 	{"b", measureTyped},
 	{"c", measureBlocking},
+	{"d", measureClients},
 }
 
 func run(ctx context.Context, args []string) error {
 	if len(args) == 0 {
-		return errors.New("usage: runner rpc|blocking [options]")
+		return errors.New("usage: runner rpc|blocking|client [options]")
 	}
-	letters := map[string]string{"rpc": "abc", "blocking": "c"}[args[0]]
+	letters := map[string]string{"rpc": "abc", "blocking": "c", "client": "d"}[args[0]]
 	if letters == "" {
-		return fmt.Errorf("no benchmark %q; there are rpc and blocking", args[0])
+		return fmt.Errorf("no benchmark %q; there are rpc, blocking and client", args[0])
 	}
 	b, only, err := parse(args)
 	if err != nil {
@@ -92,7 +94,7 @@ func parse(args []string) (*bench, string, error) {
 	flags := flag.NewFlagSet("runner "+args[0], flag.ContinueOnError)
 	full := flags.Bool("full", false, "11 rounds of 2 s")
 	quick := flags.Bool("quick", false, "2 rounds of 0.3 s, to see that everything runs")
-	only := flags.String("only", "", "`letters` of the tables to make: a bytes, b typed, c blocking handlers")
+	only := flags.String("only", "", "`letters` of the tables to make: a bytes, b typed, c blocking handlers, d clients")
 	without := flags.String("without", "", "contenders to leave out, by `names` with commas between them")
 	rounds := flags.Int("rounds", 0, "how often each cell is measured (7)")
 	seconds := flags.Float64("seconds", 0, "how long each measurement takes (0.5)")
