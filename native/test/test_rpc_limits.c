@@ -249,18 +249,29 @@ static void connections_are_limited(void)
 
 /* Memory. */
 
-/* Calls of a peer that behaves; several chunks full of them are a million bytes. */
-static void check_echoes(struct raw *raw, int count)
+#define ECHO_SIZE_MAX_BYTES 50000u
+
+static void check_echoes_of(struct raw *raw, int count, uint32_t size)
 {
-    static uint8_t payload[50000], bytes[HEADER + sizeof payload];
+    static uint8_t payload[ECHO_SIZE_MAX_BYTES], bytes[HEADER + ECHO_SIZE_MAX_BYTES];
     size_t before = raw->got_size;
 
     for (int i = 0; i < count; i++) {
-        CHECK(raw_send(raw, bytes,
-                       frame_make(bytes, (uint16_t)i, WORLD_METHOD, payload, sizeof payload)));
+        CHECK(raw_send(raw, bytes, frame_make(bytes, (uint16_t)i, WORLD_METHOD, payload, size)));
         world_run(raw->world, 1);
-        CHECK_EQ(raw->got_size - before, (size_t)(i + 1) * sizeof bytes);
+        CHECK_EQ(raw->got_size - before, (size_t)(i + 1) * (HEADER + size));
     }
+}
+
+/* Calls of a peer that behaves; several chunks full of them are a million bytes. */
+static void check_echoes(struct raw *raw, int count)
+{
+    check_echoes_of(raw, count, ECHO_SIZE_MAX_BYTES);
+}
+
+static void check_small_echoes(struct raw *raw, int count)
+{
+    check_echoes_of(raw, count, 60);
 }
 
 /* Peers begin large payloads and stop. apart: each when others have sent a chunk full in between. */
@@ -271,7 +282,7 @@ static void half_sent(uint32_t attackers, uint32_t body_size, int apart)
     struct smf_frame frame = {.size = body_size, .checksum = 1, .meta = 1};
     struct world world;
     struct raw *other;
-    uint64_t used_bytes;
+    uint64_t used_bytes, paused;
 
     serving_open(&world, &serving, SMF__POOL_BUDGET_MIN_BYTES, &limits);
     other = raw_open(&world);
@@ -287,6 +298,10 @@ static void half_sent(uint32_t attackers, uint32_t body_size, int apart)
     world_run(&world, 5);
     CHECK_GT(world_stats(world.server).reads_paused, 0);
     CHECK_LE(world_stats(world.server).memory_used_bytes, SMF__POOL_BUDGET_MIN_BYTES);
+    paused = world_stats(world.server).reads_paused;
+    check_small_echoes(other,
+                       1000); /* they take no memory, and bring none back: nobody is tried again */
+    CHECK_EQ(world_stats(world.server).reads_paused, paused);
     check_echoes(other, 40);
     for (int i = 0; i < 100 && smf_core_turn(world.server)->connections > 1; i++)
         world_run(&world, 65000);
@@ -303,6 +318,39 @@ static void half_sent_bodies_do_not_stop_the_others(void)
     half_sent(40, 1u << 20, 0);
     half_sent(75, 300u << 10, 0);
     half_sent(40, 1u << 20, 1);
+}
+
+#define WAITING 64
+#define WAITING_SIZE_BYTES (600u << 10)
+#define PIECE_SIZE_BYTES 4096u
+
+/* Many more wait for memory than are tried in one turn; all of them are served when it comes back. */
+static void everyone_who_waits_for_memory_gets_it(void)
+{
+    static struct serving serving;
+    static uint8_t payload[WAITING_SIZE_BYTES], bytes[HEADER + WAITING_SIZE_BYTES];
+    struct smf__rpc_config limits = world_limits();
+    struct raw *waiting[WAITING];
+    struct world world;
+    size_t size = frame_make(bytes, 1, WORLD_METHOD, payload, sizeof payload);
+
+    serving_open(&world, &serving, SMF__POOL_BUDGET_MIN_BYTES, &limits);
+    for (uint32_t i = 0; i < WAITING; i++) { /* each begins a payload: a few of them fit */
+        waiting[i] = raw_open(&world);
+        CHECK(raw_send(waiting[i], bytes, PIECE_SIZE_BYTES));
+        world_run(&world, 1);
+    }
+    CHECK_GT(world_stats(world.server).reads_paused, WAITING - 10);
+    for (uint32_t i = 0; i < WAITING; i++) {
+        for (size_t at = PIECE_SIZE_BYTES; at < size; at += PIECE_SIZE_BYTES) {
+            size_t piece = size - at < PIECE_SIZE_BYTES ? size - at : PIECE_SIZE_BYTES;
+
+            CHECK(raw_send(waiting[i], bytes + at, piece));
+            world_run(&world, 1);
+        }
+        CHECK_EQ(raw_replies(waiting[i]), 1);
+    }
+    world_close(&world);
 }
 
 /* The ends of connections. */
@@ -401,6 +449,7 @@ static const struct test tests[] = {
     TEST(a_lost_connection_resumes_the_others),
     TEST(connections_are_limited),
     TEST(half_sent_bodies_do_not_stop_the_others),
+    TEST(everyone_who_waits_for_memory_gets_it),
     TEST(disconnect_lets_replies_out),
     TEST(half_closed_peers_get_their_replies),
     TEST(draining_answers_what_has_come),

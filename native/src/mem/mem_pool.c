@@ -267,6 +267,7 @@ void smf__buffer_unref(struct smf__pool *pool, struct smf_buffer *buffer)
     uint32_t order = block->order;
     uint32_t index = block_index(pool, block);
     pool->stats.used_bytes -= buffer->capacity;
+    pool->stats.returns++;
     fill(block);
     ASAN_POISON_MEMORY_REGION(buffer->data, buffer->capacity);
     buffer->capacity = 0;
@@ -278,6 +279,11 @@ void smf__buffer_unref(struct smf__pool *pool, struct smf_buffer *buffer)
     } else {
         merge(pool, index, order);
     }
+}
+
+uint64_t smf__pool_block_bytes(uint64_t size_bytes)
+{
+    return order_size_bytes(order_for(size_bytes));
 }
 
 int smf__pool_could_fit(const struct smf__pool *pool, uint64_t size_bytes)

@@ -39,6 +39,7 @@ struct smf__pool_stats {
     uint64_t used_bytes;
     uint64_t used_bytes_max;
     uint64_t refused; /* requests answered NULL */
+    uint64_t returns; /* blocks given back */
 };
 
 /* Reserves the region (address space; pages come when touched). budget_bytes is rounded down to a
@@ -69,6 +70,9 @@ static inline void smf__buffer_ref(struct smf_buffer *buffer)
 
 /* One holder less; the last one gives the block back. Aborts when there is none. */
 void smf__buffer_unref(struct smf__pool *pool, struct smf_buffer *buffer);
+
+/* How large the block is that a request of this size gets. */
+uint64_t smf__pool_block_bytes(uint64_t size_bytes);
 
 /* Could a block of this size ever be had, were nothing lent? */
 int smf__pool_could_fit(const struct smf__pool *pool, uint64_t size_bytes);

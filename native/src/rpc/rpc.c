@@ -74,6 +74,8 @@ static void catch_up(struct smf__rpc *rpc)
     smf__rpc_take_back(rpc);
     if (rpc->paused != NULL)
         smf__rpc_resume(rpc);
+    if (rpc->hungry_first != NULL)
+        smf__rpc_feed(rpc);
     if (rpc->closed != NULL)
         smf__conn_reap(rpc);
 }

@@ -22,7 +22,10 @@
 #define SMF__RPC_BODY_RESERVE_DIVISOR                                                              \
     8u /* of the budget that unfinished payloads leave to others */
 #define SMF__RPC_LISTENERS_MAX 16u
-#define SMF__RPC_LINGER_NS 1000000000ull /* for the peer to read its last replies and close */
+#define SMF__RPC_FIRST_READ_BYTES 4096u   /* from a peer that has not sent a good header yet */
+#define SMF__RPC_FEED_MAX 64u             /* connections that wait for memory, tried in one turn */
+#define SMF__RPC_LINGER_READ_BYTES 16384u /* of what is thrown away, in one turn */
+#define SMF__RPC_LINGER_NS 1000000000ull  /* for the peer to read its last replies and close */
 #define SMF__RPC_BACKLOG_COPY_MAX_BYTES (16u << 10) /* larger rests are held, not copied */
 #define SMF__RPC_BACKLOG_PAUSE_DIVISOR 16u          /* reading stops at unsent_bytes_max / this */
 
@@ -60,6 +63,8 @@ struct smf__segment {
     uint32_t size_bytes;
 };
 
+enum smf__conn_list { SMF__LIST_NONE, SMF__LIST_PAUSED, SMF__LIST_HUNGRY };
+
 struct smf__conn {
     uint64_t id; /* generation << 32 | index */
     struct smf__rpc *rpc;
@@ -68,7 +73,7 @@ struct smf__conn {
     uint8_t state;        /* enum smf__conn_state */
     uint8_t accepted;     /* 1: the peer came to us */
     uint8_t pauses;       /* enum smf__conn_pause */
-    uint8_t listed;       /* in rpc->paused */
+    uint8_t listed;       /* enum smf__conn_list */
     uint8_t reason;       /* enum smf_close_reason, once it closes */
     uint8_t head_have;    /* bytes of an unfinished header in head */
     uint8_t have_frame;   /* frame is checked, its payload is not complete */
@@ -89,7 +94,7 @@ struct smf__conn {
     uint64_t unsent_bytes;
     uint64_t active_ns; /* when something was last read */
     struct smf__timer read_timer, send_timer, idle_timer;
-    struct smf__conn *next; /* free list, paused list or closed list */
+    struct smf__conn *next, *prev; /* free list, paused or closed; the hungry ones, both ways */
     struct smf__conn *next_leaving;
 };
 
@@ -101,6 +106,9 @@ struct smf__rpc {
     uint32_t conns_used;     /* slots that were ever used */
     struct smf__conn *free_conns;
     struct smf__conn *paused;
+    struct smf__conn *hungry_first, *hungry_last; /* wait for memory, the longest first */
+    struct smf__conn *hungry_next; /* the first that was not tried since memory came back */
+    uint64_t hungry_returns;       /* the pool's returns, when last looked */
     struct smf__conn *closed;
     struct smf__conn *leaving; /* disconnected by the driver in this turn */
     struct smf__conn *alone;   /* the only one with something to read when last looked; or NULL */
@@ -144,12 +152,14 @@ void smf__conn_finish(struct smf__conn *conn, uint32_t reason, int forget_calls)
 void smf__conn_settle(struct smf__conn *conn);
 void smf__conn_reap(struct smf__rpc *rpc);
 void smf__conn_pause(struct smf__conn *conn, uint32_t why);
+void smf__conn_no_longer_hungry(struct smf__conn *conn);
 void smf__conn_interest(struct smf__conn *conn);
 struct smf_event *smf__rpc_event(struct smf__rpc *rpc, struct smf__conn *conn, uint32_t kind);
 
 /* rpc_read.c */
 void smf__conn_read(struct smf__conn *conn);
 void smf__rpc_resume(struct smf__rpc *rpc);
+void smf__rpc_feed(struct smf__rpc *rpc);
 void smf__rpc_take_back(struct smf__rpc *rpc);
 
 /* rpc_write.c */

@@ -147,6 +147,39 @@ void smf__conn_interest(struct smf__conn *conn)
     conn->rpc->net->ops->stream_interest(conn->stream, read, conn->unsent_first != NULL);
 }
 
+/* Those that wait for memory have a list of their own: there may be thousands of them, and nothing is to
+ * be done for any of them until memory comes back. */
+static void become_hungry(struct smf__conn *conn)
+{
+    struct smf__rpc *rpc = conn->rpc;
+
+    conn->listed = SMF__LIST_HUNGRY;
+    conn->next = NULL;
+    conn->prev = rpc->hungry_last;
+    if (rpc->hungry_last != NULL)
+        rpc->hungry_last->next = conn;
+    else
+        rpc->hungry_first = conn;
+    rpc->hungry_last = conn;
+}
+
+void smf__conn_no_longer_hungry(struct smf__conn *conn)
+{
+    struct smf__rpc *rpc = conn->rpc;
+
+    if (conn->prev != NULL)
+        conn->prev->next = conn->next;
+    else
+        rpc->hungry_first = conn->next;
+    if (conn->next != NULL)
+        conn->next->prev = conn->prev;
+    else
+        rpc->hungry_last = conn->prev;
+    if (rpc->hungry_next == conn)
+        rpc->hungry_next = conn->next;
+    conn->listed = SMF__LIST_NONE;
+}
+
 void smf__conn_pause(struct smf__conn *conn, uint32_t why)
 {
     struct smf__rpc *rpc = conn->rpc;
@@ -156,11 +189,15 @@ void smf__conn_pause(struct smf__conn *conn, uint32_t why)
         rpc->stats.reads_paused++;
         smf__conn_interest(conn);
     }
-    if (!conn->listed) {
-        conn->listed = 1;
-        conn->next = rpc->paused;
-        rpc->paused = conn;
+    if (conn->listed != SMF__LIST_NONE)
+        return;
+    if (why == SMF__PAUSE_MEMORY) {
+        become_hungry(conn);
+        return;
     }
+    conn->listed = SMF__LIST_PAUSED;
+    conn->next = rpc->paused;
+    rpc->paused = conn;
 }
 
 static void forget_input(struct smf__conn *conn)
@@ -198,7 +235,9 @@ void smf__conn_close(struct smf__conn *conn, uint32_t reason)
     }
     conn->state = SMF__CONN_CLOSED;
     rpc->core->turn.connections--;
-    if (!conn->listed) { /* else the walk over the paused ones moves it here */
+    if (conn->listed == SMF__LIST_HUNGRY)
+        smf__conn_no_longer_hungry(conn);
+    if (conn->listed == SMF__LIST_NONE) { /* else the walk over the paused ones moves it here */
         conn->next = rpc->closed;
         rpc->closed = conn;
     }

@@ -35,14 +35,16 @@ static uint32_t chunk_room(const struct smf__rpc *rpc)
     return rpc->chunk == NULL ? 0 : rpc->chunk->capacity - rpc->chunk_fill;
 }
 
-/* How much one read may take, beside what is left of a payload: of large messages a part, so that the
- * peer sends on meanwhile. A read that would end within a message as large as the last one stops before
+/* How much one read may take, beside what is left of a payload: little from a peer that has not sent a
+ * good header yet; of large messages a part, so that the peer sends on meanwhile. A read that would end within a message as large as the last one stops before
  * it: its beginning would have to be copied. */
 static uint32_t read_room(const struct smf__conn *conn)
 {
     uint32_t room = chunk_room(conn->rpc);
     uint64_t message = (uint64_t)SMF_FRAME_HEADER_SIZE_BYTES + conn->frame.size;
 
+    if (conn->accepted && conn->frame.size == 0)
+        return room < SMF__RPC_FIRST_READ_BYTES ? room : SMF__RPC_FIRST_READ_BYTES;
     if (room > SMF__RPC_READ_SIZE_MAX_BYTES)
         room = SMF__RPC_READ_SIZE_MAX_BYTES;
     if (message >= SMF__RPC_ALIGN_READS_MIN_BYTES && message <= room)
@@ -112,20 +114,19 @@ static void keep_rest(struct smf__conn *conn, uint8_t *at, uint32_t size, struct
     smf__conn_pause(conn, why);
 }
 
-/* A buffer for a payload that is not complete; NULL when such payloads would leave too little memory
- * for everything else. */
-static struct smf_buffer *body_get(struct smf__rpc *rpc, uint32_t size)
+/* Whether there is memory for a payload that is not complete, and enough for everything else beside it. */
+static int body_fits(const struct smf__rpc *rpc, uint32_t size)
 {
-    struct smf_buffer *body = smf__pool_get(rpc->core->pool, size);
     struct smf__pool_stats stats;
 
-    if (body == NULL)
-        return NULL;
     smf__pool_stats(rpc->core->pool, &stats);
-    if (stats.used_bytes <= stats.budget_bytes - stats.budget_bytes / SMF__RPC_BODY_RESERVE_DIVISOR)
-        return body;
-    smf__buffer_unref(rpc->core->pool, body);
-    return NULL;
+    return stats.used_bytes + smf__pool_block_bytes(size) <=
+           stats.budget_bytes - stats.budget_bytes / SMF__RPC_BODY_RESERVE_DIVISOR;
+}
+
+static struct smf_buffer *body_get(struct smf__rpc *rpc, uint32_t size)
+{
+    return body_fits(rpc, size) ? smf__pool_get(rpc->core->pool, size) : NULL;
 }
 
 /* Hands a complete payload out. 0: its checksum is wrong and the connection ends. */
@@ -281,6 +282,8 @@ static void linger(struct smf__conn *conn)
         return;
     vector.iov_base = rpc->chunk->data + rpc->chunk_fill;
     vector.iov_len = chunk_room(rpc);
+    if (vector.iov_len > SMF__RPC_LINGER_READ_BYTES)
+        vector.iov_len = SMF__RPC_LINGER_READ_BYTES;
     size = rpc->net->ops->recv(conn->stream, &vector, 1);
     if (size == 0 || (size < 0 && size != -EAGAIN))
         smf__conn_close(conn, conn->reason);
@@ -379,35 +382,66 @@ static void parse_rest(struct smf__conn *conn)
         smf__buffer_unref(rpc->core->pool, buffer);
 }
 
+/* Lets a connection go on, unless it is paused for another reason. */
+static void go_on(struct smf__conn *conn, uint32_t left)
+{
+    struct smf__rpc *rpc = conn->rpc;
+
+    conn->pauses = (uint8_t)left;
+    if (left != 0) {
+        conn->listed = SMF__LIST_PAUSED;
+        conn->next = rpc->paused;
+        rpc->paused = conn;
+        return;
+    }
+    if (conn->rest_size != 0)
+        parse_rest(conn);
+    mind_time(conn);
+    smf__conn_interest(conn);
+}
+
 /* Wakes the paused connections whose reason is gone. */
 void smf__rpc_resume(struct smf__rpc *rpc)
 {
     struct smf__conn *conn = rpc->paused, *next;
 
     for (rpc->paused = NULL; conn != NULL; conn = next) {
-        uint32_t left;
-
         next = conn->next;
-        conn->listed = 0;
+        conn->listed = SMF__LIST_NONE;
         if (conn->state == SMF__CONN_CLOSED) {
             conn->next = rpc->closed;
             rpc->closed = conn;
             continue;
         }
-        left = conn->state != SMF__CONN_OPEN ? 0
-               : frames_full(rpc)            ? conn->pauses
-                                             : pauses_left(conn);
-        conn->pauses = 0;
-        if (left != 0) {
-            conn->pauses = (uint8_t)left;
-            conn->listed = 1;
-            conn->next = rpc->paused;
-            rpc->paused = conn;
-            continue;
-        }
-        if (conn->rest_size != 0)
-            parse_rest(conn);
-        mind_time(conn);
-        smf__conn_interest(conn);
+        go_on(conn, conn->state != SMF__CONN_OPEN ? 0
+                    : frames_full(rpc)            ? conn->pauses
+                                                  : pauses_left(conn));
     }
+}
+
+/* Looks through the connections that wait for memory, the longest first, each once after memory has come
+ * back, and not too many in one turn: thousands that ask for more than there is must not take the time of
+ * the others. */
+void smf__rpc_feed(struct smf__rpc *rpc)
+{
+    struct smf__pool_stats stats;
+
+    smf__pool_stats(rpc->core->pool, &stats);
+    if (stats.returns != rpc->hungry_returns) {
+        rpc->hungry_returns = stats.returns;
+        rpc->hungry_next = rpc->hungry_first;
+    }
+    for (uint32_t i = 0; i < SMF__RPC_FEED_MAX && rpc->hungry_next != NULL; i++) {
+        struct smf__conn *conn = rpc->hungry_next;
+
+        if (frames_full(rpc))
+            break;
+        rpc->hungry_next = conn->next;
+        if (conn->state == SMF__CONN_OPEN && !body_fits(rpc, conn->frame.size))
+            continue;
+        smf__conn_no_longer_hungry(conn);
+        go_on(conn, conn->state == SMF__CONN_OPEN ? pauses_left(conn) : 0);
+    }
+    if (rpc->hungry_next != NULL)
+        rpc->core->hurry = 1;
 }
