@@ -272,5 +272,6 @@ func (c *Core) Stats() Stats {
 	for i := range r.Closed {
 		r.Closed[i] = uint64(s.closed[i])
 	}
+	r.addTime(&s)
 	return r
 }

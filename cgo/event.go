@@ -19,8 +19,16 @@ const (
 	CloseByPeer        CloseReason = 0
 	CloseByUs          CloseReason = 1
 	CloseConnectFailed CloseReason = 2
+	CloseFrameTooLarge CloseReason = 10
+	CloseHeaderTimeout CloseReason = 11
+	CloseBodyTimeout   CloseReason = 12
+	CloseIdleTimeout   CloseReason = 13
+	CloseTooMany       CloseReason = 16
 	CloseReasons                   = 17 // how many there are
 )
+
+// BatchSizes is how many sizes of batches are told apart: none, 1, 2 to 3, 4 to 7, …
+const BatchSizes = 12
 
 // MayPad, in a frame's flags, allows zero bytes at the end of its payload (a FlatBuffer).
 const MayPad uint8 = 0x80
@@ -64,4 +72,11 @@ type Stats struct {
 	MemoryBudgetBytes, MemoryUsedBytes, MemoryUsedMax, MemoryRefused uint64
 	Closed                                                           [CloseReasons]uint64
 	DeposedSleeping, DeposedComputing, HandedOver, Kicks             uint64
+
+	Events, Spins                                             uint64
+	Batches                                                   [BatchSizes]uint64
+	BusyNs, SpinningNs, AsleepNs                              uint64
+	PausedInFlight, PausedRunning, PausedMemory, PausedUnsent uint64
+	Starved, UnsentExceeded, SendTimeouts                     uint64
+	InFlight, ConnectionsUnsent, ConnectionsOpen              uint64
 }

@@ -64,6 +64,9 @@ type turn struct {
 	listeners     uint32
 	pending       uint32
 	sleeping      uint32
+	tallied       unsafe.Pointer
+	talliedCount  uint32
+	_             uint32
 }
 
 // baton mirrors struct smf_baton.
@@ -121,6 +124,8 @@ func layoutOfGo() []layoutValue {
 	var s send
 	var t turn
 	var b baton
+	var y Tally
+	var d tallied
 	v := func(what string, value uintptr) layoutValue { return layoutValue{what, uint32(value)} }
 	return []layoutValue{
 		v("size of smf_event", unsafe.Sizeof(e)),
@@ -149,6 +154,16 @@ func layoutOfGo() []layoutValue {
 		v("smf_turn.unsent", unsafe.Offsetof(t.unsent)),
 		v("smf_turn.pending", unsafe.Offsetof(t.pending)),
 		v("smf_turn.sleeping", unsafe.Offsetof(t.sleeping)),
+		v("smf_turn.tallied", unsafe.Offsetof(t.tallied)),
+		v("smf_turn.tallied_count", unsafe.Offsetof(t.talliedCount)),
+		v("size of smf_tally", unsafe.Sizeof(y)),
+		v("smf_tally.turn_failed", unsafe.Offsetof(y.turnFailed)),
+		v("smf_tally.succeeded", unsafe.Offsetof(y.succeeded)),
+		v("smf_tally.latency_ns", unsafe.Offsetof(y.latencyNs)),
+		v("smf_tally.buckets", unsafe.Offsetof(y.buckets)),
+		v("size of smf_tallied", unsafe.Sizeof(d)),
+		v("smf_tallied.since_ns", unsafe.Offsetof(d.sinceNs)),
+		v("smf_tallied.failed", unsafe.Offsetof(d.failed)),
 		v("size of smf_baton", unsafe.Sizeof(b)),
 		v("smf_baton.cursor", unsafe.Offsetof(b.cursor)),
 		v("smf_baton.fences", unsafe.Offsetof(b.fences)),

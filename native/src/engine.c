@@ -209,6 +209,13 @@ int smf_engine_listen(struct smf_engine *engine, const char *address, char *boun
     return SMF_OK;
 }
 
+void smf_engine_settings(const struct smf_engine *engine, struct smf_engine_config *settings_out)
+{
+    *settings_out = engine->config;
+    if (settings_out->spin_us == 0)
+        settings_out->spin_us = SMF__SPIN_DEFAULT_US;
+}
+
 const char *smf_engine_describe(const struct smf_engine *engine)
 {
     return engine->description;

@@ -35,7 +35,9 @@ static void never_reading_is_bounded_in_memory(void)
     serving.reply_size = 0;
     check_served(&world, other, 2);
     world_run(&world, 31000);
-    CHECK_EQ(closed_for(&world, SMF_CLOSE_SLOW_READER), 1); /* by time */
+    CHECK_EQ(closed_for(&world, SMF_CLOSE_SLOW_READER), 1);
+    CHECK_EQ(world_stats(world.server).send_timeouts, 1);
+    CHECK_EQ(world_stats(world.server).unsent_exceeded, 0);
     check_served(&world, other, 3);
     world_run(&world, 10);
     CHECK_EQ(world_stats(world.server).memory_used_bytes, used_bytes);
@@ -67,6 +69,8 @@ static void too_much_unsent_closes_at_once(void)
     world_run(&world, 5);
     CHECK_EQ(closed_for(&world, SMF_CLOSE_SLOW_READER), 1);
     CHECK_EQ(world.closed_reason, SMF_CLOSE_SLOW_READER);
+    CHECK_EQ(world_stats(world.server).unsent_exceeded, 1);
+    CHECK_EQ(world_stats(world.server).send_timeouts, 0);
     CHECK_EQ(smf_core_turn(world.server)->connections, 0);
     world_run(&world, 10);
     CHECK_EQ(world_stats(world.server).memory_used_bytes, used_bytes);
@@ -91,7 +95,8 @@ static void reading_again_resumes_a_core_that_waits(void)
         world_run(&world, 1);
     }
     CHECK_LT(world.requests, 30);
-    CHECK_GT(world_stats(world.server).reads_paused, 0);
+    CHECK_GT(world_stats(world.server).paused_unsent, 0);
+    CHECK_EQ(world_stats(world.server).connections_unsent, 1);
     raw_deaf(raw, 0);
     while (smf_core_turn(world.server)->unsent != 0) {
         raw_poll(&world);
@@ -151,7 +156,9 @@ static void calls_in_flight_are_limited(void)
         raw_call(raw, session);
     world_run(&world, 100);
     CHECK_EQ(world.requests, 10);
-    CHECK_EQ(smf_core_turn(world.server)->in_flight, 10);
+    CHECK_EQ(world_stats(world.server).in_flight, 10);
+    CHECK_EQ(world_stats(world.server).paused_in_flight, 1);
+    CHECK_EQ(world_stats(world.server).reads_paused, 1);
     raw_call(other, 1); /* has a limit of its own */
     world_run(&world, 5);
     CHECK_EQ(world.requests, 11);
@@ -182,6 +189,8 @@ static void running_calls_of_a_core_are_limited(void)
     }
     world_run(&world, 100);
     CHECK_EQ(world.requests, 20);
+    CHECK_EQ(world_stats(world.server).paused_running, 6);
+    CHECK_EQ(world_stats(world.server).reads_paused, 6);
     for (int i = 0; i < 20; i++) {
         CHECK_LE(smf_core_turn(world.server)->in_flight, 20);
         let_go(&world);
@@ -296,7 +305,8 @@ static void half_sent(uint32_t attackers, uint32_t body_size, int apart)
         check_echoes(other, apart ? 6 : 0);
     }
     world_run(&world, 5);
-    CHECK_GT(world_stats(world.server).reads_paused, 0);
+    CHECK_GT(world_stats(world.server).paused_memory, 0);
+    CHECK_EQ(world_stats(world.server).connections_open, attackers + 1);
     CHECK_LE(world_stats(world.server).memory_used_bytes, SMF__POOL_BUDGET_MIN_BYTES);
     paused = world_stats(world.server).reads_paused;
     check_small_echoes(other,

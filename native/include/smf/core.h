@@ -27,7 +27,8 @@ extern "C" {
 #endif
 
 struct smf_core;
-struct smf_buffer; /* a piece of the core's memory, lent */
+struct smf_buffer;  /* a piece of the core's memory, lent */
+struct smf_tallied; /* smf/tally.h */
 
 enum smf_event_kind {
     SMF_EVENT_REQUEST = 1,   /* a frame on an accepted connection: meta is the method id */
@@ -109,7 +110,13 @@ struct smf_turn {
     /* Other threads set pending before they ring the bell; a core with pending set does not wait. */
     uint32_t pending;  /* atomic */
     uint32_t sleeping; /* atomic; 1 while the driver waits in the kernel */
+    /* What was answered and is to be counted when the next poll begins: smf/tally.h. */
+    struct smf_tallied *tallied; /* [tallied_count]; NULL: the core has no tallies */
+    uint32_t tallied_count;
+    uint32_t reserved;
 };
+
+#define SMF_BATCH_SIZES 12u
 
 struct smf_core_stats {
     uint64_t turns;
@@ -138,6 +145,25 @@ struct smf_core_stats {
     uint64_t deposed_computing;         /* that computed for long, */
     uint64_t handed_over;               /* that gave it away, */
     uint64_t kicks;                     /* and watchers woken */
+    /* Where the time goes. What is in none of them: turns that did nothing. */
+    uint64_t events;                   /* handed out, of every kind */
+    uint64_t batches[SMF_BATCH_SIZES]; /* turns by events handed out: none, 1, 2 to 3, 4 to 7, … */
+    uint64_t spins;                    /* looks that found nothing */
+    uint64_t busy_ns;                  /* reading, sending, handling */
+    uint64_t spinning_ns;              /* looking in vain */
+    uint64_t asleep_ns;                /* in the kernel, with nothing to do */
+    /* Limits that were met, beside those in closed and memory_refused. */
+    uint64_t paused_in_flight; /* reads_paused by reason: in_flight_max, */
+    uint64_t paused_running;   /* running_max, */
+    uint64_t paused_memory;    /* no memory for a payload, */
+    uint64_t paused_unsent;    /* the peer does not take its replies */
+    uint64_t starved;          /* looks without memory to read into */
+    uint64_t unsent_exceeded;  /* closed as slow readers: over unsent_bytes_max, */
+    uint64_t send_timeouts;    /* over send_timeout_ms */
+    /* Now. */
+    uint64_t in_flight;          /* calls */
+    uint64_t connections_unsent; /* with replies that the peer has not taken yet */
+    uint64_t connections_open;   /* in both directions */
 };
 
 #define SMF_WAIT_NONE 0
@@ -227,7 +253,7 @@ void smf_core_disconnect_all(struct smf_core *core);
 /* Bytes that the peer of a connection has not taken yet; 0 for one that is gone. */
 uint64_t smf_core_unsent_bytes(const struct smf_core *core, uint64_t conn);
 
-/* Counters. Read by the driver, or by any thread that can live with torn values. */
+/* Counters. Threads: any, while the core is open; each is exact, two of them may be a turn apart. */
 void smf_core_stats(const struct smf_core *core, struct smf_core_stats *stats_out);
 
 /* "by peer", "checksum mismatch", … Any thread; static storage. */

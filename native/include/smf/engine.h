@@ -64,6 +64,9 @@ struct smf_core *smf_engine_core(struct smf_engine *engine, uint32_t index);
 int smf_engine_listen(struct smf_engine *engine, const char *address, char *bound_out,
                       uint32_t bound_size, struct smf_error *error_out);
 
+/* The engine's settings with every default filled in. Threads: any. */
+void smf_engine_settings(const struct smf_engine *engine, struct smf_engine_config *settings_out);
+
 /* One line that says which transport was chosen and why. Valid as long as the engine. */
 const char *smf_engine_describe(const struct smf_engine *engine);
 

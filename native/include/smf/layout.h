@@ -8,6 +8,7 @@
 #include <smf/baton.h>
 #include <smf/core.h>
 #include <smf/engine.h>
+#include <smf/tally.h>
 
 /* X(value): sizes and offsets in bytes. */
 #define SMF_LAYOUT(X)                                                                              \
@@ -37,6 +38,16 @@
     X(offsetof(struct smf_turn, unsent))                                                           \
     X(offsetof(struct smf_turn, pending))                                                          \
     X(offsetof(struct smf_turn, sleeping))                                                         \
+    X(offsetof(struct smf_turn, tallied))                                                          \
+    X(offsetof(struct smf_turn, tallied_count))                                                    \
+    X(sizeof(struct smf_tally))                                                                    \
+    X(offsetof(struct smf_tally, turn_failed))                                                     \
+    X(offsetof(struct smf_tally, succeeded))                                                       \
+    X(offsetof(struct smf_tally, latency_ns))                                                      \
+    X(offsetof(struct smf_tally, buckets))                                                         \
+    X(sizeof(struct smf_tallied))                                                                  \
+    X(offsetof(struct smf_tallied, since_ns))                                                      \
+    X(offsetof(struct smf_tallied, failed))                                                        \
     X(sizeof(struct smf_baton))                                                                    \
     X(offsetof(struct smf_baton, cursor))                                                          \
     X(offsetof(struct smf_baton, fences))                                                          \

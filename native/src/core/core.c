@@ -9,8 +9,8 @@
 
 #include "core/core_baton.h"
 #include "core/core_pin.h"
+#include "mem/mem_count.h"
 
-#define SPIN_DEFAULT_US 50
 #define NS_PER_US 1000
 
 int smf__error(struct smf_error *error_out, int status, int os_errno, const char *text)
@@ -49,7 +49,7 @@ int smf__core_open(struct smf_core **core_out, const struct smf__core_config *co
                    struct smf_error *error_out)
 {
     struct smf_core *core = aligned_alloc(64, (sizeof *core + 63) & ~(size_t)63);
-    int32_t spin_us = config->spin_us == 0 ? SPIN_DEFAULT_US : config->spin_us;
+    int32_t spin_us = config->spin_us == 0 ? SMF__SPIN_DEFAULT_US : config->spin_us;
     int status;
 
     if (core == NULL)
@@ -103,6 +103,7 @@ void smf__core_close(struct smf_core *core)
         smf__ring_close(core->mailbox);
     if (core->timers != NULL)
         smf__timers_close(core->timers);
+    smf__tallies_close(core);
     free(core->turn.events);
     free(core->turn.sends);
     free(core);
@@ -159,36 +160,45 @@ static void disarm(struct smf_core *core)
 
 static void sleep_armed(struct smf_core *core, int64_t wait_ns)
 {
-    core->waits++;
+    smf__count(core->waits, 1);
     core->room.poll(core->room.context, arm(core) ? wait_ns : 0);
     disarm(core);
 }
 
 static void look(struct smf_core *core, int64_t wait_ns)
 {
-    if (wait_ns == 0)
+    uint64_t from_ns = core->turn.now_ns;
+
+    if (wait_ns == 0) {
         core->room.poll(core->room.context, 0);
-    else
+    } else {
+        smf__count_sleep(core);
         sleep_armed(core, wait_ns);
+        from_ns = smf__count_wake(core);
+    }
     core->turn.now_ns = smf__clock_now_ns(&core->clock);
+    smf__count_look(core, from_ns);
     core->busy |= smf__timers_run(core->timers, core->turn.now_ns) != 0;
 }
 
 int smf_core_poll(struct smf_core *core, int64_t wait_us)
 {
-    uint64_t entered_ns, until_ns = UINT64_MAX;
+    uint64_t entered_ns, handed_ns = core->turn.now_ns, until_ns = UINT64_MAX;
 
     if (core->pin != NULL)
         smf__pin_enter(core->pin);
     if (__atomic_load_n(&core->turn.sleeping, __ATOMIC_RELAXED) != 0) /* outside of a poll */
         disarm(core);
-    core->turns++;
+    smf__count(core->turns, 1);
     core->turn.now_ns = smf__clock_now_ns(&core->clock);
+    smf__count_turn(core, handed_ns);
     core->turn.event_count = 0;
     core->hurry = core->busy = 0;
     core->looks_again = wait_us != SMF_WAIT_NONE;
     if (smf__ring_ready(core->mailbox))
         smf__core_read_mail(core);
+    if (core->turn.tallied_count != 0)
+        smf__tallies_settle(core, handed_ns);
     core->room.begin(core->room.context);
     core->turn.send_count = 0;
     entered_ns = core->turn.now_ns;
@@ -226,7 +236,7 @@ int64_t smf_core_arm(struct smf_core *core)
         disarm(core);
         return 0;
     }
-    core->waits++;
+    smf__count(core->waits, 1);
     if (next_ns == UINT64_MAX)
         return SMF_WAIT_FOREVER;
     return (int64_t)((next_ns - now_ns + NS_PER_US - 1) / NS_PER_US);
@@ -268,23 +278,4 @@ void smf_core_stop(struct smf_core *core)
     smf__core_ring_bell(core);
     if (core->baton != NULL)
         smf__baton_stop(core->baton);
-}
-
-void smf_core_stats(const struct smf_core *core, struct smf_core_stats *stats_out)
-{
-    struct smf__pool_stats pool;
-
-    memset(stats_out, 0, sizeof *stats_out);
-    stats_out->turns = core->turns;
-    stats_out->waits = core->waits;
-    stats_out->wakes = __atomic_load_n(&core->wakes, __ATOMIC_RELAXED);
-    smf__pool_stats(core->pool, &pool);
-    stats_out->memory_budget_bytes = pool.budget_bytes;
-    stats_out->memory_used_bytes = pool.used_bytes;
-    stats_out->memory_used_bytes_max = pool.used_bytes_max;
-    stats_out->memory_refused = pool.refused;
-    if (core->room.stats != NULL)
-        core->room.stats(core->room.context, stats_out);
-    if (core->baton != NULL)
-        smf__baton_stats(core->baton, stats_out);
 }

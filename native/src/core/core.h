@@ -11,6 +11,7 @@
 #include <smf/baton.h>
 #include <smf/core.h>
 
+#include "core/core_count.h"
 #include "mem/mem_pool.h"
 #include "mem/mem_ring.h"
 #include "time/time_clock.h"
@@ -22,6 +23,7 @@
 #define SMF__CORE_RETIRED_MAX (SMF__CORE_EVENTS_MAX + SMF__CORE_SENDS_MAX + 16u)
 #define SMF__CORE_LOAN_SIZE_BYTES (256u << 10)
 #define SMF__CPU_NONE (-1)
+#define SMF__SPIN_DEFAULT_US 50
 
 struct smf__baton;
 struct smf__pin;
@@ -31,8 +33,9 @@ struct smf__room {
     void *context;
     void (*begin)(
         void *context); /* a new turn: the last one's lendings come back, its sends go out */
-    void (*poll)(void *context, int64_t timeout_ns); /* look for input; waits at most that long */
-    void (*wake)(void *context);                     /* any thread: ends a wait */
+    /* Look for input; waits at most that long, and sets turn.now_ns to when a wait has ended. */
+    void (*poll)(void *context, int64_t timeout_ns);
+    void (*wake)(void *context);    /* any thread: ends a wait */
     int (*fd)(const void *context); /* readable when a poll would find something, or -1 */
     void (*stats)(const void *context, struct smf_core_stats *stats);
     void (*close)(void *context);
@@ -65,6 +68,7 @@ struct smf_core {
                          look knows that nothing follows from it: see smf_core_arm */
     int64_t spin_ns;  /* -1: for ever */
     uint32_t stopped; /* atomic */
+    struct smf__core_counts counts;
     uint64_t turns, waits;
     uint64_t wakes; /* atomic */
 };

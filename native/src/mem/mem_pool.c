@@ -9,6 +9,8 @@
 
 #include <smf/status.h>
 
+#include "mem/mem_count.h"
+
 #if defined(__SANITIZE_ADDRESS__)
 #define POOL_ASAN 1
 #elif defined(__has_feature)
@@ -223,7 +225,7 @@ struct smf_buffer *smf__pool_get(struct smf__pool *pool, uint64_t size_bytes)
 {
     uint32_t order = order_for(size_bytes);
     if (order > pool->order_max) {
-        pool->stats.refused++;
+        smf__count(pool->stats.refused, 1);
         return NULL;
     }
     int was_hot = 1;
@@ -236,7 +238,7 @@ struct smf_buffer *smf__pool_get(struct smf__pool *pool, uint64_t size_bytes)
             block = free_take(pool, order);
         }
         if (block == NULL) {
-            pool->stats.refused++;
+            smf__count(pool->stats.refused, 1);
             return NULL;
         }
     }
@@ -246,10 +248,9 @@ struct smf_buffer *smf__pool_get(struct smf__pool *pool, uint64_t size_bytes)
         check_fill(block);
     block->buffer.capacity = capacity;
     block->buffer.refs = 1;
-    pool->stats.used_bytes += capacity;
-    if (pool->stats.used_bytes > pool->stats.used_bytes_max) {
-        pool->stats.used_bytes_max = pool->stats.used_bytes;
-    }
+    smf__count(pool->stats.used_bytes, capacity);
+    if (pool->stats.used_bytes > pool->stats.used_bytes_max)
+        smf__count(pool->stats.used_bytes_max, pool->stats.used_bytes - pool->stats.used_bytes_max);
     return &block->buffer;
 }
 
@@ -266,8 +267,8 @@ void smf__buffer_unref(struct smf__pool *pool, struct smf_buffer *buffer)
 
     uint32_t order = block->order;
     uint32_t index = block_index(pool, block);
-    pool->stats.used_bytes -= buffer->capacity;
-    pool->stats.returns++;
+    smf__uncount(pool->stats.used_bytes, buffer->capacity);
+    smf__count(pool->stats.returns, 1);
     fill(block);
     ASAN_POISON_MEMORY_REGION(buffer->data, buffer->capacity);
     buffer->capacity = 0;
@@ -293,7 +294,11 @@ int smf__pool_could_fit(const struct smf__pool *pool, uint64_t size_bytes)
 
 void smf__pool_stats(const struct smf__pool *pool, struct smf__pool_stats *stats_out)
 {
-    *stats_out = pool->stats;
+    stats_out->budget_bytes = pool->stats.budget_bytes;
+    stats_out->used_bytes = smf__counted(pool->stats.used_bytes);
+    stats_out->used_bytes_max = smf__counted(pool->stats.used_bytes_max);
+    stats_out->refused = smf__counted(pool->stats.refused);
+    stats_out->returns = smf__counted(pool->stats.returns);
 }
 
 static void *map(uint64_t size_bytes)

@@ -11,7 +11,7 @@
  * was written to after that aborts when it is lent again; with AddressSanitizer every byte that is
  * not lent is poisoned.
  *
- * Threads: owner only (the core's driver). Nothing here is atomic. */
+ * Threads: owner only (the core's driver), but for smf__pool_stats. */
 #ifndef SMF_MEM_POOL_H
 #define SMF_MEM_POOL_H
 
@@ -77,6 +77,7 @@ uint64_t smf__pool_block_bytes(uint64_t size_bytes);
 /* Could a block of this size ever be had, were nothing lent? */
 int smf__pool_could_fit(const struct smf__pool *pool, uint64_t size_bytes);
 
+/* Any thread. */
 void smf__pool_stats(const struct smf__pool *pool, struct smf__pool_stats *stats_out);
 
 #endif

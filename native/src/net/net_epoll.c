@@ -16,6 +16,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "mem/mem_count.h"
 #include "net/net_address.h"
 #include "net/net_ops.h"
 
@@ -233,7 +234,7 @@ static int wait_ready(struct net_epoll *net, int capacity, int64_t timeout_ns)
 {
     struct timespec timeout;
 
-    net->base.polls++;
+    smf__count(net->base.polls, 1);
     if (timeout_ns <= 0)
         return epoll_wait(net->epoll_fd, net->ready, capacity, timeout_ns < 0 ? -1 : 0);
     if (!net->coarse) {
@@ -468,11 +469,15 @@ static int64_t stream_recv(struct smf__stream *stream, const struct iovec *vecto
 {
     ssize_t size;
 
-    stream->net->base.recvs++;
     do {
         size = count == 1 ? recv(stream->member.fd, vectors[0].iov_base, vectors[0].iov_len, 0)
                           : readv(stream->member.fd, vectors, count);
     } while (size < 0 && errno == EINTR);
+    if (size < 0 && errno == EAGAIN) { /* it was only looked at */
+        smf__count(stream->net->base.polls, 1);
+        return -EAGAIN;
+    }
+    smf__count(stream->net->base.recvs, 1);
     return size < 0 ? -errno : size;
 }
 
@@ -481,7 +486,7 @@ static int64_t stream_send(struct smf__stream *stream, const struct iovec *vecto
     struct msghdr message = {.msg_iov = (struct iovec *)vectors, .msg_iovlen = (size_t)count};
     ssize_t size;
 
-    stream->net->base.sends++;
+    smf__count(stream->net->base.sends, 1);
     do {
         size = count == 1
                    ? send(stream->member.fd, vectors[0].iov_base, vectors[0].iov_len, MSG_NOSIGNAL)

@@ -83,7 +83,8 @@ struct smf__net_ops {
 /* What every transport's struct begins with. */
 struct smf__net {
     const struct smf__net_ops *ops;
-    uint64_t polls, recvs, sends; /* system calls, or what stands for them */
+    /* System calls, or what stands for them; smf__count. A recv that finds nothing is a poll. */
+    uint64_t polls, recvs, sends;
 };
 
 int smf__net_epoll_open(struct smf__net **net_out, struct smf_error *error_out);

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "mem/mem_count.h"
 #include "time/time_random.h"
 
 #define NEVER UINT64_MAX
@@ -239,7 +240,7 @@ static int64_t stream_send(struct smf__stream *stream, const struct iovec *vecto
     struct segment *segment;
     uint32_t size, passes;
 
-    stream->net->base.sends++;
+    smf__count(stream->net->base.sends, 1);
     if (reset_arrived(stream))
         return -ECONNRESET;
     if (stream->shut)
@@ -299,11 +300,13 @@ static int64_t stream_recv(struct smf__stream *stream, const struct iovec *vecto
 {
     uint32_t size;
 
-    stream->net->base.recvs++;
+    if (!reset_arrived(stream) && !data_arrived(stream)) {
+        smf__count(stream->net->base.polls, 1);
+        return -EAGAIN;
+    }
+    smf__count(stream->net->base.recvs, 1);
     if (reset_arrived(stream) && (stream->loses || !data_arrived(stream)))
         return -ECONNRESET;
-    if (!data_arrived(stream))
-        return -EAGAIN;
     if (stream->first->size == 0)
         return 0; /* stays in the queue: the end of the stream is said again and again */
     size = shortened(stream, total_of(vectors, count), stream->link.recv_size_max);
@@ -569,7 +572,7 @@ static int net_poll(struct smf__net *base, struct smf__net_event *events, int ca
     struct smf__clock_manual *clock = net->sim->clock;
     uint64_t until_ns = timeout_ns < 0 ? NEVER : clock->now_ns + (uint64_t)timeout_ns;
 
-    base->polls++;
+    smf__count(base->polls, 1);
     for (;;) {
         int woken = __atomic_exchange_n(&net->woken, 0, __ATOMIC_SEQ_CST) != 0;
         int count = collect(net, events, capacity);

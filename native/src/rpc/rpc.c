@@ -6,6 +6,8 @@
 #include <sys/mman.h>
 #include <time.h>
 
+#include "mem/mem_count.h"
+
 #define DRAIN_TURNS 3u /* until the listeners are closed */
 #define STARVED_PAUSE_NS 200000l
 #define HOT_LOOKS 4u    /* one in so many is at all connections, not only at the hot one, */
@@ -97,7 +99,7 @@ static void accepted(struct smf__rpc *rpc, struct smf__stream *stream)
     struct smf__conn *conn = smf__conn_open(rpc, stream, 1);
 
     if (conn == NULL) {
-        rpc->stats.closed[SMF_CLOSE_TOO_MANY]++;
+        smf__count(rpc->stats.closed[SMF_CLOSE_TOO_MANY], 1);
         rpc->net->ops->stream_close(stream);
         return;
     }
@@ -130,6 +132,7 @@ static void starve(struct smf__rpc *rpc)
     struct timespec pause = {.tv_nsec = STARVED_PAUSE_NS};
 
     rpc->starved = 0;
+    smf__count(rpc->stats.starved, 1);
     if (rpc->core->turn.event_count == 0)
         nanosleep(&pause, NULL);
 }
@@ -219,21 +222,30 @@ static void room_stats(const void *context, struct smf_core_stats *stats)
 {
     const struct smf__rpc *rpc = context;
 
-    stats->polls = rpc->net->polls;
-    stats->recvs = rpc->net->recvs;
-    stats->sends = rpc->net->sends;
-    stats->requests = rpc->stats.requests;
-    stats->replies_sent = rpc->stats.replies_sent;
-    stats->requests_sent = rpc->stats.requests_sent;
-    stats->replies = rpc->stats.replies;
-    stats->bytes_received = rpc->stats.bytes_received;
-    stats->bytes_sent = rpc->stats.bytes_sent;
-    stats->accepted = rpc->stats.accepted;
-    stats->connected = rpc->stats.connected;
-    stats->frames_assembled = rpc->stats.frames_assembled;
-    stats->reads_paused = rpc->stats.reads_paused;
-    stats->stale_replies = rpc->stats.stale_replies;
-    memcpy(stats->closed, rpc->stats.closed, sizeof stats->closed);
+    stats->polls = smf__counted(rpc->net->polls);
+    stats->recvs = smf__counted(rpc->net->recvs);
+    stats->sends = smf__counted(rpc->net->sends);
+    stats->requests = smf__counted(rpc->stats.requests);
+    stats->replies_sent = smf__counted(rpc->stats.replies_sent);
+    stats->requests_sent = smf__counted(rpc->stats.requests_sent);
+    stats->replies = smf__counted(rpc->stats.replies);
+    stats->bytes_received = smf__counted(rpc->stats.bytes_received);
+    stats->bytes_sent = smf__counted(rpc->stats.bytes_sent);
+    stats->accepted = smf__counted(rpc->stats.accepted);
+    stats->connected = smf__counted(rpc->stats.connected);
+    stats->frames_assembled = smf__counted(rpc->stats.frames_assembled);
+    stats->reads_paused = smf__counted(rpc->stats.reads_paused);
+    stats->stale_replies = smf__counted(rpc->stats.stale_replies);
+    for (uint32_t i = 0; i < SMF_CLOSE_REASONS; i++)
+        stats->closed[i] = smf__counted(rpc->stats.closed[i]);
+    stats->paused_in_flight = smf__counted(rpc->stats.paused_in_flight);
+    stats->paused_running = smf__counted(rpc->stats.paused_running);
+    stats->paused_memory = smf__counted(rpc->stats.paused_memory);
+    stats->paused_unsent = smf__counted(rpc->stats.paused_unsent);
+    stats->starved = smf__counted(rpc->stats.starved);
+    stats->send_timeouts = smf__counted(rpc->stats.send_timeouts);
+    stats->unsent_exceeded = smf__counted(rpc->stats.unsent_exceeded);
+    stats->connections_open = smf__counted(rpc->core->turn.connections);
 }
 
 static void room_close(void *context)

@@ -1,6 +1,7 @@
 /* The life of a connection: slots, states, timers, closing. */
 #include <string.h>
 
+#include "mem/mem_count.h"
 #include "rpc/rpc.h"
 
 #define NS_PER_MS 1000000ull
@@ -51,6 +52,7 @@ static void send_timer_fired(struct smf__timer *timer)
     struct smf__conn *conn =
         (struct smf__conn *)((char *)timer - offsetof(struct smf__conn, send_timer));
 
+    smf__count(conn->rpc->stats.send_timeouts, 1);
     smf__conn_close(conn, SMF_CLOSE_SLOW_READER);
 }
 
@@ -106,10 +108,10 @@ struct smf__conn *smf__conn_open(struct smf__rpc *rpc, struct smf__stream *strea
     conn->read_timer.fire = read_timer_fired;
     conn->send_timer.fire = send_timer_fired;
     conn->idle_timer.fire = idle_timer_fired;
-    rpc->core->turn.connections++;
+    smf__count(rpc->core->turn.connections, 1u);
     if (accepted) {
         rpc->accepted_open++;
-        rpc->stats.accepted++;
+        smf__count(rpc->stats.accepted, 1);
         if (rpc->config.idle_timeout_ms != 0)
             smf__timer_start(rpc->core->timers, &conn->idle_timer,
                              conn->active_ns + rpc->config.idle_timeout_ms * NS_PER_MS);
@@ -129,7 +131,7 @@ void smf__conn_connected(struct smf__conn *conn, int status)
         return;
     }
     conn->state = SMF__CONN_OPEN;
-    rpc->stats.connected++;
+    smf__count(rpc->stats.connected, 1);
     smf__rpc_event(rpc, conn, SMF_EVENT_CONNECTED);
     smf__conn_flush(conn);
     smf__conn_interest(conn);
@@ -180,13 +182,28 @@ void smf__conn_no_longer_hungry(struct smf__conn *conn)
     conn->listed = SMF__LIST_NONE;
 }
 
+static void count_pause(const struct smf__conn *conn, uint32_t why)
+{
+    struct smf_core_stats *stats = &conn->rpc->stats;
+
+    smf__count(stats->reads_paused, 1);
+    if (why == SMF__PAUSE_MEMORY)
+        smf__count(stats->paused_memory, 1);
+    else if (why == SMF__PAUSE_UNSENT)
+        smf__count(stats->paused_unsent, 1);
+    else if (conn->in_flight >= conn->rpc->config.in_flight_max)
+        smf__count(stats->paused_in_flight, 1);
+    else
+        smf__count(stats->paused_running, 1);
+}
+
 void smf__conn_pause(struct smf__conn *conn, uint32_t why)
 {
     struct smf__rpc *rpc = conn->rpc;
 
     conn->pauses |= (uint8_t)why;
     if (why != SMF__PAUSE_TURN) {
-        rpc->stats.reads_paused++;
+        count_pause(conn, why);
         smf__conn_interest(conn);
     }
     if (conn->listed != SMF__LIST_NONE)
@@ -224,17 +241,17 @@ void smf__conn_close(struct smf__conn *conn, uint32_t reason)
         return;
     if (conn->state != SMF__CONN_FINISHING && conn->state != SMF__CONN_LINGERING) {
         conn->reason = (uint8_t)reason;
-        rpc->stats.closed[reason]++;
+        smf__count(rpc->stats.closed[reason], 1);
     }
     forget_input(conn);
     smf__conn_forget_unsent(conn);
     smf__timer_stop(rpc->core->timers, &conn->idle_timer);
     if (conn->accepted) {
-        rpc->core->turn.in_flight -= conn->in_flight;
+        smf__uncount(rpc->core->turn.in_flight, conn->in_flight);
         rpc->accepted_open--;
     }
     conn->state = SMF__CONN_CLOSED;
-    rpc->core->turn.connections--;
+    smf__uncount(rpc->core->turn.connections, 1u);
     if (conn->listed == SMF__LIST_HUNGRY)
         smf__conn_no_longer_hungry(conn);
     if (conn->listed == SMF__LIST_NONE) { /* else the walk over the paused ones moves it here */
@@ -257,7 +274,7 @@ void smf__conn_finish(struct smf__conn *conn, uint32_t reason, int forget_calls)
     }
     if (conn->state == SMF__CONN_OPEN) {
         conn->reason = (uint8_t)reason;
-        rpc->stats.closed[reason]++;
+        smf__count(rpc->stats.closed[reason], 1);
         conn->state = SMF__CONN_FINISHING;
         forget_input(conn);
         smf__conn_interest(conn);

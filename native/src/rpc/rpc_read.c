@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "frame/frame_inline.h"
+#include "mem/mem_count.h"
 #include "rpc/rpc.h"
 
 #define NS_PER_MS 1000000ull
@@ -152,11 +153,11 @@ static int emit(struct smf__conn *conn, const uint8_t *payload, struct smf_buffe
     event->buffer = buffer;
     if (conn->accepted) {
         conn->in_flight++;
-        rpc->core->turn.in_flight++;
-        rpc->stats.requests++;
+        smf__count(rpc->core->turn.in_flight, 1u);
+        smf__count(rpc->stats.requests, 1);
     } else {
         conn->in_flight -= conn->in_flight != 0;
-        rpc->stats.replies++;
+        smf__count(rpc->stats.replies, 1);
     }
     return 1;
 }
@@ -295,7 +296,7 @@ static void took(struct smf__conn *conn, uint32_t size)
     uint32_t missing;
 
     conn->active_ns = rpc->core->turn.now_ns;
-    rpc->stats.bytes_received += size;
+    smf__count(rpc->stats.bytes_received, size);
     if (conn->body != NULL) {
         struct smf_buffer *body = conn->body;
 
@@ -307,7 +308,7 @@ static void took(struct smf__conn *conn, uint32_t size)
         size -= missing;
         conn->body = NULL;
         lend(rpc, body);
-        rpc->stats.frames_assembled++;
+        smf__count(rpc->stats.frames_assembled, 1);
         if (!emit(conn, body->data, body))
             return;
     }
@@ -346,9 +347,6 @@ void smf__conn_read(struct smf__conn *conn)
         end_of_stream(conn);
     } else if (size != -EAGAIN) {
         smf__conn_close(conn, SMF_CLOSE_BROKEN);
-    } else { /* it was only looked at */
-        rpc->net->recvs--;
-        rpc->net->polls++;
     }
 }
 

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "frame/frame_inline.h"
+#include "mem/mem_count.h"
 #include "rpc/rpc.h"
 
 #define NS_PER_MS 1000000ull
@@ -44,7 +45,7 @@ void smf__conn_forget_unsent(struct smf__conn *conn)
     struct smf__rpc *rpc = conn->rpc;
 
     if (conn->unsent_first != NULL)
-        rpc->core->turn.unsent--;
+        smf__uncount(rpc->core->turn.unsent, 1u);
     while (conn->unsent_first != NULL) {
         struct smf__segment *segment = conn->unsent_first;
 
@@ -71,7 +72,7 @@ static void append_segment(struct smf__conn *conn, struct smf__segment *segment)
         conn->unsent_last->next = segment;
     } else {
         conn->unsent_first = segment;
-        conn->rpc->core->turn.unsent++;
+        smf__count(conn->rpc->core->turn.unsent, 1u);
         if (conn->state != SMF__CONN_CONNECTING)
             start_send_timer(conn);
     }
@@ -149,6 +150,7 @@ static void keep_left(struct smf__conn *conn, const struct piece *pieces, int co
     if (conn->unsent_first == NULL)
         return;
     if (conn->accepted && conn->unsent_bytes > config->unsent_bytes_max) {
+        smf__count(conn->rpc->stats.unsent_exceeded, 1);
         smf__conn_close(conn, SMF_CLOSE_SLOW_READER);
         return;
     }
@@ -179,7 +181,7 @@ static void write_pieces(struct smf__conn *conn, const struct piece *pieces, int
         smf__conn_close(conn, SMF_CLOSE_BROKEN);
         return;
     }
-    rpc->stats.bytes_sent += total;
+    smf__count(rpc->stats.bytes_sent, total);
     if ((uint64_t)sent < total)
         keep_left(conn, pieces, count, (uint64_t)sent);
 }
@@ -206,7 +208,7 @@ static void peer_took(struct smf__conn *conn, uint64_t sent)
     }
     if (conn->unsent_first == NULL) {
         conn->unsent_last = NULL;
-        rpc->core->turn.unsent--;
+        smf__uncount(rpc->core->turn.unsent, 1u);
     }
 }
 
@@ -352,14 +354,14 @@ static void count_sent(struct smf__conn *conn, uint32_t frames)
 
     if (!conn->accepted) {
         conn->in_flight += frames;
-        rpc->stats.requests_sent += frames;
+        smf__count(rpc->stats.requests_sent, frames);
         return;
     }
     if (frames > conn->in_flight) /* somebody answered twice; the peer will notice, we go on */
         frames = conn->in_flight;
     conn->in_flight -= frames;
-    rpc->core->turn.in_flight -= frames;
-    rpc->stats.replies_sent += frames;
+    smf__uncount(rpc->core->turn.in_flight, frames);
+    smf__count(rpc->stats.replies_sent, frames);
 }
 
 static int takes_sends(const struct smf__conn *conn)
@@ -413,7 +415,7 @@ void smf__rpc_send_collected(struct smf__rpc *rpc)
             send_group(conn, send, next);
         } else {
             for (; send < next; send++)
-                rpc->stats.stale_replies += send->frame_count;
+                smf__count(rpc->stats.stale_replies, send->frame_count);
         }
         send = next;
     }

@@ -1,0 +1,104 @@
+/* Counters of a core: how they are made, and how others read them. */
+#include "core/core_count.h"
+
+#include <string.h>
+
+#include "core/core.h"
+#include "core/core_baton.h"
+#include "mem/mem_count.h"
+
+#define ASLEEP (1ull << 63)
+
+static uint32_t batch_size(uint32_t events)
+{
+    return events == 0 ? 0 : 32u - (uint32_t)__builtin_clz(events);
+}
+
+_Static_assert(SMF__CORE_EVENTS_MAX < 1u << (SMF_BATCH_SIZES - 1), "the largest batch has a place");
+
+void smf__count_turn(struct smf_core *core, uint64_t handed_ns)
+{
+    struct smf__core_counts *counts = &core->counts;
+    uint32_t events = core->turn.event_count;
+
+    counts->sent = core->turn.send_count != 0;
+    smf__count(counts->batches[batch_size(events)], 1);
+    if (events == 0 && !counts->sent)
+        return;
+    smf__count(counts->events, events);
+    smf__count(counts->busy_ns, core->turn.now_ns - handed_ns);
+}
+
+void smf__count_look(struct smf_core *core, uint64_t from_ns)
+{
+    struct smf__core_counts *counts = &core->counts;
+    uint64_t spent_ns = core->turn.now_ns - from_ns;
+
+    if (core->turn.event_count != 0 || counts->sent) {
+        smf__count(counts->busy_ns, spent_ns);
+        counts->sent = 0;
+        return;
+    }
+    smf__count(counts->spins, 1);
+    smf__count(counts->spinning_ns, spent_ns);
+}
+
+void smf__count_sleep(struct smf_core *core)
+{
+    uint64_t slept_ns = core->counts.asleep;
+
+    __atomic_store_n(&core->counts.asleep, ASLEEP | (core->turn.now_ns - slept_ns),
+                     __ATOMIC_RELEASE);
+}
+
+uint64_t smf__count_wake(struct smf_core *core)
+{
+    uint64_t slept_ns = core->turn.now_ns - (core->counts.asleep & ~ASLEEP);
+
+    __atomic_store_n(&core->counts.asleep, slept_ns, __ATOMIC_RELEASE);
+    return core->turn.now_ns;
+}
+
+/* A core may sleep for hours, and is asked meanwhile. The word is looked at again after the clock, so
+ * that what is returned never goes back. */
+static uint64_t asleep_ns(const struct smf_core *core)
+{
+    for (;;) {
+        uint64_t word = __atomic_load_n(&core->counts.asleep, __ATOMIC_ACQUIRE), now_ns;
+
+        if (!(word & ASLEEP))
+            return word;
+        now_ns = smf__clock_now_ns(&core->clock);
+        if (__atomic_load_n(&core->counts.asleep, __ATOMIC_ACQUIRE) == word)
+            return now_ns - (word & ~ASLEEP);
+    }
+}
+
+void smf_core_stats(const struct smf_core *core, struct smf_core_stats *stats_out)
+{
+    const struct smf__core_counts *counts = &core->counts;
+    struct smf__pool_stats pool;
+
+    memset(stats_out, 0, sizeof *stats_out);
+    stats_out->turns = smf__counted(core->turns);
+    stats_out->waits = smf__counted(core->waits);
+    stats_out->wakes = smf__counted(core->wakes);
+    smf__pool_stats(core->pool, &pool);
+    stats_out->memory_budget_bytes = pool.budget_bytes;
+    stats_out->memory_used_bytes = pool.used_bytes;
+    stats_out->memory_used_bytes_max = pool.used_bytes_max;
+    stats_out->memory_refused = pool.refused;
+    stats_out->events = smf__counted(counts->events);
+    for (uint32_t i = 0; i < SMF_BATCH_SIZES; i++)
+        stats_out->batches[i] = smf__counted(counts->batches[i]);
+    stats_out->spins = smf__counted(counts->spins);
+    stats_out->busy_ns = smf__counted(counts->busy_ns);
+    stats_out->spinning_ns = smf__counted(counts->spinning_ns);
+    stats_out->asleep_ns = asleep_ns(core);
+    stats_out->in_flight = smf__counted(core->turn.in_flight);
+    stats_out->connections_unsent = smf__counted(core->turn.unsent);
+    if (core->room.stats != NULL)
+        core->room.stats(core->room.context, stats_out);
+    if (core->baton != NULL)
+        smf__baton_stats(core->baton, stats_out);
+}
