@@ -121,7 +121,7 @@ func (r *Reply) Bytes(payload []byte) error {
 // goroutine. The request is gone by then: copy what is needed of it before the handler returns.
 func (r *Reply) Defer() *Deferred {
 	if r.deferred == nil {
-		r.deferred = &Deferred{payloadMax: r.payloadMax, loop: r.call.Loop, conn: r.call.Out.Conn, session: r.call.Out.Session}
+		r.deferred = &Deferred{payloadMax: r.payloadMax, loop: r.call.Loop, due: r.call.Due(), conn: r.call.Out.Conn, session: r.call.Out.Session}
 	}
 	return r.deferred
 }

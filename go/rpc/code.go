@@ -88,6 +88,12 @@ var (
 // ErrClosed says that the server or client was closed.
 var ErrClosed = errors.New("rpc: closed")
 
+// Why a server is not ready, beside ErrClosed.
+var (
+	ErrNotServing = errors.New("rpc: not serving yet")
+	ErrDraining   = errors.New("rpc: draining")
+)
+
 // codeOf is the status that a handler's error is answered with.
 func codeOf(err error) Code {
 	var e *Error

@@ -14,6 +14,7 @@ import (
 // that is gone by then is no error. Until then the call is in flight, and a drain waits for it.
 type Deferred struct {
 	loop       *loop.Loop
+	due        loop.Due
 	conn       uint64
 	session    uint16
 	payloadMax int
@@ -43,6 +44,6 @@ func (d *Deferred) answer(code Code, flags uint8, payload []byte) bool {
 	} else {
 		payload = append([]byte(nil), payload...)
 	}
-	d.loop.Answer(d.conn, d.session, uint32(code), flags, payload)
+	d.loop.Answer(d.due, d.conn, d.session, uint32(code), flags, payload)
 	return true
 }

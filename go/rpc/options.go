@@ -25,6 +25,9 @@ type ServerOptions struct {
 	Pin bool
 	// MemoryBytes bounds the memory of one core. 0: 1 GiB (of address space; pages come when used).
 	MemoryBytes int64
+	// NoMethodStats leaves calls uncounted by method: Stats().Methods is empty. Counting costs a few
+	// nanoseconds a call (docs/metrics.md), and 1 KiB for each method on each core.
+	NoMethodStats bool
 	// Interceptors run around every handler, the first one outermost.
 	Interceptors []Interceptor
 	// Logger takes what is worth a line. nil: slog.Default().

@@ -8,6 +8,7 @@ import (
 	"maps"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	native "github.com/smf-go/smf/cgo"
@@ -42,6 +43,9 @@ type Server struct {
 	state   serverState
 	freed   bool
 	methods map[uint32]*loop.Method // not written any more once served
+
+	addresses []string // where it listens
+	draining  atomic.Bool
 }
 
 // NewServer opens a server's engine. Nothing listens yet.
@@ -87,7 +91,7 @@ func (s *Server) Register(service Service) error {
 			return fmt.Errorf("rpc: %s.%s has the same method id %d as %s.%s: rename one", service.Name, m.Name,
 				m.ID, o.service, o.Name)
 		}
-		methods[m.ID] = &loop.Method{ID: m.ID, Slow: m.Slow, Owner: &served{Method: *m, service: service.Name,
+		methods[m.ID] = &loop.Method{ID: m.ID, Index: len(methods), Slow: m.Slow, Owner: &served{Method: *m, service: service.Name,
 			run: chain(s.options.Interceptors, m.Handle)}}
 	}
 	s.methods = methods
@@ -113,6 +117,7 @@ func (s *Server) Listen(address string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("listen on %w", err)
 	}
+	s.addresses = append(s.addresses, bound)
 	return bound, nil
 }
 
@@ -126,6 +131,22 @@ func (s *Server) Engine() string {
 	return s.engine.Describe()
 }
 
+// Ready is nil while the server serves, and else says why not: ErrNotServing before Serve, ErrDraining,
+// ErrClosed. It is for load balancers, which should send their calls elsewhere then.
+func (s *Server) Ready() error {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	switch {
+	case s.state == serverNew:
+		return ErrNotServing
+	case s.state == serverClosed:
+		return ErrClosed
+	case s.draining.Load():
+		return ErrDraining
+	}
+	return nil
+}
+
 // Serve serves until Drain or Close, and returns nil after either.
 func (s *Server) Serve() error {
 	s.mu.Lock()
@@ -136,6 +157,15 @@ func (s *Server) Serve() error {
 	case serverClosed:
 		s.mu.Unlock()
 		return ErrClosed
+	}
+	for _, l := range s.loops {
+		if s.options.NoMethodStats || len(s.methods) == 0 {
+			break
+		}
+		if err := l.Count(len(s.methods)); err != nil {
+			s.mu.Unlock()
+			return fmt.Errorf("rpc: %w", err)
+		}
 	}
 	s.state = serverServing
 	for _, l := range s.loops {
@@ -160,6 +190,7 @@ func (s *Server) Drain(ctx context.Context) error {
 	if !serving {
 		return s.Close()
 	}
+	s.draining.Store(true)
 	for _, l := range s.loops {
 		l.Drain()
 	}

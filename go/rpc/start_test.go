@@ -256,6 +256,7 @@ func core(s *rpc.Server) rpc.CoreStats {
 		sum.Goroutines += c.Goroutines
 		sum.StaleReplies += c.StaleReplies
 		sum.ReadsPaused += c.ReadsPaused
+		sum.InFlight += c.InFlight
 		for reason, n := range c.Closed {
 			sum.Closed[reason] += n
 		}

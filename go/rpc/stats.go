@@ -2,10 +2,12 @@ package rpc
 
 import native "github.com/smf-go/smf/cgo"
 
-// Stats are a server's counters, one entry per core. They are read without stopping the loops: sums may
-// be a few calls apart.
+// Stats are a server's counters. They are read without stopping the loops: each is exact, sums of
+// several may be a few calls apart. docs/metrics.md says what they mean.
 type Stats struct {
-	Cores []CoreStats
+	Cores   []CoreStats
+	Methods []MethodStats // by service and name; empty with ServerOptions.NoMethodStats
+	Limits  []LimitStats
 }
 
 // CoreStats are the counters of one poll loop since it was opened.
@@ -31,6 +33,22 @@ type CoreStats struct {
 	LateMax       int64             // the most of those at once
 	Goroutines    uint64            // calls that started as goroutines
 	WatcherKicks  uint64
+
+	Events                        uint64   // handed out by the loop: requests, and news of connections
+	BatchSizes                    []uint64 // turns by the events they handed out: none, 1, 2 to 3, 4 to 7, …
+	Spins                         uint64   // looks that found nothing
+	Wakes                         uint64   // by other threads, out of a sleep
+	BusyNs, SpinningNs, AsleepNs  uint64   // where the time went
+	FramesAssembled               uint64   // payloads that came in several reads
+	PausedInFlight, PausedRunning uint64   // ReadsPaused by reason: calls of a connection, of the core,
+	PausedMemory, PausedUnsent    uint64   // memory, replies that the peer does not take
+	Starved                       uint64   // looks without memory to read into
+	InFlight                      uint64   // calls, now
+	ConnectionsOpen               uint64   // now
+	ConnectionsUnsent             uint64   // those whose peer has not taken its replies, now
+	MemoryBudget, MemoryMax       uint64   // bytes; the most that was in use at once
+	LateFull                      uint64   // calls that started as goroutines: too many handlers were late
+	Refused                       map[string]uint64
 }
 
 // Stats reads the counters. After Close they are empty.
@@ -41,6 +59,7 @@ func (s *Server) Stats() Stats {
 	if s.freed {
 		return stats
 	}
+	limits := s.limitStats()
 	for _, l := range s.loops {
 		n, g := l.Core().Stats(), l.Stats()
 		c := CoreStats{
@@ -52,12 +71,16 @@ func (s *Server) Stats() Stats {
 			HandlersGave: n.HandedOver, HandlersLate: g.Late, LateMax: g.LateMax, Goroutines: g.Spawned,
 			WatcherKicks: n.Kicks,
 		}
+		c.addTime(&n, &g)
 		for reason, count := range n.Closed {
 			if count > 0 {
 				c.Closed[native.CloseReason(reason).String()] = count
 			}
 		}
 		stats.Cores = append(stats.Cores, c)
+		limits.add(&n, &g)
 	}
+	stats.Methods = s.methodStats()
+	stats.Limits = limits
 	return stats
 }

@@ -34,6 +34,8 @@ type driver struct {
 	since   atomic.Int64 // when it was taken for one that sleeps, in Unix nanoseconds; 0: not; isBack
 	lastID  uint32       // of the last method that was looked for
 	last    *Method
+	counts  *counts // of last, or nil
+	timing  timing  // of the handler that runs inline
 
 	// What a deposed driver's handler still uses. Written and taken by whoever drives the loop then.
 	request, loan native.Buffer
@@ -101,6 +103,7 @@ func (d *driver) batch(from, n int) (next int) {
 		}
 	}()
 	l := d.loop
+	d.call.arrived = l.core.Now()
 	events := l.core.Events()
 	for i := from; i < n; i++ {
 		e := &events[i]
@@ -111,12 +114,18 @@ func (d *driver) batch(from, n int) (next int) {
 		m := d.find(e.Meta)
 		switch {
 		case m == nil:
+			l.notFound.Add(1)
 			l.refuse(e, statusNotFound)
 		case e.Compression > compressionDisabled:
+			l.notImplemented.Add(1)
 			l.refuse(e, statusNotImplemented)
 		case l.closing:
+			l.refused.Add(1)
 			l.refuse(e, statusUnavailable)
-		case m.startsAsGoroutine() || l.late.Load() >= l.lateLimit:
+		case m.startsAsGoroutine():
+			l.spawn(m, e)
+		case l.late.Load() >= l.lateLimit:
+			l.lateFull.Add(1)
 			l.spawn(m, e)
 		default:
 			if !d.serve(m, e, i) {
@@ -139,7 +148,9 @@ func (d *driver) rescue(panicked any) int {
 	}
 	i := d.serving
 	d.worker.Failed(&d.call, panicked)
+	d.loop.panicked(d.call.Method)
 	if panicked == nil {
+		d.timing.on = false
 		d.loop.core.HandOver(d.state) // the loop goes on without this goroutine
 		d.tooLate()
 		return deposed
@@ -155,6 +166,7 @@ func (d *driver) find(id uint32) *Method {
 	if id != d.lastID {
 		d.last = d.loop.service.Find(id)
 		d.lastID = id
+		d.counts = d.loop.countsOf(d.last)
 	}
 	return d.last
 }
@@ -162,13 +174,13 @@ func (d *driver) find(id uint32) *Method {
 func (l *Loop) refuse(e *native.Event, status uint32) {
 	r := native.Reply{Conn: e.Conn, Session: e.Session, Status: status, Flags: native.MayPad, Payload: EmptyTable}
 	if !l.core.Send(&r) {
-		l.keep(&r)
+		l.keep(Due{}, &r)
 	}
 }
 
 // keep keeps a copy of a reply for the next turn: there is no room for it in this one.
-func (l *Loop) keep(r *native.Reply) {
-	l.Answer(r.Conn, r.Session, r.Status, r.Flags, append([]byte(nil), r.Payload...))
+func (l *Loop) keep(due Due, r *native.Reply) {
+	l.Answer(due, r.Conn, r.Session, r.Status, r.Flags, append([]byte(nil), r.Payload...))
 }
 
 // loanMin is the smallest loan that is worth building in.
@@ -188,6 +200,9 @@ func (d *driver) serve(m *Method, e *native.Event, i int) bool {
 	c.Out.Session = e.Session
 	c.Payload, c.Loan = e.Payload(), core.Loan()
 	d.serving = i
+	if d.loop.untimed--; d.loop.untimed == 0 {
+		d.timing.start(d.loop)
+	}
 	d.loop.token.release()
 	d.state = core.Enter(i)
 	core.Rouse()
@@ -200,12 +215,19 @@ func (d *driver) end() bool {
 	core := d.loop.core
 	c := &d.call
 	d.serving = -1
+	if d.timing.on {
+		d.timing.stop(c.Method)
+	}
 	if !core.Leave(d.state) {
 		d.tooLate()
 		return false
 	}
-	if !c.Out.Deferred && !core.Send(&c.Out) {
-		d.loop.keep(&c.Out)
+	switch {
+	case c.Out.Deferred:
+	case !core.Send(&c.Out):
+		d.loop.keep(c.Due(), &c.Out)
+	case d.counts != nil:
+		d.counts.answered(core, c.Out.Status)
 	}
 	return true
 }
@@ -228,7 +250,7 @@ func (d *driver) tooLate() {
 	}
 	l.late.Add(-1)
 	l.post(letter{reply: !c.Out.Deferred, conn: c.Out.Conn, session: c.Out.Session, status: c.Out.Status,
-		flags: c.Out.Flags, payload: c.Out.Payload, driver: d})
+		flags: c.Out.Flags, payload: c.Out.Payload, due: c.Due(), driver: d})
 	l.release()
 }
 
@@ -254,6 +276,9 @@ func (l *Loop) standIn() {
 	if now := time.Now(); reason != native.BatonComputed && late.since.CompareAndSwap(0, now.UnixNano()) {
 		late.call.Method.slept(now)
 	}
+	if c := l.countsOf(late.call.Method); c != nil {
+		c.late.Add(1)
+	}
 	l.holders.Add(1)
 	go l.standIn()
 	d := l.newDriver()
@@ -276,6 +301,7 @@ type task struct {
 	call    Call
 	in      []byte        // a copy of the request, or
 	request native.Buffer // what holds it
+	timing  timing
 }
 
 // spawn starts a handler as a goroutine on a copy of its request.
@@ -285,7 +311,10 @@ func (l *Loop) spawn(m *Method, e *native.Event) {
 		t = new(task)
 		t.worker = l.service.NewWorker(&t.call)
 	}
-	t.call = Call{Loop: l, Method: m}
+	t.call = Call{Loop: l, Method: m, arrived: l.core.Now()}
+	if l.untimed--; l.untimed == 0 {
+		t.timing.start(l)
+	}
 	if size := int64(e.Size); size <= copyBytesMax && l.copied.Add(size) <= l.copyLimit {
 		t.in = append(t.in[:0], e.Payload()...)
 		t.call.Payload = t.in
@@ -300,6 +329,9 @@ func (l *Loop) spawn(m *Method, e *native.Event) {
 	}
 	t.call.Out.Conn, t.call.Out.Session = e.Conn, e.Session
 	l.spawned.Add(1)
+	if c := l.countsOf(m); c != nil {
+		c.spawned.Add(1)
+	}
 	go t.run()
 	if m.sleeps() {
 		// It will wait for something: let it get there now, in this thread, rather than wake another.
@@ -313,20 +345,29 @@ func (t *task) run() {
 	defer func() {
 		if !returned {
 			t.worker.Failed(&t.call, recover())
+			t.call.Loop.panicked(t.call.Method)
+			t.timed()
 			t.done()
 		}
 	}()
 	t.worker.Serve(&t.call)
 	returned = true
 	t.call.Method.ran(time.Since(began))
+	t.timed()
 	t.done()
+}
+
+func (t *task) timed() {
+	if t.timing.on {
+		t.timing.stop(t.call.Method)
+	}
 }
 
 func (t *task) done() {
 	c := &t.call
 	l, held := c.Loop, !t.request.IsZero()
 	l.post(letter{reply: !c.Out.Deferred, conn: c.Out.Conn, session: c.Out.Session, status: c.Out.Status,
-		flags: c.Out.Flags, payload: c.Out.Payload, task: t})
+		flags: c.Out.Flags, payload: c.Out.Payload, due: c.Due(), task: t})
 	if held {
 		l.release() // after the letter: it may be the last that is read
 	}

@@ -17,6 +17,7 @@ const (
 // Method is what a loop knows of a method. Shared by all loops of a server.
 type Method struct {
 	ID    uint32
+	Index int  // among the server's methods, from 0
 	Slow  bool // its author says that it computes for long: it starts as a goroutine
 	Owner any
 
@@ -24,6 +25,8 @@ type Method struct {
 	firstStrike atomic.Int64 // Unix nanoseconds
 	demoted     atomic.Bool
 	good, need  atomic.Uint32
+
+	times handlerTimes
 }
 
 func (m *Method) startsAsGoroutine() bool { return m.Slow || m.demoted.Load() }

@@ -37,6 +37,7 @@ type Call struct {
 	Payload []byte // lent until Serve returns
 	Loan    []byte // where a reply may be built, so that it ends at the last byte; nil: nowhere
 	driver  *driver
+	arrived uint64 // the core's clock when it was handed out
 }
 
 // Worker runs handlers, one at a time. Every driver has one of its own, because a handler that is late
@@ -76,6 +77,9 @@ type Loop struct {
 	closing  bool // a drain was asked for
 	ended    bool // and has ended
 	token    raceToken
+	untimed  int // calls until one is timed; 0 or less: none is
+
+	counts []counts // by Method.Index; nil: calls are not counted
 
 	stopped atomic.Bool
 	holders atomic.Int64 // goroutines and payloads that still use native memory
@@ -87,6 +91,9 @@ type Loop struct {
 
 	lateMax atomic.Int64
 	spawned atomic.Uint64
+
+	lateFull                          atomic.Uint64 // calls that found lateLimit reached
+	notFound, notImplemented, refused atomic.Uint64 // calls that the loop itself answered
 }
 
 // letter is something for the driver to do. Exactly one of its parts is used.
@@ -97,6 +104,7 @@ type letter struct {
 	status  uint32
 	flags   uint8
 	payload []byte
+	due     Due
 	task    *task   // to be used again once payload is copied
 	driver  *driver // likewise, of a late handler
 	do      func()
@@ -148,8 +156,8 @@ func (l *Loop) release() {
 func (l *Loop) Do(f func()) { l.post(letter{do: f}) }
 
 // Answer completes a deferred call. The payload belongs to the loop from now on. Any goroutine.
-func (l *Loop) Answer(conn uint64, session uint16, status uint32, flags uint8, payload []byte) {
-	l.post(letter{reply: true, conn: conn, session: session, status: status, flags: flags, payload: payload})
+func (l *Loop) Answer(due Due, conn uint64, session uint16, status uint32, flags uint8, payload []byte) {
+	l.post(letter{reply: true, conn: conn, session: session, status: status, flags: flags, payload: payload, due: due})
 }
 
 // Drain closes listeners and answers 503 to what still comes; Drained tells the end. Any goroutine.
@@ -237,6 +245,7 @@ func (l *Loop) deal(m *letter) bool {
 		if !l.core.Send(&native.Reply{Conn: m.conn, Session: m.session, Status: m.status, Flags: m.flags, Payload: m.payload}) {
 			return false
 		}
+		l.answeredLate(m.due, m.status)
 	}
 	l.giveBack(m)
 	return true
@@ -286,15 +295,23 @@ func (l *Loop) giveBack(m *letter) {
 	}
 }
 
+// LateLimit is how many handlers may be late at once before calls start as goroutines.
+func (l *Loop) LateLimit() int64 { return l.lateLimit }
+
 // Stats of the Go side.
 type Stats struct {
 	Late, LateMax int64  // handlers that lost the loop: now, and at most at once
 	Spawned       uint64 // calls that ran as goroutines from the start
+	// Calls that met the limit on late handlers, and those that the loop answered itself: no such method,
+	// compressed, and while draining.
+	LateFull, NotFound, NotImplemented, Unavailable uint64
 }
 
 // Stats reads the counters. Any goroutine.
 func (l *Loop) Stats() Stats {
-	return Stats{Late: l.late.Load(), LateMax: l.lateMax.Load(), Spawned: l.spawned.Load()}
+	return Stats{Late: l.late.Load(), LateMax: l.lateMax.Load(), Spawned: l.spawned.Load(),
+		LateFull: l.lateFull.Load(), NotFound: l.notFound.Load(), NotImplemented: l.notImplemented.Load(),
+		Unavailable: l.refused.Load()}
 }
 
 // yieldEvery is how long a driver that is never idle goes on before it lets the scheduler look. The
