@@ -175,7 +175,7 @@ func TestBadCommandLines(t *testing.T) {
 		{"serve --demo --net carrier-pigeon", `net "carrier-pigeon": this build knows auto and epoll`},
 		{"serve --demo --admin off --listen nowhere", `listen on address "nowhere": the port is missing ` +
 			"(use 127.0.0.1:11225, [::1]:11225, :11225, unix:/path or unix:@name)"},
-		{"serve --demo --admin nowhere --listen 127.0.0.1:0", `admin address "nowhere": address nowhere: missing port in address; ` +
+		{"serve --demo --admin nowhere --listen 127.0.0.1:0", `admin address "nowhere": not an address: a port, or host:port, like 127.0.0.1:33140; ` +
 			"choose another with --admin, or --admin off"},
 		{"load 127.0.0.1:1", "load wants an address and a method: smf load 127.0.0.1:11225 SmfStorage.Get"},
 		{"load 127.0.0.1:1 SmfStorage.Steal", `unknown method "SmfStorage.Steal": there are ` + methods},

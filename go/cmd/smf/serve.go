@@ -25,6 +25,7 @@ type serveOptions struct {
 	demo         bool
 	listen       []string
 	admin        string
+	adminOptions admin.Options
 	drainTimeout time.Duration
 	memory       size
 	server       rpc.ServerOptions
@@ -39,7 +40,8 @@ func newServeCommand() *cobra.Command {
 methods with status 501. On SIGINT or SIGTERM it stops listening, lets the calls in flight finish
 and ends with status 0; a second signal ends it at once with status 1.
 
-The admin address answers /healthz, /stats and /debug/pprof/ to whoever asks.`,
+The admin address answers /healthz, /readyz, /metrics and /stats to whoever asks; /config and
+/debug/pprof/ only with --admin-config and --admin-pprof. A port alone is one of 127.0.0.1.`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) > 0 {
 				return fmt.Errorf("serve takes no arguments, and there is %q: addresses go to --listen", args[0])
@@ -52,7 +54,9 @@ The admin address answers /healthz, /stats and /debug/pprof/ to whoever asks.`,
 	flags.BoolVar(&o.demo, "demo", false, "serve the demo service, SmfStorage")
 	flags.StringArrayVar(&o.listen, "listen", []string{"127.0.0.1:11225"},
 		"address to listen on: 127.0.0.1:11225, [::1]:0, :11225, unix:/path; may be repeated")
-	flags.StringVar(&o.admin, "admin", "127.0.0.1:33140", `address of the admin server; "off": none`)
+	flags.StringVar(&o.admin, "admin", "127.0.0.1:33140", `address of the admin server: 33140, 0.0.0.0:33140; "off": none`)
+	flags.BoolVar(&o.adminOptions.Config, "admin-config", false, "the admin server shows what the server runs with, too")
+	flags.BoolVar(&o.adminOptions.Profiles, "admin-pprof", false, "the admin server takes profiles, too: whoever reaches it can slow the process down")
 	flags.IntVar(&o.server.Cores, "cores", 0, "poll loops; 0: as many as CPUs but one, at least one")
 	flags.BoolVar(&o.server.Poll, "poll", false, "never sleep: lowest latency, one busy CPU a core")
 	flags.BoolVar(&o.server.Pin, "pin", false, "keep every poll loop on a CPU of its own")
@@ -99,7 +103,8 @@ func serve(o serveOptions, stdout io.Writer) error {
 	fmt.Fprintln(stdout, "engine:", server.Engine())
 	var adminServer *admin.Server
 	if adminListener != nil {
-		adminServer = admin.New(server, version)
+		o.adminOptions.Version = version
+		adminServer = admin.New(server, o.adminOptions)
 		defer startAdmin(adminServer, adminListener)()
 		fmt.Fprintf(stdout, "admin on http://%s\n", adminListener.Addr())
 	}
@@ -149,7 +154,7 @@ func listenAdmin(address string) (net.Listener, error) {
 	if address == "" || address == "off" {
 		return nil, nil
 	}
-	listener, err := net.Listen("tcp", address)
+	listener, err := admin.Listen(address)
 	if err == nil {
 		return listener, nil
 	}

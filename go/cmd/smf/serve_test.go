@@ -159,9 +159,11 @@ func TestSecondSignalEndsAtOnce(t *testing.T) {
 	s.signal(syscall.SIGTERM)
 	require.Equal(t, "terminated: draining, for up to 10m0s", s.line())
 
-	status, body := get(t, s.admin+"/healthz")
+	status, body := get(t, s.admin+"/readyz")
 	require.Equal(t, 503, status)
 	require.Equal(t, "draining\n", body)
+	status, _ = get(t, s.admin+"/healthz")
+	require.Equal(t, 200, status, "who drains is not to be killed")
 
 	time.Sleep(2 * signalEcho)
 	s.signal(syscall.SIGTERM)
@@ -203,6 +205,12 @@ func TestAdmin(t *testing.T) {
 	status, body := get(t, s.admin+"/healthz")
 	require.Equal(t, 200, status)
 	require.Equal(t, "ok\n", body)
+	status, body = get(t, s.admin+"/readyz")
+	require.Equal(t, 200, status)
+	require.Equal(t, "ready\n", body)
+	status, body = get(t, s.admin+"/metrics")
+	require.Equal(t, 200, status)
+	require.Contains(t, body, `smf_rpc_requests_total{code="200",method="Get",service="SmfStorage"}`)
 	status, body = get(t, s.admin+"/stats")
 	require.Equal(t, 200, status)
 	var stats admin.Stats
@@ -212,9 +220,27 @@ func TestAdmin(t *testing.T) {
 	require.Len(t, stats.Cores, 1)
 	require.Positive(t, stats.Cores[0].Requests)
 	require.Equal(t, stats.Cores[0].Requests, stats.Cores[0].Replies)
-	status, body = get(t, s.admin+"/debug/pprof/goroutine?debug=1")
+	for _, page := range []string{"/debug/pprof/", "/config"} {
+		status, _ = get(t, s.admin+page)
+		require.Equal(t, 404, status, page)
+	}
+}
+
+func TestAdminWithOptions(t *testing.T) {
+	s := serveDemo(t, "--admin-pprof", "--admin-config")
+	status, body := get(t, s.admin+"/debug/pprof/goroutine?debug=1")
 	require.Equal(t, 200, status)
 	require.Contains(t, body, "goroutine profile:")
+	status, body = get(t, s.admin+"/config")
+	require.Equal(t, 200, status)
+	require.Contains(t, body, s.addresses[0])
+}
+
+func TestAdminPortAloneIsOfThisMachine(t *testing.T) {
+	for _, port := range []string{"0", ":0"} {
+		s := startServer(t, "--listen", "127.0.0.1:0", "--admin", port)
+		require.Regexp(t, `^http://127\.0\.0\.1:[0-9]+$`, s.admin)
+	}
 }
 
 func TestAdminOff(t *testing.T) {
