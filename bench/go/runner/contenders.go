@@ -30,6 +30,8 @@ const (
 	bareC    = "bare-c"
 	plainGo  = "plain-go"
 	grpcGo   = "grpc-go"
+
+	smfGoUncounted = "smf-go-uncounted"
 )
 
 var contenders = map[string]contender{
@@ -41,6 +43,12 @@ var contenders = map[string]contender{
 	// The same without any option.
 	smfGoEco: {
 		label: "smf, Go handler", program: "smf-bench-go", packagePath: "./bench/go/server",
+		environment: twoPs, engineLine: true, works: true,
+	},
+	// The first without statistics by method.
+	smfGoUncounted: {
+		label: "smf, uncounted", program: "smf-bench-go", packagePath: "./bench/go/server",
+		bytes: []string{"--poll", "--no-method-stats"}, typed: []string{"--poll", "--mode", "typed", "--no-method-stats"},
 		environment: twoPs, engineLine: true, works: true,
 	},
 	smfC: {

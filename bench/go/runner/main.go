@@ -1,8 +1,7 @@
 // Runner measures our server against others and prints tables:
 //
 //	runner rpc [--full] [--quick] [--rounds N] [--seconds S] [--only a|b|c] [--without NAME,NAME]
-//	runner blocking [the same]
-//	runner client [the same]
+//	runner NAME [the same]; the names are in benchmarks
 //
 // One server at a time runs on one CPU, the load client on another. Contenders take turns within a
 // round, and rounds follow each other, so that a machine that changes its speed does so for all of them.
@@ -34,24 +33,42 @@ func main() {
 	}
 }
 
+// benchmarks are what can be measured, and the letters of each one's tables.
+var benchmarks = []struct{ name, letters string }{
+	{"rpc", "abc"}, {"blocking", "c"}, {"client", "d"}, {"metrics", "f"},
+}
+
 // The tables, by the letters of --only.
 var tables = []struct {
-	letter  string
-	measure func(*bench) (table, error)
+	letter, about string
+	measure       func(*bench) (table, error)
 }{
-	{"a", measureBytes},
-	{"b", measureTyped},
-	{"c", measureBlocking},
-	{"d", measureClients},
+	{"a", "bytes", measureBytes},
+	{"b", "typed", measureTyped},
+	{"c", "blocking handlers", measureBlocking},
+	{"d", "clients", measureClients},
+	{"f", "metrics", measureMetrics},
+}
+
+// lettersOf are the tables of a benchmark; the error tells which there are.
+func lettersOf(name string) (string, error) {
+	var names []string
+	for _, b := range benchmarks {
+		if b.name == name {
+			return b.letters, nil
+		}
+		names = append(names, b.name)
+	}
+	return "", fmt.Errorf("no benchmark %q; there are %s", name, strings.Join(names, ", "))
 }
 
 func run(ctx context.Context, args []string) error {
 	if len(args) == 0 {
-		return errors.New("usage: runner rpc|blocking|client [options]")
+		return errors.New("usage: runner NAME [options]")
 	}
-	letters := map[string]string{"rpc": "abc", "blocking": "c", "client": "d"}[args[0]]
-	if letters == "" {
-		return fmt.Errorf("no benchmark %q; there are rpc, blocking and client", args[0])
+	letters, err := lettersOf(args[0])
+	if err != nil {
+		return err
 	}
 	b, only, err := parse(args)
 	if err != nil {
@@ -94,7 +111,11 @@ func parse(args []string) (*bench, string, error) {
 	flags := flag.NewFlagSet("runner "+args[0], flag.ContinueOnError)
 	full := flags.Bool("full", false, "11 rounds of 2 s")
 	quick := flags.Bool("quick", false, "2 rounds of 0.3 s, to see that everything runs")
-	only := flags.String("only", "", "`letters` of the tables to make: a bytes, b typed, c blocking handlers, d clients")
+	var letters []string
+	for _, t := range tables {
+		letters = append(letters, t.letter+" "+t.about)
+	}
+	only := flags.String("only", "", "`letters` of the tables to make: "+strings.Join(letters, ", "))
 	without := flags.String("without", "", "contenders to leave out, by `names` with commas between them")
 	rounds := flags.Int("rounds", 0, "how often each cell is measured (7)")
 	seconds := flags.Float64("seconds", 0, "how long each measurement takes (0.5)")

@@ -51,3 +51,20 @@ func TestAboveIsMeasuredFromTheMedian(t *testing.T) {
 		above(rates(1000, 15, 5), rates(10, 900, 9), callsPerSecond))
 	require.Zero(t, above(rates(1), nil, callsPerSecond).Count)
 }
+
+func TestCosts(t *testing.T) {
+	at := func(callsPerSecond ...float64) (r rounds) {
+		for _, c := range callsPerSecond {
+			if c == 0 {
+				r = append(r, nil)
+				continue
+			}
+			r = append(r, &measurement{CallsPerSecond: c})
+		}
+		return r
+	}
+	got := costs(at(1e6, 0, 2e6, 1e6), at(2e6, 1e6, 2e6))
+	if got.Count != 2 || got.Min != 0 || got.Max != 500 || got.Median != 250 {
+		t.Fatal(got)
+	}
+}

@@ -21,6 +21,7 @@ func main() {
 	flag.DurationVar(&options.Spin, "spin", 0, "how long to spin before sleeping; 0: the default, negative: never")
 	flag.IntVar(&options.Cores, "cores", 1, "poll loops")
 	flag.BoolVar(&options.Pin, "pin", false, "keep each loop on a CPU")
+	flag.BoolVar(&options.NoMethodStats, "no-method-stats", false, "do not count calls by method")
 	rounds := flag.Int("work-rounds", 0, "rounds of work that a millisecond is; 0: measure")
 	flag.Parse()
 	workload.Use(*rounds)
