@@ -30,12 +30,12 @@ type collector struct {
 	version string
 }
 
-// families lists every metric that the collector has.
-var families []*prometheus.Desc
+// descs are all metrics that the collector has.
+var descs []*prometheus.Desc
 
 func family(name, help string, labels ...string) *prometheus.Desc {
 	desc := prometheus.NewDesc("smf_"+name, help, labels, nil)
-	families = append(families, desc)
+	descs = append(descs, desc)
 	return desc
 }
 
@@ -120,9 +120,9 @@ var (
 )
 
 // Describe tells of every metric.
-func (c *collector) Describe(descs chan<- *prometheus.Desc) {
-	for _, desc := range families {
-		descs <- desc
+func (c *collector) Describe(out chan<- *prometheus.Desc) {
+	for _, desc := range descs {
+		out <- desc
 	}
 }
 
