@@ -321,6 +321,52 @@ func TestLimitsOfOneCore(t *testing.T) {
 	require.NoError(t, <-answered)
 }
 
+func TestLimitsOfMemory(t *testing.T) {
+	s := startServer(t, rpc.ServerOptions{Cores: 1, MemoryBytes: 8 << 20, Limits: rpc.Limits{
+		SendTimeout: 50 * time.Millisecond}})
+	registry := registryOf(t, s)
+	hits := func(name string) float64 {
+		return figures(t, registry)[fmt.Sprintf("smf_limit_hits_total{limit=%q}", name)]
+	}
+	require.EqualValues(t, 2, figures(t, registry)[`smf_limit{limit="late_handlers"}`])
+	client := dial(t, s.address)
+	answered := make(chan error, 3)
+	for range 3 {
+		go func() { answered <- call(t, client, idWait, "x") }()
+	}
+	eventually(t, "two are late, and the third is not let onto the loop", func() bool { return hits("late_handlers") == 1 })
+	close(s.gate)
+	for range 3 {
+		require.NoError(t, <-answered)
+	}
+
+	lazy, err := net.Dial("tcp", s.address)
+	require.NoError(t, err)
+	defer lazy.Close()
+	require.NoError(t, lazy.SetDeadline(time.Now().Add(patience)))
+	payload := make([]byte, 64<<10)
+	frames := append(frame.Header{Session: 1, Size: uint32(len(payload)), Checksum: frame.Checksum(payload),
+		Meta: idEcho}.Append(nil), payload...)
+	for err == nil { // until the server has had enough
+		_, err = lazy.Write(frames)
+	}
+	eventually(t, "who does not read is closed", func() bool { return hits("send_timeout_seconds") == 1 })
+	require.EqualValues(t, 1, figures(t, registry)[`smf_connections_closed_total{reason="slow_reader"}`])
+	require.Zero(t, hits("unsent_bytes"))
+
+	paused := func() float64 { return figures(t, registry)[`smf_reads_paused_total{core="0",reason="memory"}`] }
+	for paused() == 0 { // beginnings of payloads, until no memory is left for another
+		half, err := net.Dial("tcp", s.address)
+		require.NoError(t, err)
+		defer half.Close()
+		_, err = half.Write(append(frame.Header{Session: 1, Size: 1 << 20, Checksum: 1, Meta: idEcho}.Append(nil), 1))
+		require.NoError(t, err)
+	}
+	require.Positive(t, hits("memory_bytes"))
+	require.Positive(t, total(figures(t, registry), "smf_pool_refused_total"))
+	require.NoError(t, call(t, client, idEcho, "x"), "others are served")
+}
+
 func TestAClosedServerHasLittleToTell(t *testing.T) {
 	s := startServer(t, rpc.ServerOptions{Cores: 1})
 	registry := registryOf(t, s)

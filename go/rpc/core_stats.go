@@ -44,31 +44,54 @@ type LimitStats struct {
 	Hits  uint64
 }
 
-type limitStats []LimitStats
-
-// limitStats are the limits, not met yet. add knows their order.
-func (s *Server) limitStats() limitStats {
-	c := s.engine.Settings()
-	seconds := func(ms int) float64 { return float64(ms) / 1000 }
-	return limitStats{
-		{Name: "connections", Value: float64(c.ConnectionsMax)},
-		{Name: "in_flight", Value: float64(c.InFlightMax)},
-		{Name: "running", Value: float64(c.RunningMax)},
-		{Name: "frame_bytes", Value: float64(c.FrameBytesMax)},
-		{Name: "unsent_bytes", Value: float64(c.UnsentBytesMax)},
-		{Name: "memory_bytes", Value: float64(c.MemoryBytes)},
-		{Name: "header_timeout_seconds", Value: seconds(c.HeaderTimeoutMs)},
-		{Name: "body_timeout_seconds", Value: seconds(c.BodyTimeoutMs)},
-		{Name: "idle_timeout_seconds", Value: seconds(c.IdleTimeoutMs)},
-		{Name: "send_timeout_seconds", Value: seconds(c.SendTimeoutMs)},
-		{Name: "late_handlers", Value: float64(s.loops[0].LateLimit())},
-	}
+// limits are all there are: what each is, and where it is counted that it was met.
+var limits = []struct {
+	name  string
+	value func(c *native.Config) float64
+	hits  func(n *native.Stats, g *loop.Stats) uint64
+}{
+	{"connections", func(c *native.Config) float64 { return float64(c.ConnectionsMax) }, closedFor(native.CloseTooMany)},
+	{"in_flight", func(c *native.Config) float64 { return float64(c.InFlightMax) },
+		func(n *native.Stats, _ *loop.Stats) uint64 { return n.PausedInFlight }},
+	{"running", func(c *native.Config) float64 { return float64(c.RunningMax) },
+		func(n *native.Stats, _ *loop.Stats) uint64 { return n.PausedRunning }},
+	{"frame_bytes", func(c *native.Config) float64 { return float64(c.FrameBytesMax) },
+		closedFor(native.CloseFrameTooLarge)},
+	{"unsent_bytes", func(c *native.Config) float64 { return float64(c.UnsentBytesMax) },
+		func(n *native.Stats, _ *loop.Stats) uint64 { return n.UnsentExceeded }},
+	{"memory_bytes", func(c *native.Config) float64 { return float64(c.MemoryBytes) },
+		func(n *native.Stats, _ *loop.Stats) uint64 { return n.MemoryRefused }},
+	{"header_timeout_seconds", func(c *native.Config) float64 { return seconds(c.HeaderTimeoutMs) },
+		closedFor(native.CloseHeaderTimeout)},
+	{"body_timeout_seconds", func(c *native.Config) float64 { return seconds(c.BodyTimeoutMs) },
+		closedFor(native.CloseBodyTimeout)},
+	{"idle_timeout_seconds", func(c *native.Config) float64 { return seconds(c.IdleTimeoutMs) },
+		closedFor(native.CloseIdleTimeout)},
+	{"send_timeout_seconds", func(c *native.Config) float64 { return seconds(c.SendTimeoutMs) },
+		func(n *native.Stats, _ *loop.Stats) uint64 { return n.SendTimeouts }},
+	{"late_handlers", func(c *native.Config) float64 { return float64(loop.LateLimit(c.MemoryBytes)) },
+		func(_ *native.Stats, g *loop.Stats) uint64 { return g.LateFull }},
 }
 
-func (l limitStats) add(n *native.Stats, g *loop.Stats) {
-	for i, hits := range []uint64{n.Closed[native.CloseTooMany], n.PausedInFlight, n.PausedRunning,
-		n.Closed[native.CloseFrameTooLarge], n.UnsentExceeded, n.MemoryRefused, n.Closed[native.CloseHeaderTimeout],
-		n.Closed[native.CloseBodyTimeout], n.Closed[native.CloseIdleTimeout], n.SendTimeouts, g.LateFull} {
-		l[i].Hits += hits
+func seconds(ms int) float64 { return float64(ms) / 1000 }
+
+func closedFor(reason native.CloseReason) func(*native.Stats, *loop.Stats) uint64 {
+	return func(n *native.Stats, _ *loop.Stats) uint64 { return n.Closed[reason] }
+}
+
+// limitStats are the limits, not met yet.
+func (s *Server) limitStats() []LimitStats {
+	c := s.engine.Settings()
+	all := make([]LimitStats, 0, len(limits))
+	for _, l := range limits {
+		all = append(all, LimitStats{Name: l.name, Value: l.value(&c)})
+	}
+	return all
+}
+
+// addLimits adds how often a core met them.
+func addLimits(all []LimitStats, n *native.Stats, g *loop.Stats) {
+	for i, l := range limits {
+		all[i].Hits += l.hits(n, g)
 	}
 }

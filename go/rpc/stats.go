@@ -59,7 +59,7 @@ func (s *Server) Stats() Stats {
 	if s.freed {
 		return stats
 	}
-	limits := s.limitStats()
+	stats.Limits = s.limitStats()
 	for _, l := range s.loops {
 		n, g := l.Core().Stats(), l.Stats()
 		c := CoreStats{
@@ -78,9 +78,8 @@ func (s *Server) Stats() Stats {
 			}
 		}
 		stats.Cores = append(stats.Cores, c)
-		limits.add(&n, &g)
+		addLimits(stats.Limits, &n, &g)
 	}
 	stats.Methods = s.methodStats()
-	stats.Limits = limits
 	return stats
 }

@@ -306,6 +306,7 @@ static void half_sent(uint32_t attackers, uint32_t body_size, int apart)
     }
     world_run(&world, 5);
     CHECK_GT(world_stats(world.server).paused_memory, 0);
+    CHECK_GT(world_stats(world.server).memory_refused, 0);
     CHECK_EQ(world_stats(world.server).connections_open, attackers + 1);
     CHECK_LE(world_stats(world.server).memory_used_bytes, SMF__POOL_BUDGET_MIN_BYTES);
     paused = world_stats(world.server).reads_paused;

@@ -114,7 +114,7 @@ type letter struct {
 func New(core *native.Core, service Service) *Loop {
 	memory := int64(core.Stats().MemoryBudgetBytes)
 	return &Loop{core: core, service: service, gone: make(chan struct{}), drained: make(chan struct{}),
-		lateLimit: min(lateMaxAtOnce, memory/lateShare/lateHandlerHeld), copyLimit: memory / copyShare}
+		lateLimit: LateLimit(memory), copyLimit: memory / copyShare}
 }
 
 // Core is the loop's core, for functions that run on the loop (Do, Service.Note).
@@ -295,8 +295,10 @@ func (l *Loop) giveBack(m *letter) {
 	}
 }
 
-// LateLimit is how many handlers may be late at once before calls start as goroutines.
-func (l *Loop) LateLimit() int64 { return l.lateLimit }
+// LateLimit is how many handlers of a core may be late at once before calls start as goroutines.
+func LateLimit(memoryBytes int64) int64 {
+	return min(lateMaxAtOnce, memoryBytes/lateShare/lateHandlerHeld)
+}
 
 // Stats of the Go side.
 type Stats struct {

@@ -59,9 +59,9 @@ uint64_t smf__count_wake(struct smf_core *core)
     return core->turn.now_ns;
 }
 
-/* A core may sleep for hours, and is asked meanwhile. The word is looked at again after the clock, so
- * that what is returned never goes back. */
-static uint64_t asleep_ns(const struct smf_core *core)
+/* A core may sleep for hours, and is asked meanwhile. The word is looked at again after the clock: else
+ * a reader that was held up would count what came after the sleep. */
+static uint64_t asleep_now_ns(const struct smf_core *core)
 {
     for (;;) {
         uint64_t word = __atomic_load_n(&core->counts.asleep, __ATOMIC_ACQUIRE), now_ns;
@@ -72,6 +72,21 @@ static uint64_t asleep_ns(const struct smf_core *core)
         if (__atomic_load_n(&core->counts.asleep, __ATOMIC_ACQUIRE) == word)
             return now_ns - (word & ~ASLEEP);
     }
+}
+
+/* The driver says that it is awake a moment after it read the clock: who asks in between is told too
+ * much. Then others are told the same until it is true, for a counter never goes back. */
+static uint64_t asleep_ns(struct smf_core *core)
+{
+    uint64_t asleep = asleep_now_ns(core);
+    uint64_t told = __atomic_load_n(&core->counts.asleep_told, __ATOMIC_RELAXED);
+
+    while (told < asleep) {
+        if (__atomic_compare_exchange_n(&core->counts.asleep_told, &told, asleep, 0,
+                                        __ATOMIC_RELAXED, __ATOMIC_RELAXED))
+            return asleep;
+    }
+    return told;
 }
 
 void smf_core_stats(const struct smf_core *core, struct smf_core_stats *stats_out)
@@ -94,7 +109,7 @@ void smf_core_stats(const struct smf_core *core, struct smf_core_stats *stats_ou
     stats_out->spins = smf__counted(counts->spins);
     stats_out->busy_ns = smf__counted(counts->busy_ns);
     stats_out->spinning_ns = smf__counted(counts->spinning_ns);
-    stats_out->asleep_ns = asleep_ns(core);
+    stats_out->asleep_ns = asleep_ns((struct smf_core *)core); /* a reader's own field */
     stats_out->in_flight = smf__counted(core->turn.in_flight);
     stats_out->connections_unsent = smf__counted(core->turn.unsent);
     if (core->room.stats != NULL)

@@ -15,7 +15,8 @@ struct smf__core_counts {
     uint64_t busy_ns, spinning_ns;
     uint64_t
         asleep; /* awake: how many ns it has slept. Asleep: ASLEEP, and the clock less this is it */
-    int sent;   /* this turn began with something to send: its first look is not in vain */
+    uint64_t asleep_told; /* any reader's: the most that was ever answered */
+    int sent; /* this turn began with something to send: its first look is not in vain */
     struct smf_tally *tallies; /* or NULL */
 };
 

@@ -292,6 +292,11 @@ int smf__pool_could_fit(const struct smf__pool *pool, uint64_t size_bytes)
     return size_bytes <= order_size_bytes(pool->order_max);
 }
 
+void smf__pool_refuse(struct smf__pool *pool)
+{
+    smf__count(pool->stats.refused, 1);
+}
+
 void smf__pool_stats(const struct smf__pool *pool, struct smf__pool_stats *stats_out)
 {
     stats_out->budget_bytes = pool->stats.budget_bytes;

@@ -77,6 +77,9 @@ uint64_t smf__pool_block_bytes(uint64_t size_bytes);
 /* Could a block of this size ever be had, were nothing lent? */
 int smf__pool_could_fit(const struct smf__pool *pool, uint64_t size_bytes);
 
+/* Counts a request that was refused although there was memory: it is kept for others. */
+void smf__pool_refuse(struct smf__pool *pool);
+
 /* Any thread. */
 void smf__pool_stats(const struct smf__pool *pool, struct smf__pool_stats *stats_out);
 

@@ -127,7 +127,10 @@ static int body_fits(const struct smf__rpc *rpc, uint32_t size)
 
 static struct smf_buffer *body_get(struct smf__rpc *rpc, uint32_t size)
 {
-    return body_fits(rpc, size) ? smf__pool_get(rpc->core->pool, size) : NULL;
+    if (body_fits(rpc, size))
+        return smf__pool_get(rpc->core->pool, size);
+    smf__pool_refuse(rpc->core->pool);
+    return NULL;
 }
 
 /* Hands a complete payload out. 0: its checksum is wrong and the connection ends. */
