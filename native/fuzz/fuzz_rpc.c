@@ -72,7 +72,7 @@ static void open_server(struct story *story)
     require(smf__core_open(&story->server, &config, &error) == SMF_OK, "open");
     require(smf__sim_net_open(story->sim, &net) == SMF_OK, "open");
     require(smf__rpc_open(story->server, net, &limits, &error) == SMF_OK, "open");
-    require(smf__rpc_listen(smf__rpc_of(story->server), ADDRESS, 0, NULL, &listener, bound,
+    require(smf__rpc_listen(smf__rpc_of(story->server), ADDRESS, NULL, &listener, bound,
                             sizeof bound, &error) == SMF_OK,
             "listen");
 }

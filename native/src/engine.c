@@ -199,8 +199,8 @@ int smf_engine_listen(struct smf_engine *engine, const char *address, char *boun
     struct smf__listener *first = NULL, *listener;
 
     for (uint32_t i = 0; i < engine->core_count; i++) {
-        int status = smf__rpc_listen(smf__rpc_of(engine->cores[i]), address, engine->core_count > 1,
-                                     first, &listener, bound_out, bound_size, error_out);
+        int status = smf__rpc_listen(smf__rpc_of(engine->cores[i]), address, first, &listener,
+                                     bound_out, bound_size, error_out);
         if (status != SMF_OK)
             return status; /* what already listens is closed with the engine */
         if (first == NULL)

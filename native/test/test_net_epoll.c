@@ -50,7 +50,7 @@ static void unix_address(char *text_out, size_t size, const char *name)
 static int listen_on(struct smf__net *net, const char *address, struct smf__listener **listener_out,
                      char *bound_out, struct smf_error *error_out)
 {
-    int status = net->ops->listen(net, address, 0, NULL, net, listener_out, bound_out,
+    int status = net->ops->listen(net, address, NULL, net, listener_out, bound_out,
                                   SMF__NET_ADDRESS_SIZE_BYTES, error_out);
 
     if (status != SMF_OK) { /* one line that names the address */
@@ -151,7 +151,7 @@ static int has_ipv6(void)
     struct smf__listener *listener;
     struct smf__net *net = open_net();
     char bound[SMF__NET_ADDRESS_SIZE_BYTES];
-    int usable = fd >= 0 && net->ops->listen(net, "[::1]:0", 0, NULL, NULL, &listener, bound,
+    int usable = fd >= 0 && net->ops->listen(net, "[::1]:0", NULL, NULL, &listener, bound,
                                              sizeof bound, &error) == SMF_OK;
 
     if (fd >= 0)
@@ -242,7 +242,7 @@ static void bad_addresses_are_explained(void)
     memset(endless, 'x', sizeof endless);
     memcpy(endless, "unix:/", 6);
     endless[sizeof endless - 1] = '\0';
-    CHECK_EQ(net->ops->listen(net, endless, 0, NULL, NULL, &listener, bound, sizeof bound, &error),
+    CHECK_EQ(net->ops->listen(net, endless, NULL, NULL, &listener, bound, sizeof bound, &error),
              SMF_EADDRESS);
     CHECK_LT(strlen(error.text), sizeof error.text);
     CHECK_EQ(listen_on(net, "192.0.2.1:0", &listener, bound, &error), SMF_EADDRESS);
@@ -292,8 +292,6 @@ static void port_in_use(void)
     CHECK_EQ(listen_on(other, bound, &second, bound, &error), SMF_EADDRINUSE);
     CHECK_EQ(error.os_errno, EADDRINUSE);
     CHECK(strstr(error.text, "another program listens there") != NULL);
-    CHECK_EQ(other->ops->listen(other, bound, 1, NULL, NULL, &second, bound, sizeof bound, &error),
-             SMF_EADDRINUSE);
     net->ops->close(net);
     CHECK_EQ(listen_on(other, bound, &second, bound, &error), SMF_OK);
     other->ops->close(other);
@@ -413,6 +411,87 @@ static void unix_files_of_others(void)
     unix_address(address, sizeof address, "no/such/folder");
     CHECK_NE(listen_on(other, address, &second, bound, &error), SMF_OK);
     net->ops->close(net);
+    other->ops->close(other);
+}
+
+/* Several nets, one socket. */
+
+/* A connection comes to one of those that listen; who has closed its listener hears of nothing. */
+static void joined_listeners(const char *address)
+{
+    struct smf__net *first = open_net(), *second = open_net(), *client = open_net();
+    struct smf__net_event events[16];
+    struct smf__listener *listener, *joined;
+    struct smf__stream *near;
+    struct smf_error error;
+    char bound[SMF__NET_ADDRESS_SIZE_BYTES], again[SMF__NET_ADDRESS_SIZE_BYTES];
+
+    CHECK_EQ(listen_on(first, address, &listener, bound, &error), SMF_OK);
+    CHECK_EQ(
+        second->ops->listen(second, bound, listener, second, &joined, again, sizeof again, &error),
+        SMF_OK);
+    CHECK_STR(again, bound);
+    CHECK_EQ(client->ops->connect(client, bound, NULL, &near, &error), SMF_OK);
+    (void)wait_for(client, SMF__NET_CONNECTED, near);
+    CHECK(wait_for(second, SMF__NET_ACCEPTED, NULL).context == second);
+    CHECK_EQ(first->ops->poll(first, events, 16, 0), 0); /* told, and too late */
+    first->ops->listener_close(first, listener);
+    CHECK_EQ(client->ops->connect(client, bound, NULL, &near, &error),
+             strncmp(bound, "unix:/", 6) == 0 ? SMF_EREFUSED : SMF_OK); /* the file has gone */
+    if (strncmp(bound, "unix:/", 6) != 0) {
+        (void)wait_for(client, SMF__NET_CONNECTED, near);
+        CHECK_EQ(first->ops->poll(first, events, 16, 0), 0);
+        (void)wait_for(second, SMF__NET_ACCEPTED, NULL);
+    }
+    first->ops->close(first);
+    second->ops->close(second);
+    client->ops->close(client);
+}
+
+static void a_socket_of_several_nets(void)
+{
+    char address[SMF__NET_ADDRESS_SIZE_BYTES];
+
+    joined_listeners("127.0.0.1:0");
+    joined_listeners(":0");
+    snprintf(address, sizeof address, "unix:@smf-joined-%d", (int)getpid());
+    joined_listeners(address);
+    unix_address(address, sizeof address, "joined");
+    joined_listeners(address);
+}
+
+/* What arrives while a stream is between two nets is not lost. */
+static void a_stream_moves(void)
+{
+    struct smf__net *net = open_net(), *other = open_net();
+    struct smf__net_event events[16];
+    struct smf__listener *listener;
+    struct smf__stream *near, *far;
+    struct smf_error error;
+    char bound[SMF__NET_ADDRESS_SIZE_BYTES], peer[SMF__NET_ADDRESS_SIZE_BYTES], text[8];
+    struct iovec out = {"hello", 5}, in = {text, sizeof text};
+
+    CHECK_EQ(listen_on(net, "127.0.0.1:0", &listener, bound, &error), SMF_OK);
+    CHECK_EQ(net->ops->connect(net, bound, NULL, &near, &error), SMF_OK);
+    far = meet(net, near, NULL);
+    net->ops->stream_interest(near, 1, 0);
+    net->ops->stream_detach(far);
+    CHECK_EQ(net->ops->send(near, &out, 1), 5);
+    CHECK_EQ(net->ops->poll(net, events, 16, POLL_NS), 0);
+    CHECK_EQ(other->ops->stream_attach(other, far), SMF_OK);
+    other->ops->stream_context(far, text);
+    CHECK(wait_for(other, SMF__NET_READABLE, far).context == text);
+    CHECK_EQ(other->ops->recv(far, &in, 1), 5);
+    CHECK_MEM(text, "hello", 5);
+    CHECK_EQ(net->recvs + other->recvs, 1);
+    CHECK_EQ(other->recvs, 1); /* counted where it is now */
+    other->ops->stream_peer(far, peer, sizeof peer);
+    CHECK(strncmp(peer, "127.0.0.1:", 10) == 0);
+    net->ops->close(net); /* and it lives on without the first one */
+    (void)wait_for(other, SMF__NET_READABLE, far);
+    CHECK_EQ(other->ops->recv(far, &in, 1), 0);
+    other->ops->stream_detach(far);
+    other->ops->stream_close(far);
     other->ops->close(other);
 }
 
@@ -570,6 +649,8 @@ static const struct test tests[] = {
     TEST(unix_socket_of_several_cores),
     TEST(unix_file_of_a_busy_server),
     TEST(unix_files_of_others),
+    TEST(a_socket_of_several_nets),
+    TEST(a_stream_moves),
     TEST(no_permission),
     TEST(no_files_left_while_accepting),
     TEST(wake_ends_a_poll),

@@ -89,7 +89,7 @@ static inline void world_open(struct world *world, uint64_t seed, uint64_t memor
     CHECK_EQ(smf__sim_net_open(world->sim, &world->raw_net), SMF_OK);
     world->server = world_core(world, memory_bytes, limits, seed);
     world->client = world_core(world, memory_bytes, limits, seed + 1);
-    CHECK_EQ(smf__rpc_listen(smf__rpc_of(world->server), WORLD_ADDRESS, 0, NULL, &listener, bound,
+    CHECK_EQ(smf__rpc_listen(smf__rpc_of(world->server), WORLD_ADDRESS, NULL, &listener, bound,
                              sizeof bound, &error),
              SMF_OK);
 }

@@ -46,7 +46,7 @@ struct net_epoll {
 
 struct smf__stream {
     struct member member;
-    struct net_epoll *net;
+    struct net_epoll *net; /* NULL: detached */
     void *context;
     int connecting;
     uint32_t armed; /* what epoll was told to watch */
@@ -126,9 +126,20 @@ static int watch(struct net_epoll *net, struct member *member, uint32_t events)
 
 static void stream_free(struct smf__stream *stream)
 {
-    members_remove(stream->net, &stream->member);
+    if (stream->net != NULL)
+        members_remove(stream->net, &stream->member);
     close(stream->member.fd);
     free(stream);
+}
+
+static int attach(struct net_epoll *net, struct smf__stream *stream, uint32_t events)
+{
+    if (watch(net, &stream->member, events) != 0)
+        return errno == ENOMEM || errno == ENOSPC ? SMF_ENOMEM : SMF_ESYSTEM;
+    stream->net = net;
+    stream->armed = events;
+    members_add(net, &stream->member);
+    return SMF_OK;
 }
 
 /* Takes over fd; NULL (and fd closed) when memory or epoll refuses. */
@@ -143,12 +154,9 @@ static struct smf__stream *stream_new(struct net_epoll *net, int fd, void *conte
     }
     stream->member.kind = MEMBER_STREAM;
     stream->member.fd = fd;
-    stream->net = net;
     stream->context = context;
-    stream->armed = events;
-    members_add(net, &stream->member);
     (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one); /* not for unix sockets */
-    if (watch(net, &stream->member, events) != 0) {
+    if (attach(net, stream, events) != SMF_OK) {
         stream_free(stream);
         return NULL;
     }
@@ -294,8 +302,7 @@ static int net_fd(const struct smf__net *base)
 
 /* Listening. */
 
-static int bind_socket(struct smf__listener *listener, const struct smf__address *address,
-                       int share)
+static int bind_socket(struct smf__listener *listener, const struct smf__address *address)
 {
     int one = 1, zero = 0;
     int family = address->storage.ss_family;
@@ -305,8 +312,6 @@ static int bind_socket(struct smf__listener *listener, const struct smf__address
         return -1;
     if (family != AF_UNIX)
         (void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
-    if (family != AF_UNIX && share)
-        (void)setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &one, sizeof one);
     if (address->any)
         (void)setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &zero, sizeof zero);
     if (bind(fd, (const struct sockaddr *)&address->storage, address->size) != 0 ||
@@ -338,34 +343,17 @@ static void remove_stale(const struct smf__address *address)
     close(fd);
 }
 
-/* SO_REUSEPORT lets two servers of one user share a port without a word. When cores share a port the
- * first one makes sure that nobody else has it. */
-static int port_is_free(const struct smf__address *address)
-{
-    struct smf__listener probe = {.member = {.fd = -1}};
-    int fd = bind_socket(&probe, address, 0);
-
-    if (fd < 0)
-        return errno != EADDRINUSE;
-    close(fd);
-    return 1;
-}
-
-static int listen_first(struct smf__listener *listener, struct smf__address *address, int share)
+static int listen_first(struct smf__listener *listener, struct smf__address *address)
 {
     int fd;
 
     if (address->storage.ss_family == AF_UNIX) {
         remove_stale(address);
-        fd = bind_socket(listener, address, 0);
+        fd = bind_socket(listener, address);
         listener->unlink_path = fd >= 0;
         return fd;
     }
-    if (share && !port_is_free(address)) {
-        errno = EADDRINUSE;
-        return -1;
-    }
-    fd = bind_socket(listener, address, share);
+    fd = bind_socket(listener, address);
     if (fd < 0 && address->any && errno == EAFNOSUPPORT) { /* a kernel without IPv6 */
         struct sockaddr_in *in = (struct sockaddr_in *)&address->storage;
         in_port_t port = ((struct sockaddr_in6 *)&address->storage)->sin6_port;
@@ -374,26 +362,23 @@ static int listen_first(struct smf__listener *listener, struct smf__address *add
         in->sin_port = port;
         address->size = sizeof *in;
         address->any = 0;
-        fd = bind_socket(listener, address, share);
+        fd = bind_socket(listener, address);
     }
     return fd;
 }
 
-static int listen_joined(struct smf__listener *listener, const struct smf__listener *first, int any)
+/* One socket, watched by every core: the kernel wakes one that waits, so that a core which is busy does
+ * not hold anybody up. */
+static int listen_joined(struct smf__listener *listener, const struct smf__listener *first)
 {
-    struct smf__address same = {.storage = first->bound, .size = first->bound_size, .any = any};
-
-    if (first->bound.ss_family != AF_UNIX)
-        return bind_socket(listener, &same, 1);
     listener->bound = first->bound;
     listener->bound_size = first->bound_size;
     return fcntl(first->member.fd, F_DUPFD_CLOEXEC, 0);
 }
 
-static int net_listen(struct smf__net *base, const char *text, int share,
-                      const struct smf__listener *first, void *context,
-                      struct smf__listener **listener_out, char *bound_out, size_t bound_size,
-                      struct smf_error *error_out)
+static int net_listen(struct smf__net *base, const char *text, const struct smf__listener *first,
+                      void *context, struct smf__listener **listener_out, char *bound_out,
+                      size_t bound_size, struct smf_error *error_out)
 {
     struct net_epoll *net = (struct net_epoll *)base;
     struct smf__address address;
@@ -407,8 +392,8 @@ static int net_listen(struct smf__net *base, const char *text, int share,
         return fail(error_out, SMF_ENOMEM, ENOMEM, text, "");
     listener->member.kind = MEMBER_LISTENER;
     listener->context = context;
-    listener->member.fd = first != NULL ? listen_joined(listener, first, address.any)
-                                        : listen_first(listener, &address, share);
+    listener->member.fd =
+        first != NULL ? listen_joined(listener, first) : listen_first(listener, &address);
     if (listener->member.fd < 0 || watch(net, &listener->member, EPOLLIN | EPOLLEXCLUSIVE) != 0) {
         status = fail_errno(error_out, errno, text);
         if (listener->member.fd >= 0)
@@ -428,6 +413,8 @@ static void net_listener_close(struct smf__net *base, struct smf__listener *list
     const struct sockaddr_un *un = (const struct sockaddr_un *)&listener->bound;
 
     members_remove(net, &listener->member);
+    /* Closing does not end the watch while another core has the same socket. */
+    (void)epoll_ctl(net->epoll_fd, EPOLL_CTL_DEL, listener->member.fd, NULL);
     close(listener->member.fd);
     if (listener->unlink_path && un->sun_path[0] != '\0')
         unlink(un->sun_path);
@@ -521,6 +508,18 @@ static void stream_shutdown_write(struct smf__stream *stream)
     (void)shutdown(stream->member.fd, SHUT_WR);
 }
 
+static void stream_detach(struct smf__stream *stream)
+{
+    (void)epoll_ctl(stream->net->epoll_fd, EPOLL_CTL_DEL, stream->member.fd, NULL);
+    members_remove(stream->net, &stream->member);
+    stream->net = NULL;
+}
+
+static int stream_attach(struct smf__net *base, struct smf__stream *stream)
+{
+    return attach((struct net_epoll *)base, stream, EPOLLIN);
+}
+
 static void net_close(struct smf__net *base)
 {
     struct net_epoll *net = (struct net_epoll *)base;
@@ -556,6 +555,8 @@ static const struct smf__net_ops net_epoll_ops = {
     .stream_peer = stream_peer,
     .stream_shutdown_write = stream_shutdown_write,
     .stream_close = stream_free,
+    .stream_detach = stream_detach,
+    .stream_attach = stream_attach,
 };
 
 int smf__net_epoll_open(struct smf__net **net_out, struct smf_error *error_out)

@@ -55,12 +55,12 @@ struct smf__net_ops {
     /* A descriptor that is readable while a poll would find something, a wake too; or -1. */
     int (*fd)(const struct smf__net *net);
 
-    /* share: several cores will listen on this address. first: NULL, or the first core's listener
-     * that this one joins (same port, or same socket). bound_out: the address with its real port. */
-    int (*listen)(struct smf__net *net, const char *address, int share,
-                  const struct smf__listener *first, void *context,
-                  struct smf__listener **listener_out, char *bound_out, size_t bound_size,
-                  struct smf_error *error_out);
+    /* first: NULL, or the first core's listener that this one joins: a connection that arrives is
+     * accepted by one of those that have joined, as a rule one that has nothing else to do.
+     * bound_out: the address with its real port. */
+    int (*listen)(struct smf__net *net, const char *address, const struct smf__listener *first,
+                  void *context, struct smf__listener **listener_out, char *bound_out,
+                  size_t bound_size, struct smf_error *error_out);
     void (*listener_close)(struct smf__net *net, struct smf__listener *listener);
 
     /* Starts connecting; CONNECTED follows, never from inside this call. */
@@ -78,6 +78,17 @@ struct smf__net_ops {
     /* Not while walking through the events of a poll, unless it is the event's own stream: a later
      * event of the same array may name it. */
     void (*stream_close)(struct smf__stream *stream);
+
+    /* Moving a stream to another core's net of the same transport, once it was accepted and before
+     * anything else was done with it. Both NULL where a stream belongs to the core at which it arrived
+     * (the flows of a network card's queue): then each core keeps what it accepts, and what spreads the
+     * connections is the card.
+     *
+     * Detached it is in no net, tells of nothing, and may be sent to another thread; it can only be
+     * attached or closed there. stream_attach returns 0 or SMF_E…; then it is still detached. It has no
+     * context then, and is watched for input. */
+    void (*stream_detach)(struct smf__stream *stream);
+    int (*stream_attach)(struct smf__net *net, struct smf__stream *stream);
 };
 
 /* What every transport's struct begins with. */

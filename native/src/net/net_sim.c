@@ -30,7 +30,8 @@ struct smf__listener {
 };
 
 struct smf__stream {
-    struct net_sim *net;
+    struct smf__sim *sim;
+    struct net_sim *net;      /* NULL: detached */
     struct smf__stream *peer; /* NULL: the other end was closed */
     void *context;
     struct smf__listener *listener; /* of one that was not accepted yet */
@@ -69,6 +70,8 @@ struct smf__sim {
     struct net_sim *nets;
     struct smf__listener *listeners;
     uint32_t ordinals;
+    uint32_t streams; /* that are not closed */
+    uint32_t attach_fails;
     uint64_t trace;
 };
 
@@ -82,7 +85,17 @@ static void *must(void *memory)
     return memory;
 }
 
-enum note { NOTE_CONNECT = 1, NOTE_SEND, NOTE_RECV, NOTE_FIN, NOTE_RESET, NOTE_CLOSE, NOTE_EVENT };
+enum note {
+    NOTE_CONNECT = 1,
+    NOTE_SEND,
+    NOTE_RECV,
+    NOTE_FIN,
+    NOTE_RESET,
+    NOTE_CLOSE,
+    NOTE_EVENT,
+    NOTE_DETACH,
+    NOTE_ATTACH
+};
 
 static void mix(struct smf__sim *sim, uint64_t value)
 {
@@ -92,7 +105,7 @@ static void mix(struct smf__sim *sim, uint64_t value)
 
 static void note(const struct smf__stream *stream, enum note what, uint64_t value)
 {
-    struct smf__sim *sim = stream->net->sim;
+    struct smf__sim *sim = stream->sim;
 
     mix(sim, (uint64_t)what << 32 | stream->ordinal);
     mix(sim, value);
@@ -110,7 +123,7 @@ static uint64_t latency_ns(struct smf__sim *sim, const struct smf__sim_link *lin
 
 static uint64_t now_ns(const struct smf__stream *stream)
 {
-    return stream->net->sim->clock->now_ns;
+    return stream->sim->clock->now_ns;
 }
 
 static uint32_t shortened(struct smf__stream *stream, uint64_t size, uint32_t size_max)
@@ -118,7 +131,7 @@ static uint32_t shortened(struct smf__stream *stream, uint64_t size, uint32_t si
     uint64_t most = size;
 
     if (size_max != 0)
-        most = 1 + smf__random_below(&stream->net->sim->random, size_max);
+        most = 1 + smf__random_below(&stream->sim->random, size_max);
     return (uint32_t)(most < size ? most : size);
 }
 
@@ -153,7 +166,7 @@ static void drop_first(struct smf__stream *stream)
 /* When size bytes that leave this end now arrive at the other. */
 static uint64_t arrival_ns(struct smf__stream *stream, uint32_t size)
 {
-    uint64_t at_ns = now_ns(stream) + latency_ns(stream->net->sim, &stream->link);
+    uint64_t at_ns = now_ns(stream) + latency_ns(stream->sim, &stream->link);
 
     if (at_ns < stream->last_arrival_ns)
         at_ns = stream->last_arrival_ns;
@@ -181,7 +194,7 @@ static void reset_end(struct smf__stream *stream, uint64_t at_ns)
     if (stream->reset_ns != NEVER)
         return;
     stream->reset_ns = at_ns;
-    stream->loses = (int)smf__random_below(&stream->net->sim->random, 2);
+    stream->loses = (int)smf__random_below(&stream->sim->random, 2);
     note(stream, NOTE_RESET, at_ns);
 }
 
@@ -195,9 +208,9 @@ static void break_if_due(struct smf__stream *stream)
     stream->stalled = 1;
     if (fault->kind != SMF__SIM_RESET)
         return;
-    reset_end(stream, now_ns(stream) + latency_ns(stream->net->sim, &stream->link));
+    reset_end(stream, now_ns(stream) + latency_ns(stream->sim, &stream->link));
     if (stream->peer != NULL)
-        reset_end(stream->peer, now_ns(stream) + latency_ns(stream->net->sim, &stream->link));
+        reset_end(stream->peer, now_ns(stream) + latency_ns(stream->sim, &stream->link));
 }
 
 static void send_fin(struct smf__stream *stream)
@@ -250,7 +263,7 @@ static int64_t stream_send(struct smf__stream *stream, const struct iovec *vecto
     size = passes = shortened(stream, total < room ? total : room, stream->link.send_size_max);
     note(stream, NOTE_SEND, size);
     if (stream->peer == NULL) { /* nobody is there: that is what comes back */
-        reset_end(stream, now_ns(stream) + 2 * latency_ns(stream->net->sim, &stream->link));
+        reset_end(stream, now_ns(stream) + 2 * latency_ns(stream->sim, &stream->link));
         return size;
     }
     if (stream->link.fault.kind != SMF__SIM_NO_FAULT &&
@@ -260,7 +273,7 @@ static int64_t stream_send(struct smf__stream *stream, const struct iovec *vecto
         segment = append(stream->peer, passes, arrival_ns(stream, passes));
         gather(segment->data, passes, vectors);
         for (uint32_t i = 0; i < passes; i++)
-            mix(stream->net->sim, segment->data[i]);
+            mix(stream->sim, segment->data[i]);
     }
     stream->sent_bytes += size;
     stream->unread_bytes += size;
@@ -319,10 +332,8 @@ static int64_t stream_recv(struct smf__stream *stream, const struct iovec *vecto
 
 /* Streams. */
 
-static struct smf__stream *stream_new(struct net_sim *net, const struct smf__sim_link *link)
+static void put_in(struct net_sim *net, struct smf__stream *stream)
 {
-    struct smf__stream *stream = must(calloc(1, sizeof *stream));
-
     if (net->stream_count == net->stream_capacity) {
         net->stream_capacity = net->stream_capacity * 2 + 16;
         /* NOLINTNEXTLINE(bugprone-sizeof-expression): they are pointers */
@@ -330,20 +341,37 @@ static struct smf__stream *stream_new(struct net_sim *net, const struct smf__sim
     }
     stream->net = net;
     stream->index = net->stream_count;
+    net->streams[net->stream_count++] = stream;
+}
+
+static void take_out(struct smf__stream *stream)
+{
+    struct net_sim *net = stream->net;
+
+    net->streams[stream->index] = net->streams[--net->stream_count];
+    net->streams[stream->index]->index = stream->index;
+    stream->net = NULL;
+}
+
+static struct smf__stream *stream_new(struct net_sim *net, const struct smf__sim_link *link)
+{
+    struct smf__stream *stream = must(calloc(1, sizeof *stream));
+
+    stream->sim = net->sim;
     stream->link = *link;
     if (stream->link.window_bytes == 0)
         stream->link.window_bytes = SMF__SIM_WINDOW_DEFAULT_BYTES;
     stream->ordinal = ++net->sim->ordinals;
+    net->sim->streams++;
     stream->reset_ns = stream->fin_ns = NEVER;
     stream->read = 1;
-    net->streams[net->stream_count++] = stream;
+    put_in(net, stream);
     return stream;
 }
 
 /* As kernels do: who closes with bytes unread resets the connection. */
 static void stream_close(struct smf__stream *stream)
 {
-    struct net_sim *net = stream->net;
     struct smf__stream *peer = stream->peer;
     int unread = stream->first != NULL && stream->first->size != 0;
 
@@ -351,14 +379,35 @@ static void stream_close(struct smf__stream *stream)
     if (!unread)
         send_fin(stream);
     else if (peer != NULL && !stream->stalled)
-        reset_end(peer, now_ns(stream) + latency_ns(net->sim, &stream->link));
+        reset_end(peer, now_ns(stream) + latency_ns(stream->sim, &stream->link));
     if (peer != NULL)
         peer->peer = NULL;
     while (stream->first != NULL)
         drop_first(stream);
-    net->streams[stream->index] = net->streams[--net->stream_count];
-    net->streams[stream->index]->index = stream->index;
+    if (stream->net != NULL)
+        take_out(stream);
+    stream->sim->streams--;
     free(stream);
+}
+
+static void stream_detach(struct smf__stream *stream)
+{
+    note(stream, NOTE_DETACH, 0);
+    take_out(stream);
+}
+
+static int stream_attach(struct smf__net *base, struct smf__stream *stream)
+{
+    struct net_sim *net = (struct net_sim *)base;
+
+    if (net->sim->attach_fails != 0) {
+        net->sim->attach_fails--;
+        return SMF_ENOMEM;
+    }
+    put_in(net, stream);
+    stream->read = 1;
+    note(stream, NOTE_ATTACH, 0);
+    return SMF_OK;
 }
 
 static void stream_context(struct smf__stream *stream, void *context)
@@ -438,10 +487,9 @@ static int net_connect(struct smf__net *base, const char *address, void *context
     return SMF_OK;
 }
 
-static int net_listen(struct smf__net *base, const char *address, int share,
-                      const struct smf__listener *first, void *context,
-                      struct smf__listener **listener_out, char *bound_out, size_t bound_size,
-                      struct smf_error *error_out)
+static int net_listen(struct smf__net *base, const char *address, const struct smf__listener *first,
+                      void *context, struct smf__listener **listener_out, char *bound_out,
+                      size_t bound_size, struct smf_error *error_out)
 {
     struct net_sim *net = (struct net_sim *)base;
     struct smf__listener *listener;
@@ -455,7 +503,6 @@ static int net_listen(struct smf__net *base, const char *address, int share,
     listener = must(calloc(1, sizeof *listener));
     listener->net = net;
     listener->context = context;
-    (void)share; /* any number may join, as long as they name the first */
     snprintf(listener->address, sizeof listener->address, "%s", address);
     snprintf(bound_out, bound_size, "%s", address);
     listener->next = net->sim->listeners;
@@ -464,10 +511,29 @@ static int net_listen(struct smf__net *base, const char *address, int share,
     return SMF_OK;
 }
 
+/* Another listener of the same address, of this net or (NULL) of any; or NULL. */
+static struct smf__listener *joined(const struct smf__listener *listener, const struct net_sim *net)
+{
+    struct smf__listener *at = listener->net->sim->listeners;
+
+    while (at != NULL && (at == listener || (net != NULL && at->net != net) ||
+                          strcmp(at->address, listener->address) != 0))
+        at = at->next;
+    return at;
+}
+
+/* Who has knocked and was not accepted yet will be accepted by another one. */
+static void pass_on(struct smf__stream *stream, struct smf__listener *to)
+{
+    take_out(stream);
+    put_in(to->net, stream);
+    stream->listener = to;
+}
+
 static void net_listener_close(struct smf__net *base, struct smf__listener *listener)
 {
     struct net_sim *net = (struct net_sim *)base;
-    struct smf__listener **at = &net->sim->listeners;
+    struct smf__listener **at = &net->sim->listeners, *other = joined(listener, NULL);
 
     for (uint32_t i = net->stream_count; i-- > 0;) {
         struct smf__stream *stream = net->streams[i];
@@ -475,6 +541,10 @@ static void net_listener_close(struct smf__net *base, struct smf__listener *list
         /* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): a closed one leaves the array */
         if (stream->listener != listener)
             continue;
+        if (other != NULL) {
+            pass_on(stream, other);
+            continue;
+        }
         if (stream->peer != NULL)
             reset_end(stream->peer, now_ns(stream) + latency_ns(net->sim, &stream->link));
         stream_close(stream);
@@ -520,13 +590,31 @@ static struct smf__net_event look_at(struct smf__stream *stream)
     return event;
 }
 
+/* Accepts, in the place of others that have joined the same listener, whom they have not accepted yet;
+ * or leaves them to it. */
+static void help_others(struct net_sim *net)
+{
+    for (struct net_sim *other = net->sim->nets; other != NULL; other = other->next) {
+        for (uint32_t i = other->stream_count; other != net && i-- > 0;) {
+            struct smf__stream *stream = other->streams[i];
+            struct smf__listener *ours =
+                stream->listener != NULL && is_ready(stream) ? joined(stream->listener, net) : NULL;
+
+            if (ours != NULL && smf__random_below(&net->sim->random, 2) != 0)
+                pass_on(stream, ours);
+        }
+    }
+}
+
 static int collect(struct net_sim *net, struct smf__net_event *events, int capacity)
 {
     struct smf__random *random = &net->sim->random;
-    uint32_t total = net->stream_count;
-    uint32_t start = total != 0 ? (uint32_t)smf__random_below(random, total) : 0;
+    uint32_t total, start;
     int count = 0;
 
+    help_others(net);
+    total = net->stream_count;
+    start = total != 0 ? (uint32_t)smf__random_below(random, total) : 0;
     for (uint32_t i = 0; i < total && count < capacity; i++) {
         struct smf__net_event event = look_at(net->streams[(start + i) % total]);
 
@@ -635,6 +723,8 @@ static const struct smf__net_ops net_sim_ops = {
     .stream_peer = stream_peer,
     .stream_shutdown_write = send_fin,
     .stream_close = stream_close,
+    .stream_detach = stream_detach,
+    .stream_attach = stream_attach,
 };
 
 int smf__sim_net_open(struct smf__sim *sim, struct smf__net **net_out)
@@ -671,12 +761,21 @@ void smf__sim_close(struct smf__sim *sim)
         fprintf(stderr, "smf: simulation: closed before its nets\n");
         abort();
     }
+    if (sim->streams != 0) {
+        fprintf(stderr, "smf: simulation: %u streams were left detached\n", sim->streams);
+        abort();
+    }
     free(sim);
 }
 
 void smf__sim_link(struct smf__sim *sim, const struct smf__sim_link *link)
 {
     sim->link = *link;
+}
+
+void smf__sim_fail_attach(struct smf__sim *sim, uint32_t times)
+{
+    sim->attach_fails = times;
 }
 
 uint64_t smf__sim_next_ns(const struct smf__sim *sim)

@@ -4,7 +4,7 @@
  *
  * What it does to streams: latency, bounded windows, short reads and writes, a limited rate, resets
  * and silent stalls at a chosen byte, a reset for whoever closes with bytes unread (as kernels do).
- * Addresses are any text.
+ * Addresses are any text. Nets that have joined a listener accept in each other's place, or do not.
  *
  * A poll that waits moves the clock to the next thing that happens to its net, or to the end of the
  * wait. A wait without end, while nothing is under way, aborts: nothing could ever end it.
@@ -47,7 +47,7 @@ struct smf__sim_link {
 /* Returns 0 or SMF_ENOMEM. The clock is the caller's and outlives the simulation. */
 int smf__sim_open(struct smf__sim **sim_out, struct smf__clock_manual *clock, uint64_t seed);
 
-/* After every net of it was closed. */
+/* After every net of it, and every stream that is in none, was closed: aborts otherwise. */
 void smf__sim_close(struct smf__sim *sim);
 
 /* A core's transport. Returns 0 or SMF_ENOMEM; closed by its ops. */
@@ -55,6 +55,9 @@ int smf__sim_net_open(struct smf__sim *sim, struct smf__net **net_out);
 
 /* Connections that are opened from now on are like this. */
 void smf__sim_link(struct smf__sim *sim, const struct smf__sim_link *link);
+
+/* The next so many streams that a core wants to attach are refused. */
+void smf__sim_fail_attach(struct smf__sim *sim, uint32_t times);
 
 /* When the next thing happens, later than now; UINT64_MAX: nothing is under way. */
 uint64_t smf__sim_next_ns(const struct smf__sim *sim);

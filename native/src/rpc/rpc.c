@@ -305,16 +305,16 @@ struct smf__rpc *smf__rpc_of(struct smf_core *core)
     return core->room.context;
 }
 
-int smf__rpc_listen(struct smf__rpc *rpc, const char *address, int share,
-                    const struct smf__listener *first, struct smf__listener **listener_out,
-                    char *bound_out, uint32_t bound_size, struct smf_error *error_out)
+int smf__rpc_listen(struct smf__rpc *rpc, const char *address, const struct smf__listener *first,
+                    struct smf__listener **listener_out, char *bound_out, uint32_t bound_size,
+                    struct smf_error *error_out)
 {
     struct smf_turn *turn = &rpc->core->turn;
     int status;
 
     if (turn->listeners == SMF__RPC_LISTENERS_MAX)
         return smf__error(error_out, SMF_ELIMIT, 0, "a core listens on at most 16 addresses");
-    status = rpc->net->ops->listen(rpc->net, address, share, first, NULL, listener_out, bound_out,
+    status = rpc->net->ops->listen(rpc->net, address, first, NULL, listener_out, bound_out,
                                    bound_size, error_out);
     if (status == SMF_OK)
         rpc->listeners[turn->listeners++] = *listener_out;

@@ -139,9 +139,9 @@ struct smf__rpc *smf__rpc_of(struct smf_core *core);
 void smf__rpc_close_listeners(struct smf__rpc *rpc);
 
 /* Listening; see smf__net_ops.listen. */
-int smf__rpc_listen(struct smf__rpc *rpc, const char *address, int share,
-                    const struct smf__listener *first, struct smf__listener **listener_out,
-                    char *bound_out, uint32_t bound_size, struct smf_error *error_out);
+int smf__rpc_listen(struct smf__rpc *rpc, const char *address, const struct smf__listener *first,
+                    struct smf__listener **listener_out, char *bound_out, uint32_t bound_size,
+                    struct smf_error *error_out);
 
 /* rpc_conn.c */
 struct smf__conn *smf__conn_find(struct smf__rpc *rpc, uint64_t id);
