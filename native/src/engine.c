@@ -27,6 +27,7 @@
 struct smf_engine {
     struct smf_engine_config config;
     struct smf_core *cores[SMF_CORES_MAX];
+    struct smf__group *group; /* NULL: a single core has nobody to share with */
     uint32_t core_count;
     char description[DESCRIPTION_SIZE_BYTES];
 };
@@ -131,6 +132,18 @@ static int open_core(struct smf_engine *engine, int cpu, struct smf_error *error
     return status;
 }
 
+/* From now on the cores share the connections that arrive. */
+static int join_cores(struct smf_engine *engine, struct smf_error *error_out)
+{
+    if (engine->core_count < 2)
+        return SMF_OK;
+    if (smf__group_open(&engine->group, engine->core_count) != SMF_OK)
+        return smf__error(error_out, SMF_ENOMEM, 0, "no memory for an engine");
+    for (uint32_t i = 0; i < engine->core_count; i++)
+        smf__rpc_join(smf__rpc_of(engine->cores[i]), engine->group, i);
+    return SMF_OK;
+}
+
 static void describe(struct smf_engine *engine)
 {
     const struct smf_engine_config *config = &engine->config;
@@ -167,6 +180,8 @@ int smf_engine_open(struct smf_engine **engine_out, const struct smf_engine_conf
     }
     for (uint32_t i = 0; i < engine->config.cores && status == SMF_OK; i++)
         status = open_core(engine, config->pin ? cpus[i] : SMF__CPU_NONE, error_out);
+    if (status == SMF_OK)
+        status = join_cores(engine, error_out);
     if (status != SMF_OK) {
         smf_engine_close(engine);
         return status;
@@ -180,6 +195,7 @@ void smf_engine_close(struct smf_engine *engine)
 {
     for (uint32_t i = 0; i < engine->core_count; i++)
         smf__core_close(engine->cores[i]);
+    smf__group_close(engine->group);
     free(engine);
 }
 

@@ -55,7 +55,7 @@ enum smf_close_reason {
     SMF_CLOSE_IDLE_TIMEOUT = 13,
     SMF_CLOSE_SLOW_READER = 14, /* did not take its replies in time, or too many waited */
     SMF_CLOSE_NO_MEMORY = 15,
-    SMF_CLOSE_TOO_MANY = 16, /* over the connection limit; closed on arrival */
+    SMF_CLOSE_TOO_MANY = 16, /* over the connection limit of all cores; closed on arrival */
     SMF_CLOSE_REASONS = 17
 };
 
@@ -163,7 +163,10 @@ struct smf_core_stats {
     /* Now. */
     uint64_t in_flight;          /* calls */
     uint64_t connections_unsent; /* with replies that the peer has not taken yet */
-    uint64_t connections_open;   /* in both directions */
+    /* Placement: how the cores of an engine share its connections. */
+    uint64_t connections_open;       /* now, in both directions, until all of it is cleared away */
+    uint64_t connections_handed_in;  /* accepted by another core and given to this one, */
+    uint64_t connections_handed_out; /* accepted by this core and given to another */
 };
 
 #define SMF_WAIT_NONE 0
@@ -188,7 +191,8 @@ int smf_core_run(struct smf_core *core,
 /* The turn's window. Constant for the core's life. */
 struct smf_turn *smf_core_turn(struct smf_core *core);
 
-/* Any thread: makes the driver come back from poll with SMF_ECLOSED. */
+/* Any thread: makes the driver come back from poll with SMF_ECLOSED. No other core hands connections to
+ * a core that was stopped; those that it has wait for the engine to be closed. */
 void smf_core_stop(struct smf_core *core);
 
 /* Any thread: sets pending and wakes the driver when it sleeps. The driver clears pending

@@ -35,7 +35,8 @@ struct smf_engine_config {
     uint64_t unsent_bytes_max;     /* of a connection; default 64 MiB */
     uint32_t in_flight_max;        /* calls of a connection; default 4096 */
     uint32_t running_max;          /* calls in flight of a core; default 65536 */
-    uint32_t connections_max;      /* of a core; default 65536 */
+    uint32_t connections_max;      /* of a core; default 65536; who arrives is turned away when all
+                                        cores are full */
     uint32_t header_timeout_ms;    /* default 10000 */
     uint32_t body_timeout_ms;      /* default 60000 */
     uint32_t idle_timeout_ms;      /* default 0: none */
@@ -58,8 +59,9 @@ uint32_t smf_engine_core_count(const struct smf_engine *engine);
 /* A core; NULL when there are not so many. It lives as long as the engine. Threads: any. */
 struct smf_core *smf_engine_core(struct smf_engine *engine, uint32_t index);
 
-/* Listens on every core. Before the cores are driven. bound_out receives the address with the port
- * that the system chose. Addresses: "127.0.0.1:port", "[::1]:port", ":port", "unix:/path",
+/* Listens on every core. Before the cores are driven. A connection that arrives goes to the core with
+ * the fewest, whoever accepts it, and stays there: an engine whose cores are not all driven leaves some
+ * of its peers waiting. bound_out receives the address with the port that the system chose. Addresses: "127.0.0.1:port", "[::1]:port", ":port", "unix:/path",
  * "unix:@name". Returns 0, SMF_EADDRINUSE, SMF_EADDRESS, SMF_EPERMISSION or SMF_ESYSTEM. */
 int smf_engine_listen(struct smf_engine *engine, const char *address, char *bound_out,
                       uint32_t bound_size, struct smf_error *error_out);

@@ -91,6 +91,8 @@ void smf__core_close(struct smf_core *core)
         smf__baton_close(core->baton);
     if (core->pin != NULL)
         smf__pin_close(core->pin);
+    if (core->mailbox != NULL)
+        smf__core_forget_mail(core);
     if (core->room.close != NULL)
         core->room.close(core->room.context);
     if (core->turn.loan_buffer != NULL)

@@ -28,6 +28,8 @@
 struct smf__baton;
 struct smf__pin;
 
+typedef void (*smf__letter_function)(struct smf_core *core, void *context);
+
 /* What a core polls. */
 struct smf__room {
     void *context;
@@ -38,6 +40,8 @@ struct smf__room {
     void (*wake)(void *context);    /* any thread: ends a wait */
     int (*fd)(const void *context); /* readable when a poll would find something, or -1 */
     void (*stats)(const void *context, struct smf_core_stats *stats);
+    /* A letter that was still unread when the core was closed; before close. */
+    void (*forget)(void *context, smf__letter_function function, void *letter_context);
     void (*close)(void *context);
 };
 
@@ -85,6 +89,9 @@ void smf__core_furnish(struct smf_core *core, const struct smf__room *room);
 
 /* Runs what other threads have posted. */
 void smf__core_read_mail(struct smf_core *core);
+
+/* Tells the room of what nobody will read any more. */
+void smf__core_forget_mail(struct smf_core *core);
 
 /* Wakes the driver if it sleeps; whoever calls it has left something for the driver before. */
 void smf__core_ring_bell(struct smf_core *core);

@@ -2,7 +2,7 @@
 #include "core/core.h"
 
 struct smf__letter {
-    void (*function)(struct smf_core *core, void *context);
+    smf__letter_function function;
     void *context;
 };
 
@@ -36,5 +36,15 @@ void smf__core_read_mail(struct smf_core *core)
             !smf__ring_pop(core->mailbox, &letter))
             return;
         letter.function(core, letter.context);
+    }
+}
+
+void smf__core_forget_mail(struct smf_core *core)
+{
+    struct smf__letter letter;
+
+    while (smf__ring_pop(core->mailbox, &letter)) {
+        if (core->room.forget != NULL)
+            core->room.forget(core->room.context, letter.function, letter.context);
     }
 }

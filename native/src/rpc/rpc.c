@@ -36,11 +36,14 @@ void smf__rpc_close_listeners(struct smf__rpc *rpc)
 
     while (turn->listeners > 0)
         rpc->net->ops->listener_close(rpc->net, rpc->listeners[--turn->listeners]);
+    if (rpc->group != NULL)
+        smf__seat_shut(rpc->seat);
 }
 
 /* A drain takes a few turns: one that accepts who has knocked already, one that reads what they and
- * the others have sent, more of these while a turn is not enough for it; then whoever is owed nothing
- * is closed, and the others when their last reply has gone out. */
+ * the others have sent, more of these while a turn is not enough for it, or while connections are on
+ * their way from other cores; then whoever is owed nothing is closed, and the others when their last
+ * reply has gone out. */
 static void drain_on(struct smf__rpc *rpc)
 {
     if (rpc->drain_turns == 0)
@@ -49,7 +52,7 @@ static void drain_on(struct smf__rpc *rpc)
         rpc->drain_turns++;
         if (rpc->drain_turns == DRAIN_TURNS)
             smf__rpc_close_listeners(rpc);
-    } else if (!rpc->unread) {
+    } else if (!rpc->unread && smf__rpc_promised(rpc) == 0) {
         rpc->settling = 1;
     }
     if (rpc->settling)
@@ -94,24 +97,12 @@ static void room_begin(void *context)
         catch_up(rpc);
 }
 
-static void accepted(struct smf__rpc *rpc, struct smf__stream *stream)
-{
-    struct smf__conn *conn = smf__conn_open(rpc, stream, 1);
-
-    if (conn == NULL) {
-        smf__count(rpc->stats.closed[SMF_CLOSE_TOO_MANY], 1);
-        rpc->net->ops->stream_close(stream);
-        return;
-    }
-    rpc->net->ops->stream_context(stream, conn);
-}
-
 static void deal_with(struct smf__rpc *rpc, const struct smf__net_event *event)
 {
     struct smf__conn *conn = event->context;
 
     if (event->kinds & SMF__NET_ACCEPTED) {
-        accepted(rpc, event->stream);
+        smf__rpc_accept(rpc, event->stream);
         return;
     }
     if (conn->state == SMF__CONN_CLOSED)
@@ -245,7 +236,14 @@ static void room_stats(const void *context, struct smf_core_stats *stats)
     stats->starved = smf__counted(rpc->stats.starved);
     stats->send_timeouts = smf__counted(rpc->stats.send_timeouts);
     stats->unsent_exceeded = smf__counted(rpc->stats.unsent_exceeded);
-    stats->connections_open = smf__counted(rpc->core->turn.connections);
+    stats->connections_open = smf__counted(rpc->slots_taken);
+    stats->connections_handed_in = smf__counted(rpc->stats.connections_handed_in);
+    stats->connections_handed_out = smf__counted(rpc->stats.connections_handed_out);
+}
+
+static void room_forget(void *context, smf__letter_function function, void *letter_context)
+{
+    smf__rpc_forget_letter(context, function, letter_context);
 }
 
 static void room_close(void *context)
@@ -282,6 +280,7 @@ int smf__rpc_open(struct smf_core *core, struct smf__net *net, const struct smf_
                              .wake = room_wake,
                              .fd = room_fd,
                              .stats = room_stats,
+                             .forget = room_forget,
                              .close = room_close};
 
     if (rpc == NULL)

@@ -10,6 +10,7 @@
 
 #include "core/core.h"
 #include "net/net_ops.h"
+#include "rpc/rpc_group.h"
 
 #define SMF__RPC_NET_EVENTS_MAX 512
 #define SMF__RPC_FRAMES_OF_TURN_MAX 1024u      /* the rest of a turn's events tell of connections */
@@ -104,6 +105,7 @@ struct smf__rpc {
     struct smf__rpc_config config;
     struct smf__conn *conns; /* [connections_max]; pages come when touched */
     uint32_t conns_used;     /* slots that were ever used */
+    uint32_t slots_taken;    /* slots that are not free */
     struct smf__conn *free_conns;
     struct smf__conn *paused;
     struct smf__conn *hungry_first, *hungry_last; /* wait for memory, the longest first */
@@ -122,9 +124,13 @@ struct smf__rpc {
     struct smf_buffer *lent[SMF__CORE_EVENTS_MAX + SMF__RPC_CHUNKS_OF_TURN_MAX + 1];
     uint32_t lent_count; /* bodies and full chunks that this turn's events point into */
     struct smf__listener *listeners[SMF__RPC_LISTENERS_MAX];
+    struct smf__group *group; /* the cores that listen together; NULL: this one alone */
+    struct smf__seat *seat;   /* in it */
+    uint32_t seat_index;
     uint32_t accepted_open; /* accepted connections that are not closed */
     uint32_t drain_turns;   /* 0: not draining; else turns begun since, plus 1 */
     int settling;           /* draining, and all that was sent before has been read */
+    int disconnected;       /* by smf_core_disconnect_all: nothing is accepted any more */
     int unread;             /* the last turn did not get through all that was there */
     int starved;            /* no memory to read into */
     struct smf_core_stats stats;
@@ -142,6 +148,15 @@ void smf__rpc_close_listeners(struct smf__rpc *rpc);
 int smf__rpc_listen(struct smf__rpc *rpc, const char *address, const struct smf__listener *first,
                     struct smf__listener **listener_out, char *bound_out, uint32_t bound_size,
                     struct smf_error *error_out);
+
+/* rpc_accept.c. smf__rpc_join: before anything is connected. A place is taken before a connection is
+ * opened (0: there is none) and given back with its slot. */
+void smf__rpc_join(struct smf__rpc *rpc, struct smf__group *group, uint32_t index);
+void smf__rpc_accept(struct smf__rpc *rpc, struct smf__stream *stream);
+int smf__rpc_take_place(struct smf__rpc *rpc);
+void smf__rpc_give_place(struct smf__rpc *rpc);
+uint32_t smf__rpc_promised(const struct smf__rpc *rpc); /* connections on their way to this core */
+void smf__rpc_forget_letter(struct smf__rpc *rpc, smf__letter_function function, void *context);
 
 /* rpc_conn.c */
 struct smf__conn *smf__conn_find(struct smf__rpc *rpc, uint64_t id);

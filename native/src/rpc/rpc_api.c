@@ -75,15 +75,17 @@ int smf_core_connect(struct smf_core *core, const char *address, uint64_t user, 
     struct smf__rpc *rpc = smf__rpc_of(core);
     struct smf__stream *stream;
     struct smf__conn *conn;
-    int status = rpc->net->ops->connect(rpc->net, address, NULL, &stream, error_out);
+    int status;
 
-    if (status != SMF_OK)
-        return status;
-    conn = smf__conn_open(rpc, stream, 0);
-    if (conn == NULL) {
-        rpc->net->ops->stream_close(stream);
+    if (!smf__rpc_take_place(rpc))
         return smf__error(error_out, SMF_ELIMIT, 0, "connections_max is reached; raise it");
+    status = rpc->net->ops->connect(rpc->net, address, NULL, &stream, error_out);
+    if (status != SMF_OK) {
+        if (rpc->group != NULL)
+            smf__seat_give(rpc->seat);
+        return status;
     }
+    conn = smf__conn_open(rpc, stream, 0);
     conn->user = user;
     rpc->net->ops->stream_context(stream, conn);
     *conn_out = conn->id;
@@ -107,6 +109,7 @@ void smf_core_disconnect_all(struct smf_core *core)
 {
     struct smf__rpc *rpc = smf__rpc_of(core);
 
+    rpc->disconnected = 1;
     smf__rpc_close_listeners(rpc);
     for (uint32_t i = 0; i < rpc->conns_used; i++) {
         if (rpc->conns[i].state != SMF__CONN_FREE)

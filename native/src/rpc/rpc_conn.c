@@ -76,26 +76,23 @@ static struct smf__conn *take_slot(struct smf__rpc *rpc)
 {
     struct smf__conn *conn = rpc->free_conns;
 
+    smf__count(rpc->slots_taken, 1u);
     if (conn != NULL) {
         rpc->free_conns = conn->next;
         return conn;
     }
-    if (rpc->conns_used == rpc->config.connections_max)
-        return NULL;
+    smf__check(rpc->conns_used < rpc->config.connections_max);
     conn = &rpc->conns[rpc->conns_used];
     conn->id = rpc->conns_used++; /* generation 0: never handed out */
     return conn;
 }
 
-/* NULL: over the limit. The stream stays the caller's then. */
+/* The caller has taken a place for it. */
 struct smf__conn *smf__conn_open(struct smf__rpc *rpc, struct smf__stream *stream, int accepted)
 {
     struct smf__conn *conn = take_slot(rpc);
-    uint64_t id;
+    uint64_t id = conn->id + (1ull << 32);
 
-    if (conn == NULL)
-        return NULL;
-    id = conn->id + (1ull << 32);
     if (id >> 32 == 0) /* the generation wrapped */
         id += 1ull << 32;
     memset(conn, 0, sizeof *conn);
@@ -343,6 +340,7 @@ void smf__conn_reap(struct smf__rpc *rpc)
         conn->state = SMF__CONN_FREE;
         conn->next = rpc->free_conns;
         rpc->free_conns = conn;
+        smf__rpc_give_place(rpc);
     }
     rpc->closed = kept;
 }
