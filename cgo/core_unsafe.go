@@ -268,6 +268,9 @@ func (c *Core) Stats() Stats {
 		MemoryUsedMax: uint64(s.memory_used_bytes_max), MemoryRefused: uint64(s.memory_refused),
 		DeposedSleeping: uint64(s.deposed_sleeping), DeposedComputing: uint64(s.deposed_computing),
 		HandedOver: uint64(s.handed_over), Kicks: uint64(s.kicks),
+		ConnectionsOpen:      uint64(s.connections_open),
+		ConnectionsHandedIn:  uint64(s.connections_handed_in),
+		ConnectionsHandedOut: uint64(s.connections_handed_out),
 	}
 	for i := range r.Closed {
 		r.Closed[i] = uint64(s.closed[i])

@@ -73,10 +73,11 @@ type Stats struct {
 	Closed                                                           [CloseReasons]uint64
 	DeposedSleeping, DeposedComputing, HandedOver, Kicks             uint64
 
-	Events, Spins                                             uint64
-	Batches                                                   [BatchSizes]uint64
-	BusyNs, SpinningNs, AsleepNs                              uint64
-	PausedInFlight, PausedRunning, PausedMemory, PausedUnsent uint64
-	Starved, UnsentExceeded, SendTimeouts                     uint64
-	InFlight, ConnectionsUnsent, ConnectionsOpen              uint64
+	Events, Spins                                              uint64
+	Batches                                                    [BatchSizes]uint64
+	BusyNs, SpinningNs, AsleepNs                               uint64
+	PausedInFlight, PausedRunning, PausedMemory, PausedUnsent  uint64
+	Starved, UnsentExceeded, SendTimeouts                      uint64
+	InFlight, ConnectionsUnsent                                uint64
+	ConnectionsOpen, ConnectionsHandedIn, ConnectionsHandedOut uint64
 }

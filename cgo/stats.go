@@ -18,7 +18,6 @@ func (r *Stats) addTime(s *C.struct_smf_core_stats) {
 	r.Starved = uint64(s.starved)
 	r.UnsentExceeded, r.SendTimeouts = uint64(s.unsent_exceeded), uint64(s.send_timeouts)
 	r.InFlight, r.ConnectionsUnsent = uint64(s.in_flight), uint64(s.connections_unsent)
-	r.ConnectionsOpen = uint64(s.connections_open)
 }
 
 // Settings are the engine's settings with every default filled in. SpinMicros is never 0.

@@ -20,7 +20,7 @@ func (c *CoreStats) addTime(n *native.Stats, g *loop.Stats) {
 	c.FramesAssembled = n.FramesAssembled
 	c.PausedInFlight, c.PausedRunning = n.PausedInFlight, n.PausedRunning
 	c.PausedMemory, c.PausedUnsent, c.Starved = n.PausedMemory, n.PausedUnsent, n.Starved
-	c.InFlight, c.ConnectionsOpen, c.ConnectionsUnsent = n.InFlight, n.ConnectionsOpen, n.ConnectionsUnsent
+	c.InFlight, c.ConnectionsUnsent = n.InFlight, n.ConnectionsUnsent
 	c.MemoryBudget, c.MemoryMax = n.MemoryBudgetBytes, n.MemoryUsedMax
 	c.LateFull = g.LateFull
 	c.Refused = map[string]uint64{

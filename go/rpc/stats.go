@@ -12,7 +12,7 @@ type Stats struct {
 
 // CoreStats are the counters of one poll loop since it was opened.
 type CoreStats struct {
-	Connections   uint64 // accepted
+	Connections   uint64 // accepted, by this core or for it
 	Requests      uint64 // handed out
 	Replies       uint64 // sent
 	BytesReceived uint64
@@ -44,11 +44,15 @@ type CoreStats struct {
 	PausedMemory, PausedUnsent    uint64   // memory, replies that the peer does not take
 	Starved                       uint64   // looks without memory to read into
 	InFlight                      uint64   // calls, now
-	ConnectionsOpen               uint64   // now
 	ConnectionsUnsent             uint64   // those whose peer has not taken its replies, now
 	MemoryBudget, MemoryMax       uint64   // bytes; the most that was in use at once
 	LateFull                      uint64   // calls that started as goroutines: too many handlers were late
 	Refused                       map[string]uint64
+
+	// Placement: a connection goes to the core that has the fewest, whoever accepted it.
+	ConnectionsOpen      uint64 // now
+	ConnectionsHandedIn  uint64 // accepted by another core and given to this one,
+	ConnectionsHandedOut uint64 // accepted by this core and given to another
 }
 
 // Stats reads the counters. After Close they are empty.
@@ -69,7 +73,9 @@ func (s *Server) Stats() Stats {
 			StaleReplies: n.StaleReplies, MemoryBytes: n.MemoryUsedBytes, MemoryRefused: n.MemoryRefused,
 			Closed: map[string]uint64{}, HandlersSlept: n.DeposedSleeping, HandlersBusy: n.DeposedComputing,
 			HandlersGave: n.HandedOver, HandlersLate: g.Late, LateMax: g.LateMax, Goroutines: g.Spawned,
-			WatcherKicks: n.Kicks,
+			WatcherKicks:    n.Kicks,
+			ConnectionsOpen: n.ConnectionsOpen, ConnectionsHandedIn: n.ConnectionsHandedIn,
+			ConnectionsHandedOut: n.ConnectionsHandedOut,
 		}
 		c.addTime(&n, &g)
 		for reason, count := range n.Closed {
