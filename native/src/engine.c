@@ -175,8 +175,14 @@ int smf_engine_open(struct smf_engine **engine_out, const struct smf_engine_conf
     engine->config = *config;
     fill_defaults(&engine->config);
     if (config->pin && (uint32_t)cpu_count < engine->config.cores) {
+        char text[SMF_ERROR_TEXT_SIZE_BYTES];
+
+        snprintf(text, sizeof text,
+                 "pin: %u cores, but this process may use only %d CPU%s: ask for fewer cores, or do "
+                 "not pin",
+                 engine->config.cores, cpu_count, cpu_count == 1 ? "" : "s");
         free(engine);
-        return refuse(error_out, "pin: more cores than CPUs that this process may use");
+        return refuse(error_out, text);
     }
     for (uint32_t i = 0; i < engine->config.cores && status == SMF_OK; i++)
         status = open_core(engine, config->pin ? cpus[i] : SMF__CPU_NONE, error_out);
