@@ -1,9 +1,12 @@
 package rpc
 
 import (
+	"fmt"
 	"log/slog"
 	"math/bits"
+	"os"
 	"runtime"
+	"strconv"
 	"time"
 
 	native "github.com/smf-go/smf/cgo"
@@ -12,7 +15,8 @@ import (
 // ServerOptions are a server's settings. The zero value is a good server.
 type ServerOptions struct {
 	// Cores is the number of poll loops. 0: one less than GOMAXPROCS, at least one; GOMAXPROCS respects
-	// CPU sets and quotas, and one P has to be left for handlers that block.
+	// CPU sets and quotas, and one P has to be left for handlers that block. ChooseCores tells. More
+	// than there are CPUs work, and take turns; Serve warns of it.
 	Cores int
 	// Net is the transport: "" or "auto", or "epoll".
 	Net string
@@ -21,7 +25,7 @@ type ServerOptions struct {
 	Spin time.Duration
 	// Poll: the loops never sleep. Lowest latency, one CPU per core busy for ever.
 	Poll bool
-	// Pin keeps loop i on the i-th CPU that the process may use.
+	// Pin keeps loop i on the i-th CPU that the process may use; refused when there are not so many.
 	Pin bool
 	// MemoryBytes bounds the memory of one core. 0: 1 GiB (of address space; pages come when used).
 	MemoryBytes int64
@@ -42,7 +46,7 @@ type Limits struct {
 	UnsentBytes   int64         // that a peer has not taken, of one connection; 64 MiB
 	InFlight      int           // calls of one connection; 4096. Beyond it the connection is not read
 	Running       int           // calls in flight of one core; 65536
-	Connections   int           // of one core; 65536
+	Connections   int           // of one core; 65536. Who arrives when all are full is turned away
 	HeaderTimeout time.Duration // from the first to the last byte of a header; 10 s
 	BodyTimeout   time.Duration // likewise of a payload; 60 s
 	IdleTimeout   time.Duration // without a byte read and without a call in flight; none
@@ -86,10 +90,42 @@ func (o *ServerOptions) payloadMax() int {
 }
 
 func (o *ServerOptions) cores() int {
-	if o.Cores != 0 {
-		return o.Cores
+	cores, _ := o.ChooseCores()
+	return cores
+}
+
+// ChooseCores is how many poll loops a server with these options would have now, and what that comes
+// from: "2 CPUs, one left for handlers that block".
+func (o *ServerOptions) ChooseCores() (cores int, why string) {
+	return chooseCores(o.Cores, runtime.GOMAXPROCS(0), runtime.NumCPU(), os.Getenv("GOMAXPROCS"))
+}
+
+func chooseCores(asked, procs, cpus int, variable string) (cores int, why string) {
+	switch {
+	case asked != 0 && asked > cpus:
+		return asked, fmt.Sprintf("asked for; more than the %s of this process", count(cpus, "CPU"))
+	case asked != 0:
+		return asked, "asked for"
+	case variable == strconv.Itoa(procs):
+		why = "GOMAXPROCS=" + variable + " is set"
+	case procs == cpus:
+		why = count(cpus, "CPU")
+	case procs < cpus:
+		why = fmt.Sprintf("GOMAXPROCS is %d of %d CPUs, by a CPU quota or the program", procs, cpus)
+	default:
+		why = fmt.Sprintf("GOMAXPROCS is %d", procs)
 	}
-	return max(1, runtime.GOMAXPROCS(0)-1)
+	if procs > 1 {
+		why += ", one left for handlers that block"
+	}
+	return max(1, procs-1), why
+}
+
+func count(n int, thing string) string {
+	if n == 1 {
+		return "1 " + thing
+	}
+	return strconv.Itoa(n) + " " + thing + "s"
 }
 
 func spinMicros(spin time.Duration, poll bool) int {

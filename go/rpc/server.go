@@ -176,6 +176,10 @@ func (s *Server) Serve() error {
 		s.log().Warn("GOMAXPROCS should exceed the number of cores: handlers that block need a P",
 			slog.Int("gomaxprocs", procs), slog.Int("cores", len(s.loops)))
 	}
+	if cpus := runtime.NumCPU(); cpus < len(s.loops) {
+		s.log().Warn("there are more cores than CPUs: they take turns, and those that spin hold the others up",
+			slog.Int("cpus", cpus), slog.Int("cores", len(s.loops)))
+	}
 	<-s.done
 	return nil
 }
