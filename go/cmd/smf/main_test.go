@@ -89,6 +89,7 @@ type server struct {
 	command   *exec.Cmd
 	addresses []string
 	engine    string
+	cores     string // how many, and why
 	admin     string // with http://, or ""
 	stderr    bytes.Buffer
 	rest      *bufio.Reader // of stdout
@@ -100,10 +101,20 @@ func serveDemo(t *testing.T, args ...string) *server {
 	return startServer(t, append([]string{"--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"}, args...)...)
 }
 
-// startServer reads what the server says of itself: listeners, engine, admin, in this order.
+// startServer reads what the server says of itself: listeners, engine, cores, admin, in this order.
 func startServer(t *testing.T, args ...string) *server {
 	t.Helper()
-	s := &server{t: t, command: exec.Command(binary(t), append([]string{"serve", "--demo", "--cores", "1"}, args...)...)}
+	return startCommand(t, exec.Command(binary(t), serveArgs(args...)...))
+}
+
+func serveArgs(args ...string) []string {
+	return append([]string{"serve", "--demo", "--cores", "1"}, args...)
+}
+
+func startCommand(t *testing.T, command *exec.Cmd) *server {
+	t.Helper()
+	s := &server{t: t, command: command}
+	args := command.Args
 	s.command.Stderr = &s.stderr
 	stdout, err := s.command.StdoutPipe()
 	require.NoError(t, err)
@@ -127,6 +138,8 @@ func startServer(t *testing.T, args ...string) *server {
 		require.True(t, ok, "an unexpected line: %q", line)
 		s.engine = engine
 	}
+	s.cores = s.line()
+	require.True(t, strings.HasPrefix(s.cores, "cores="), "an unexpected line: %q", s.cores)
 	for i, arg := range args {
 		if arg == "--admin" && args[i+1] != "off" && args[i+1] != "" {
 			address, ok := strings.CutPrefix(s.line(), "admin on ")

@@ -57,9 +57,10 @@ The admin address answers /healthz, /readyz, /metrics and /stats to whoever asks
 	flags.StringVar(&o.admin, "admin", "127.0.0.1:33140", `address of the admin server: 33140, 0.0.0.0:33140; "off": none`)
 	flags.BoolVar(&o.adminOptions.Config, "admin-config", false, "the admin server shows what the server runs with, too")
 	flags.BoolVar(&o.adminOptions.Profiles, "admin-pprof", false, "the admin server takes profiles, too: whoever reaches it can slow the process down")
-	flags.IntVar(&o.server.Cores, "cores", 0, "poll loops; 0: as many as CPUs but one, at least one")
+	flags.IntVar(&o.server.Cores, "cores", 0,
+		"poll loops; 0: one less than CPUs (or what a CPU quota allows), at least one")
 	flags.BoolVar(&o.server.Poll, "poll", false, "never sleep: lowest latency, one busy CPU a core")
-	flags.BoolVar(&o.server.Pin, "pin", false, "keep every poll loop on a CPU of its own")
+	flags.BoolVar(&o.server.Pin, "pin", false, "keep every poll loop on a CPU of its own, of those this process may use")
 	flags.StringVar(&o.server.Net, "net", "auto", "transport: auto or epoll")
 	flags.DurationVar(&o.drainTimeout, "drain-timeout", 10*time.Second, "how long calls in flight may take to end")
 	flags.Var(&o.memory, "memory", "bound of a core's memory, like 512MiB; 0: 1GiB")
@@ -75,6 +76,7 @@ func serve(o serveOptions, stdout io.Writer) error {
 	case o.drainTimeout < 0:
 		return fmt.Errorf("--drain-timeout %s is negative", o.drainTimeout)
 	}
+	cores, why := o.server.ChooseCores()
 	raised := raiseProcs(o.server.Cores)
 	o.server.MemoryBytes = int64(o.memory)
 	o.server.Logger = slog.New(slog.NewTextHandler(os.Stderr, nil))
@@ -101,6 +103,7 @@ func serve(o serveOptions, stdout io.Writer) error {
 		fmt.Fprintln(stdout, "listening on", address)
 	}
 	fmt.Fprintln(stdout, "engine:", server.Engine())
+	fmt.Fprintf(stdout, "cores=%d (%s)\n", cores, why)
 	var adminServer *admin.Server
 	if adminListener != nil {
 		o.adminOptions.Version = version
