@@ -18,15 +18,14 @@ import (
 
 // bench is one run of the runner.
 type bench struct {
-	ctx       context.Context
-	log       io.Writer // progress
-	root      string    // of the source tree
-	serverCPU int
-	loadCPU   int
-	rounds    int
-	seconds   float64 // of a measurement
-	warmup    float64 // before it
-	without   map[string]bool
+	ctx     context.Context
+	log     io.Writer // progress
+	root    string    // of the source tree
+	cpus    []int     // that this process may use; at least two
+	rounds  int
+	seconds float64 // of a measurement
+	warmup  float64 // before it
+	without map[string]bool
 	// How much work a millisecond is: the same for every server of the run.
 	workRounds int
 	engine     string // what our server said of itself when it first started
@@ -39,7 +38,7 @@ func (b *bench) prepare() error {
 	if b.root, err = findRoot(); err != nil {
 		return err
 	}
-	if b.serverCPU, b.loadCPU, err = twoCPUs(); err != nil {
+	if b.cpus, err = usableCPUs(); err != nil {
 		return err
 	}
 	if err := os.MkdirAll(filepath.Join(b.root, "build", "bench"), 0o755); err != nil {
@@ -100,22 +99,34 @@ func findRoot() (string, error) {
 	}
 }
 
-// twoCPUs picks the first two CPUs that this process may use.
-func twoCPUs() (server, load int, err error) {
+// usableCPUs lists the CPUs that this process may use.
+func usableCPUs() (found []int, err error) {
 	var set unix.CPUSet
 	if err := unix.SchedGetaffinity(0, &set); err != nil {
-		return 0, 0, fmt.Errorf("sched_getaffinity: %w", err)
+		return nil, fmt.Errorf("sched_getaffinity: %w", err)
 	}
-	var found []int
-	for cpu := 0; cpu < len(set)*64 && len(found) < 2; cpu++ {
+	for cpu := range len(set) * 64 {
 		if set.IsSet(cpu) {
 			found = append(found, cpu)
 		}
 	}
 	if len(found) < 2 {
-		return 0, 0, fmt.Errorf("needs two CPUs, one for the server and one for the load client")
+		return nil, fmt.Errorf("needs two CPUs, one for the server and one for the load client")
 	}
-	return found[0], found[1], nil
+	return found, nil
+}
+
+// serverCPUs are those that a contender's server runs on: the first ones.
+func (b *bench) serverCPUs(c contender) []int { return b.cpus[:min(max(c.cores, 1), len(b.cpus))] }
+
+// loadCPUs are those that its load client runs on: the next one, or (shared) all there are when the
+// server has them.
+func (b *bench) loadCPUs(c contender) (cpus []int, shared bool) {
+	taken := len(b.serverCPUs(c))
+	if taken == len(b.cpus) {
+		return b.cpus, true
+	}
+	return b.cpus[taken : taken+1], false
 }
 
 // load is what the load client is asked to do.
@@ -161,6 +172,8 @@ type measurement struct {
 	ServerCPU      float64 `json:"server_cpu_percent"`
 	Allocations    float64 `json:"allocations_per_call,omitempty"`
 	ServerThreads  int     `json:"server_threads,omitempty"` // at most, while measured; 0: not looked at
+	// By core of the server; nil: not looked at.
+	Connections []uint64 `json:"connections_per_core,omitempty"`
 }
 
 type method struct {
@@ -194,6 +207,7 @@ func (b *bench) call(c contender, s *server, l load) (*measurement, error) {
 	ctx, cancel := context.WithTimeout(b.ctx, patience)
 	defer cancel()
 	var client *exec.Cmd
+	cpus, shared := b.loadCPUs(c)
 	if c.ownLoad {
 		client = exec.CommandContext(ctx, b.program(c.program), "load", "--address", s.address,
 			"--conns", strconv.Itoa(l.conns), "--outstanding", strconv.Itoa(l.depth),
@@ -201,14 +215,21 @@ func (b *bench) call(c contender, s *server, l load) (*measurement, error) {
 	} else {
 		args := append(l.args(), "--address", s.address, "--seconds", seconds, "--warmup", warmup,
 			"--server-pid", strconv.Itoa(s.process.Process.Pid), "--json")
+		if shared {
+			args = append(args, "--sleep") // or it would take a CPU from the server for good
+		}
 		client = exec.CommandContext(ctx, b.program("smf-bench-load"), args...)
 	}
-	return runClient(client, b.loadCPU)
+	m, err := runClient(client, cpus)
+	if err == nil && s.admin != "" {
+		m.Connections, err = s.connections(ctx)
+	}
+	return m, err
 }
 
 // runClient runs a load client to its end and reads what it prints.
-func runClient(client *exec.Cmd, cpu int) (*measurement, error) {
-	output, err := outputOn(cpu, client)
+func runClient(client *exec.Cmd, cpus []int) (*measurement, error) {
+	output, err := outputOn(cpus, client)
 	if err != nil {
 		return nil, fmt.Errorf("%v: %w", client.Args, err)
 	}

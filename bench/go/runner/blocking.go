@@ -169,7 +169,8 @@ func (b *bench) sleepersAtOnce() (*measurement, error) {
 	crowd := exec.CommandContext(ctx, b.program("smf-bench-load"), "--address", server.address,
 		"--conns", strconv.Itoa(conns), "--depth", strconv.Itoa(sleepers/conns),
 		"--method", fmt.Sprint(workload.SleepSecond), "--warmup", "0", "--seconds", "3.5", "--sleep", "--json")
-	if err := startOn(b.loadCPU, crowd); err != nil {
+	cpus, _ := b.loadCPUs(contenders[smfGoEco])
+	if err := startOn(cpus, crowd); err != nil {
 		return nil, err
 	}
 	most := make(chan int, 1)
@@ -184,7 +185,7 @@ func (b *bench) sleepersAtOnce() (*measurement, error) {
 	}()
 	others := exec.CommandContext(ctx, b.program("smf-bench-load"), "--address", server.address,
 		"--conns", "8", "--rate", "2000", "--warmup", "0", "--seconds", "2.5", "--json")
-	m, err := runClient(others, b.loadCPU)
+	m, err := runClient(others, cpus)
 	stopWatching()
 	threads := <-most
 	if crowdErr := crowd.Wait(); crowdErr != nil {

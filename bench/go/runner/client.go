@@ -65,7 +65,8 @@ func (b *bench) callClient(client string, s *server, l clientLoad) (*measurement
 	default:
 		args = append(args, "--callers", strconv.Itoa(l.callers), "--kind", client)
 	}
-	return runClient(exec.CommandContext(ctx, b.program(program), args...), b.loadCPU)
+	cpus, _ := b.loadCPUs(contenders[smfGo])
+	return runClient(exec.CommandContext(ctx, b.program(program), args...), cpus)
 }
 
 // clientGrid measures every client against every server, --rounds times. Clients take turns in going

@@ -17,15 +17,19 @@ type contender struct {
 	engineLine  bool // its second line of output says which engine it uses
 	ownLoad     bool // it is its own load client
 	works       bool // it has the methods that compute
+	adminLine   bool // its third line of output says where its counters are
+	cores       int  // it has so many, and as many CPUs; 0: one
 }
 
 // Go gives a program that is pinned to one CPU one P. A core's driver is in C most of the time and keeps
 // it: our server needs one P more than it has cores. The others are faster with what Go chooses.
-var twoPs = []string{"GOMAXPROCS=2"}
+var twoPs, threePs = []string{"GOMAXPROCS=2"}, []string{"GOMAXPROCS=3"}
 
 const (
 	smfGo    = "smf-go"
 	smfGoEco = "smf-go-sleeping"
+	smfGoTwo = "smf-go-two-cores"
+	smfGoOne = "smf-go-crowded"
 	smfC     = "smf-c"
 	bareC    = "bare-c"
 	plainGo  = "plain-go"
@@ -50,6 +54,17 @@ var contenders = map[string]contender{
 		label: "smf, uncounted", program: "smf-bench-go", packagePath: "./bench/go/server",
 		bytes: []string{"--poll", "--no-method-stats"}, typed: []string{"--poll", "--mode", "typed", "--no-method-stats"},
 		environment: twoPs, engineLine: true, works: true,
+	},
+	// Two cores, and the same with every connection on one of them.
+	smfGoTwo: {
+		label: "smf, two cores", program: "smf-bench-go", packagePath: "./bench/go/server",
+		bytes: []string{"--cores", "2", "--admin", "127.0.0.1:0"}, environment: threePs,
+		engineLine: true, works: true, adminLine: true, cores: 2,
+	},
+	smfGoOne: {
+		label: "smf, all on one core", program: "smf-bench-go", packagePath: "./bench/go/server",
+		bytes: []string{"--cores", "1", "--admin", "127.0.0.1:0"}, environment: threePs,
+		engineLine: true, works: true, adminLine: true, cores: 2,
 	},
 	smfC: {
 		label: "smf, C handler", program: "smf-bench-echo-smf",

@@ -35,7 +35,7 @@ func main() {
 
 // benchmarks are what can be measured, and the letters of each one's tables.
 var benchmarks = []struct{ name, letters string }{
-	{"rpc", "abc"}, {"blocking", "c"}, {"client", "d"}, {"metrics", "f"},
+	{"rpc", "abc"}, {"blocking", "c"}, {"client", "d"}, {"metrics", "f"}, {"placement", "g"},
 }
 
 // The tables, by the letters of --only.
@@ -48,6 +48,7 @@ var tables = []struct {
 	{"c", "blocking handlers", measureBlocking},
 	{"d", "clients", measureClients},
 	{"f", "metrics", measureMetrics},
+	{"g", "placement", measurePlacement},
 }
 
 // lettersOf are the tables of a benchmark; the error tells which there are.
@@ -84,7 +85,11 @@ func run(ctx context.Context, args []string) error {
 	if err := b.prepare(); err != nil {
 		return err
 	}
-	report := report{Name: args[0], Machine: describeMachine(ctx, b)}
+	of := contenders[smfGo]
+	if args[0] == "placement" {
+		of = contenders[smfGoTwo]
+	}
+	report := report{Name: args[0], Machine: describeMachine(ctx, b, b.whereRun(of))}
 	for _, t := range tables {
 		if !strings.Contains(letters, t.letter) {
 			continue
@@ -109,7 +114,7 @@ func run(ctx context.Context, args []string) error {
 func parse(args []string) (*bench, string, error) {
 	b := &bench{log: os.Stderr}
 	flags := flag.NewFlagSet("runner "+args[0], flag.ContinueOnError)
-	full := flags.Bool("full", false, "11 rounds of 2 s")
+	full := flags.Bool("full", false, "longer rounds of 2 s, and 11 of them at least")
 	quick := flags.Bool("quick", false, "2 rounds of 0.3 s, to see that everything runs")
 	var letters []string
 	for _, t := range tables {
@@ -117,7 +122,7 @@ func parse(args []string) (*bench, string, error) {
 	}
 	only := flags.String("only", "", "`letters` of the tables to make: "+strings.Join(letters, ", "))
 	without := flags.String("without", "", "contenders to leave out, by `names` with commas between them")
-	rounds := flags.Int("rounds", 0, "how often each cell is measured (7)")
+	rounds := flags.Int("rounds", 0, "how often each cell is measured (7; placement 50)")
 	seconds := flags.Float64("seconds", 0, "how long each measurement takes (0.5)")
 	if err := flags.Parse(args[1:]); err != nil {
 		return nil, "", err
@@ -126,8 +131,11 @@ func parse(args []string) (*bench, string, error) {
 		return nil, "", fmt.Errorf("unknown argument %q", flags.Arg(0))
 	}
 	b.rounds, b.seconds, b.warmup = 7, 0.5, 0.15
+	if args[0] == "placement" {
+		b.rounds = placementRounds
+	}
 	if *full {
-		b.rounds, b.seconds, b.warmup = 11, 2, 0.5
+		b.rounds, b.seconds, b.warmup = max(b.rounds, 11), 2, 0.5
 	}
 	if *quick {
 		b.rounds, b.seconds, b.warmup = 2, 0.3, 0.1
@@ -148,6 +156,8 @@ func parse(args []string) (*bench, string, error) {
 		}
 		b.without[name] = true
 	}
-	b.without[smfGoEco] = b.without[smfGoEco] || b.without[smfGo] // one program
+	for _, name := range []string{smfGoEco, smfGoTwo, smfGoOne} { // one program
+		b.without[name] = b.without[name] || b.without[smfGo]
+	}
 	return b, *only, nil
 }

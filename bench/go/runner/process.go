@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"syscall"
 	"time"
@@ -22,9 +23,11 @@ const startPatience = 10 * time.Second
 type server struct {
 	process *exec.Cmd
 	address string
+	admin   string // where its counters are, or ""
 }
 
-// start runs a contender's server on the server CPU and waits until it listens.
+// start runs a contender's server on the server CPU, or on as many as it has cores, and waits until it
+// listens.
 func (b *bench) start(c contender, typed bool) (*server, error) {
 	// The end of the run kills it in any case; stop does so earlier.
 	process := exec.CommandContext(b.ctx, b.program(c.program), c.args(typed, b.workRounds)...)
@@ -42,20 +45,21 @@ func (b *bench) start(c contender, typed bool) (*server, error) {
 	}
 	defer logFile.Close()
 	process.Stdout, process.Stderr = input, logFile
-	if err := startOn(b.serverCPU, process); err != nil {
+	if err := startOn(b.serverCPUs(c), process); err != nil {
 		return nil, err
 	}
 	s := &server{process: process}
 	input.Close() // ours; the end of the child's is the end of the output
-	if err := s.readAddress(output, c.engineLine, &b.engine); err != nil {
+	if err := s.readAddress(output, c, &b.engine); err != nil {
 		s.stop()
 		return nil, fmt.Errorf("%s: %w (see build/bench/%s.log)", c.program, err, c.program)
 	}
 	return s, nil
 }
 
-// readAddress reads "listening ADDRESS", and the line that describes the engine if there is one.
-func (s *server) readAddress(output *os.File, engineLine bool, engine *string) error {
+// readAddress reads "listening ADDRESS", and the lines that describe the engine and say where the
+// counters are if there are such.
+func (s *server) readAddress(output *os.File, c contender, engine *string) error {
 	if err := output.SetReadDeadline(time.Now().Add(startPatience)); err != nil {
 		return err
 	}
@@ -69,13 +73,19 @@ func (s *server) readAddress(output *os.File, engineLine bool, engine *string) e
 		return fmt.Errorf("said %q instead of where it listens", line)
 	}
 	s.address = address
-	if engineLine {
+	if c.engineLine {
 		if line, err = lines.ReadString('\n'); err != nil {
 			return fmt.Errorf("did not say which engine it uses: %w", err)
 		}
 		if *engine == "" {
 			*engine = strings.TrimSpace(line)
 		}
+	}
+	if c.adminLine {
+		if line, err = lines.ReadString('\n'); err != nil {
+			return fmt.Errorf("did not say where its counters are: %w", err)
+		}
+		s.admin = strings.TrimPrefix(strings.TrimSpace(line), "admin ")
 	}
 	return nil
 }
@@ -95,28 +105,31 @@ func (s *server) threads() int {
 	return len(tasks)
 }
 
-// startOn starts a command that stays on one CPU. The calling goroutine is locked to its thread, whose
-// CPU set the child inherits.
-func startOn(cpu int, command *exec.Cmd) error {
+// startOn starts a command that stays on some CPUs: the child inherits those of the thread.
+func startOn(cpus []int, command *exec.Cmd) error {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
 	var before, only unix.CPUSet
-	only.Set(cpu)
+	for _, cpu := range cpus {
+		only.Set(cpu)
+	}
 	if err := unix.SchedGetaffinity(0, &before); err != nil {
 		return fmt.Errorf("sched_getaffinity: %w", err)
 	}
 	if err := unix.SchedSetaffinity(0, &only); err != nil {
-		return fmt.Errorf("cannot run on CPU %d: %w", cpu, err)
+		return fmt.Errorf("cannot run on CPUs %v: %w", cpus, err)
 	}
 	command.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	err := command.Start()
 	return errors.Join(err, unix.SchedSetaffinity(0, &before))
 }
 
-// outputOn runs a command on one CPU and returns its standard output. An error has the last line of
+// outputOn runs a command on some CPUs and returns its standard output. An error has the last line of
 // its standard error in it.
-func outputOn(cpu int, command *exec.Cmd) ([]byte, error) {
+func outputOn(cpus []int, command *exec.Cmd) ([]byte, error) {
 	var output, complaints bytes.Buffer
 	command.Stdout, command.Stderr = &output, &complaints
-	if err := startOn(cpu, command); err != nil {
+	if err := startOn(cpus, command); err != nil {
 		return nil, err
 	}
 	if err := command.Wait(); err != nil {

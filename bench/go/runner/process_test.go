@@ -13,7 +13,7 @@ import (
 )
 
 func TestChildrenStayOnTheirCPU(t *testing.T) {
-	cpu := anyCPU(t)
+	cpu := []int{anyCPU(t)}
 	var before, after unix.CPUSet
 	require.NoError(t, unix.SchedGetaffinity(0, &before))
 	output, err := outputOn(cpu, exec.Command("nproc"))
@@ -24,12 +24,12 @@ func TestChildrenStayOnTheirCPU(t *testing.T) {
 }
 
 func TestAFailingClientSaysWhy(t *testing.T) {
-	_, err := outputOn(anyCPU(t), exec.Command("sh", "-c", "echo no server >&2; exit 1"))
+	_, err := outputOn([]int{anyCPU(t)}, exec.Command("sh", "-c", "echo no server >&2; exit 1"))
 	require.ErrorContains(t, err, "no server")
 }
 
 func TestClientsAnswerIsRead(t *testing.T) {
-	cpu := anyCPU(t)
+	cpu := []int{anyCPU(t)}
 	m, err := runClient(exec.Command("echo", `{"calls_per_second":2.5,"first":{"latency_us":{"p50":7,"p999":9}},
 		"second":{"calls_per_second":1},"errors":0,"server_cpu_percent":99}`), cpu)
 	require.NoError(t, err)
@@ -81,7 +81,7 @@ func anyCPU(t *testing.T) int {
 }
 
 func fakeBench(t *testing.T) *bench {
-	b := &bench{ctx: context.Background(), root: t.TempDir(), serverCPU: anyCPU(t), log: new(bytes.Buffer)}
+	b := &bench{ctx: context.Background(), root: t.TempDir(), cpus: []int{anyCPU(t)}, log: new(bytes.Buffer)}
 	require.NoError(t, os.MkdirAll(filepath.Join(b.root, "build", "bench"), 0o755))
 	require.NoError(t, os.MkdirAll(filepath.Join(b.root, "build", "bin"), 0o755))
 	return b

@@ -36,7 +36,8 @@ type machine struct {
 	Load     string `json:"load"` // how busy the machine was with other things at the start
 }
 
-func describeMachine(ctx context.Context, b *bench) machine {
+// describeMachine says what was measured where; whereRun is who runs on which CPU.
+func describeMachine(ctx context.Context, b *bench, whereRun string) machine {
 	output := func(name string, args ...string) string {
 		command := exec.CommandContext(ctx, name, args...)
 		command.Dir = b.root
@@ -63,9 +64,8 @@ func describeMachine(ctx context.Context, b *bench) machine {
 		Kernel:   kernel(),
 		Go:       runtime.Version(),
 		Compiler: compiler,
-		Settings: fmt.Sprintf("%d rounds of %g s after %g s of warm-up; server on CPU %d, load client on CPU %d",
-			b.rounds, b.seconds, b.warmup, b.serverCPU, b.loadCPU),
-		Load: strings.Join(strings.Fields(string(load))[:min(3, len(strings.Fields(string(load))))], " "),
+		Settings: fmt.Sprintf("%d rounds of %g s after %g s of warm-up; %s", b.rounds, b.seconds, b.warmup, whereRun),
+		Load:     strings.Join(strings.Fields(string(load))[:min(3, len(strings.Fields(string(load))))], " "),
 	}
 }
 

@@ -1,6 +1,10 @@
 package main
 
-import "fmt"
+import (
+	"fmt"
+
+	"github.com/smf-go/smf/bench/go/workload"
+)
 
 // grid measures every contender under every load, --rounds times. Contenders take turns in going
 // first. The result has one map per load.
@@ -42,8 +46,12 @@ func (b *bench) present(names []string) []string {
 	return present
 }
 
-// name is "64×8 60 B": connections, calls in flight on each, payload.
+// name is "64×8 60 B": connections, calls in flight on each, payload; and what the handler does, if
+// that is more than an echo.
 func (l load) name() string {
+	if l.method == workload.ComputeBriefly {
+		return fmt.Sprintf("%d×%d computes 50 µs", l.conns, l.depth)
+	}
 	if l.payload >= 1<<10 && l.payload%(1<<10) == 0 {
 		return fmt.Sprintf("%d×%d %d KiB", l.conns, l.depth, l.payload>>10)
 	}

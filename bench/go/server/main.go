@@ -6,9 +6,11 @@ import (
 	"context"
 	"flag"
 	"fmt"
+	"net"
 	"os"
 
 	"github.com/smf-go/smf/bench/go/workload"
+	"github.com/smf-go/smf/go/admin"
 	"github.com/smf-go/smf/go/rpc"
 	"github.com/smf-go/smf/schema/demo"
 )
@@ -22,16 +24,17 @@ func main() {
 	flag.IntVar(&options.Cores, "cores", 1, "poll loops")
 	flag.BoolVar(&options.Pin, "pin", false, "keep each loop on a CPU")
 	flag.BoolVar(&options.NoMethodStats, "no-method-stats", false, "do not count calls by method")
+	adminOn := flag.String("admin", "", "`address` of the admin server, which has the counters; empty: none")
 	rounds := flag.Int("work-rounds", 0, "rounds of work that a millisecond is; 0: measure")
 	flag.Parse()
 	workload.Use(*rounds)
-	if err := run(options, *listen, *mode); err != nil {
+	if err := run(options, *listen, *mode, *adminOn); err != nil {
 		fmt.Fprintln(os.Stderr, "server:", err)
 		os.Exit(1)
 	}
 }
 
-func run(options rpc.ServerOptions, address, mode string) error {
+func run(options rpc.ServerOptions, address, mode, adminOn string) error {
 	server, err := rpc.NewServer(options)
 	if err != nil {
 		return err
@@ -53,6 +56,14 @@ func run(options rpc.ServerOptions, address, mode string) error {
 	}
 	fmt.Println("listening", bound)
 	fmt.Println(server.Engine())
+	if adminOn != "" {
+		listener, err := net.Listen("tcp", adminOn)
+		if err != nil {
+			return err
+		}
+		go admin.New(server, admin.Options{}).Serve(listener)
+		fmt.Printf("admin http://%s\n", listener.Addr())
+	}
 	return server.Serve()
 }
 
@@ -82,6 +93,7 @@ func bytesService() rpc.Service {
 				slow(workload.SleepMillisecond)),
 			method("MarkedComputeMillisecond", workload.MarkedComputeMillisecond, true,
 				slow(workload.ComputeMillisecond)),
+			method("ComputeBriefly", workload.ComputeBriefly, false, slow(workload.ComputeBriefly)),
 		},
 	}
 }

@@ -36,6 +36,6 @@ func TestUseTakesWhatItIsTold(t *testing.T) {
 func TestKnown(t *testing.T) {
 	require.False(t, Known(0))
 	require.True(t, Known(Echo))
-	require.True(t, Known(MarkedComputeMillisecond))
-	require.False(t, Known(MarkedComputeMillisecond+1))
+	require.True(t, Known(ComputeBriefly))
+	require.False(t, Known(ComputeBriefly+1))
 }
