@@ -177,10 +177,11 @@ int smf_engine_open(struct smf_engine **engine_out, const struct smf_engine_conf
     if (config->pin && (uint32_t)cpu_count < engine->config.cores) {
         char text[SMF_ERROR_TEXT_SIZE_BYTES];
 
-        snprintf(text, sizeof text,
-                 "pin: %u cores, but this process may use only %d CPU%s: ask for fewer cores, or do "
-                 "not pin",
-                 engine->config.cores, cpu_count, cpu_count == 1 ? "" : "s");
+        snprintf(
+            text, sizeof text,
+            "pin: %u cores, but this process may use only %d CPU%s: ask for fewer cores, or do "
+            "not pin",
+            engine->config.cores, cpu_count, cpu_count == 1 ? "" : "s");
         free(engine);
         return refuse(error_out, text);
     }

@@ -120,9 +120,9 @@ int smf__rpc_take_place(struct smf__rpc *rpc)
 
 void smf__rpc_give_place(struct smf__rpc *rpc)
 {
-    smf__uncount(rpc->slots_taken, 1u);
     if (rpc->group != NULL)
         smf__seat_give(rpc->seat);
+    smf__uncount(rpc->slots_taken, 1u); /* last: who reads the counters may rely on the seat */
 }
 
 uint32_t smf__rpc_promised(const struct smf__rpc *rpc)
