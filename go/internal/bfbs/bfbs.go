@@ -1,6 +1,6 @@
 // Package bfbs reads binary FlatBuffers schemas (.bfbs), as flatc writes them with
-// --binary --schema. It reads what code generators and tools need; what it leaves out (the
-// default of a field, the members of a union) is added when somebody needs it.
+// --binary --schema. It reads what code generators and tools need; what it leaves out is added when
+// somebody needs it.
 package bfbs
 
 import "errors"
@@ -37,6 +37,8 @@ type Schema struct {
 	Services []Service
 	// Files lists the schema file and its includes; empty if flatc is too old to tell.
 	Files []File
+	// Root is the name of the root_type, Identifier the file_identifier; empty: none.
+	Root, Identifier string
 }
 
 // File is one schema file. Names begin with "//", which stands for the schema file's folder.
@@ -69,7 +71,11 @@ type Field struct {
 	Offset     int // of a table: of the entry in the vtable; of a struct: in the struct
 	Deprecated bool
 	Required   bool
-	Optional   bool
+	Optional   bool // a scalar that may be null, or what is not a scalar and not required
+	Key        bool
+	Offset64   bool    // the offsets of its data are of 64 bits
+	Integer    int64   // default of an integer, a bool or an enum; bits of an unsigned one
+	Real       float64 // default of a float or a double
 	Attributes Attributes
 	Doc        []string
 }
@@ -79,8 +85,9 @@ type Type struct {
 	Base    Base
 	Element Base // of a Vector or an Array
 	// Index is the object of an Obj (or of a vector of them) in Schema.Objects, or the enum behind
-	// a scalar in Schema.Enums; negative: neither.
-	Index int
+	// a scalar or a union in Schema.Enums; negative: neither.
+	Index  int
+	Length int // of an Array: how many elements
 }
 
 // Enum is an enum or a union.
@@ -88,14 +95,18 @@ type Enum struct {
 	Name    string
 	Values  []EnumValue
 	IsUnion bool
-	Doc     []string
-	File    string
+	// Underlying is the type of the values.
+	Underlying Type
+	Attributes Attributes
+	Doc        []string
+	File       string
 }
 
 // EnumValue is one value of an enum.
 type EnumValue struct {
 	Name  string
-	Value int64
+	Value int64 // bits of an unsigned one
+	Union Type  // of a union's value: what it holds; None for NONE
 	Doc   []string
 }
 

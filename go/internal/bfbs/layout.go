@@ -6,6 +6,8 @@ import "github.com/smf-go/smf/go/flatverify"
 const (
 	schemaObjects  = 4
 	schemaEnums    = 6
+	schemaIdent    = 8
+	schemaRoot     = 12
 	schemaServices = 14
 	schemaFiles    = 18
 
@@ -22,24 +24,32 @@ const (
 	fieldType       = 6
 	fieldID         = 8
 	fieldOffset     = 10
+	fieldInteger    = 12
+	fieldReal       = 14
 	fieldDeprecated = 16
 	fieldRequired   = 18
+	fieldKey        = 20
 	fieldAttributes = 22
 	fieldDoc        = 24
 	fieldOptional   = 26
+	fieldOffset64   = 30
 
 	typeBase    = 4
 	typeElement = 6
 	typeIndex   = 8
+	typeLength  = 10
 
-	enumName    = 4
-	enumValues  = 6
-	enumIsUnion = 8
-	enumDoc     = 14
-	enumFile    = 16
+	enumName       = 4
+	enumValues     = 6
+	enumIsUnion    = 8
+	enumUnderlying = 10
+	enumAttributes = 12
+	enumDoc        = 14
+	enumFile       = 16
 
 	valueName  = 4
 	valueValue = 6
+	valueUnion = 10
 	valueDoc   = 12
 
 	serviceName       = 4
@@ -80,6 +90,8 @@ var layout = flatverify.Schema{
 	schemaTable: {Name: "Schema", Fields: []flatverify.Field{
 		tables("objects", schemaObjects, objectTable),
 		tables("enums", schemaEnums, enumTable),
+		text("file_ident", schemaIdent),
+		one("root_table", schemaRoot, objectTable),
 		tables("services", schemaServices, serviceTable),
 		tables("fbs_files", schemaFiles, fileTable),
 	}},
@@ -98,27 +110,35 @@ var layout = flatverify.Schema{
 		one("type", fieldType, typeTable),
 		scalar("id", fieldID, 2),
 		scalar("offset", fieldOffset, 2),
+		scalar("default_integer", fieldInteger, 8),
+		scalar("default_real", fieldReal, 8),
 		scalar("deprecated", fieldDeprecated, 1),
 		scalar("required", fieldRequired, 1),
+		scalar("key", fieldKey, 1),
 		tables("attributes", fieldAttributes, pairTable),
 		texts("documentation", fieldDoc),
 		scalar("optional", fieldOptional, 1),
+		scalar("offset64", fieldOffset64, 1),
 	}},
 	typeTable: {Name: "Type", Fields: []flatverify.Field{
 		scalar("base_type", typeBase, 1),
 		scalar("element", typeElement, 1),
 		scalar("index", typeIndex, 4),
+		scalar("fixed_length", typeLength, 2),
 	}},
 	enumTable: {Name: "Enum", Fields: []flatverify.Field{
 		text("name", enumName),
 		tables("values", enumValues, valueTable),
 		scalar("is_union", enumIsUnion, 1),
+		one("underlying_type", enumUnderlying, typeTable),
+		tables("attributes", enumAttributes, pairTable),
 		texts("documentation", enumDoc),
 		text("declaration_file", enumFile),
 	}},
 	valueTable: {Name: "EnumVal", Fields: []flatverify.Field{
 		text("name", valueName),
 		scalar("value", valueValue, 8),
+		one("union_type", valueUnion, typeTable),
 		texts("documentation", valueDoc),
 	}},
 	serviceTable: {Name: "Service", Fields: []flatverify.Field{

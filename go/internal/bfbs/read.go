@@ -27,6 +27,11 @@ func Parse(p []byte) (*Schema, error) {
 		Enums:    list(r, schemaEnums, readEnum),
 		Services: list(r, schemaServices, readService),
 		Files:    list(r, schemaFiles, readFile),
+
+		Identifier: r.string(schemaIdent),
+	}
+	if root, ok := r.sub(schemaRoot); ok {
+		s.Root = root.string(objectName)
 	}
 	return s, s.checkIndexes()
 }
@@ -35,19 +40,29 @@ func Parse(p []byte) (*Schema, error) {
 func (s *Schema) checkIndexes() error {
 	for _, o := range s.Objects {
 		for _, f := range o.Fields {
-			limit := len(s.Enums)
-			if f.Type.Base == Obj || f.Type.Element == Obj {
-				limit = len(s.Objects)
-				if f.Type.Index < 0 {
-					return fmt.Errorf("%w: %s.%s", ErrIndex, o.Name, f.Name)
-				}
-			}
-			if f.Type.Index >= limit {
+			if !s.hasIndex(f.Type) {
 				return fmt.Errorf("%w: %s.%s", ErrIndex, o.Name, f.Name)
 			}
 		}
 	}
+	for _, e := range s.Enums {
+		for _, v := range e.Values {
+			if !s.hasIndex(v.Union) {
+				return fmt.Errorf("%w: %s.%s", ErrIndex, e.Name, v.Name)
+			}
+		}
+	}
 	return nil
+}
+
+func (s *Schema) hasIndex(t Type) bool {
+	switch {
+	case t.Base == Obj || t.Element == Obj:
+		return t.Index >= 0 && t.Index < len(s.Objects)
+	case t.Base == Union || t.Element == Union:
+		return t.Index >= 0 && t.Index < len(s.Enums)
+	}
+	return t.Index < len(s.Enums)
 }
 
 // table reads the fields of one table by their vtable slots.
@@ -136,24 +151,35 @@ func readObject(t table) Object {
 }
 
 func readField(t table) Field {
-	f := Field{
+	return Field{
 		Name:       t.string(fieldName),
+		Type:       t.typ(fieldType),
 		ID:         int(t.GetUint16Slot(fieldID, 0)),
 		Offset:     int(t.GetUint16Slot(fieldOffset, 0)),
 		Deprecated: t.bool(fieldDeprecated),
 		Required:   t.bool(fieldRequired),
 		Optional:   t.bool(fieldOptional),
+		Key:        t.bool(fieldKey),
+		Offset64:   t.bool(fieldOffset64),
+		Integer:    t.GetInt64Slot(fieldInteger, 0),
+		Real:       t.GetFloat64Slot(fieldReal, 0),
 		Attributes: t.attributes(fieldAttributes),
 		Doc:        t.strings(fieldDoc),
 	}
-	if typ, ok := t.sub(fieldType); ok {
-		f.Type = Type{
-			Base:    Base(typ.GetInt8Slot(typeBase, 0)),
-			Element: Base(typ.GetInt8Slot(typeElement, 0)),
-			Index:   int(typ.GetInt32Slot(typeIndex, -1)),
-		}
+}
+
+// typ reads a type; one that is not there is None.
+func (t table) typ(slot flatbuffers.VOffsetT) Type {
+	typ, ok := t.sub(slot)
+	if !ok {
+		return Type{Index: -1}
 	}
-	return f
+	return Type{
+		Base:    Base(typ.GetInt8Slot(typeBase, 0)),
+		Element: Base(typ.GetInt8Slot(typeElement, 0)),
+		Index:   int(typ.GetInt32Slot(typeIndex, -1)),
+		Length:  int(typ.GetUint16Slot(typeLength, 0)),
+	}
 }
 
 func readEnum(t table) Enum {
@@ -163,12 +189,15 @@ func readEnum(t table) Enum {
 			return EnumValue{
 				Name:  t.string(valueName),
 				Value: t.GetInt64Slot(valueValue, 0),
+				Union: t.typ(valueUnion),
 				Doc:   t.strings(valueDoc),
 			}
 		}),
-		IsUnion: t.bool(enumIsUnion),
-		Doc:     t.strings(enumDoc),
-		File:    t.string(enumFile),
+		IsUnion:    t.bool(enumIsUnion),
+		Underlying: t.typ(enumUnderlying),
+		Attributes: t.attributes(enumAttributes),
+		Doc:        t.strings(enumDoc),
+		File:       t.string(enumFile),
 	}
 }
 
