@@ -15,7 +15,6 @@ type Flat struct {
 	bytes  []byte
 	vtable []byte
 	root   int // position of the table
-	size   int // of the table, in bytes
 }
 
 // Root finds a payload's root table. It allocates nothing and keeps nothing but payload.
@@ -39,7 +38,7 @@ func Root(payload []byte) (f Flat, ok bool) {
 		size < offsetSize || size > n-int(root) {
 		return Flat{}, false
 	}
-	return Flat{bytes: payload, vtable: vtable[:length], root: int(root), size: size}, true
+	return Flat{bytes: payload, vtable: vtable[:length], root: int(root)}, true
 }
 
 // offset is where the field of a slot begins in the table; 0: it is not there.
@@ -54,7 +53,7 @@ func (f *Flat) offset(slot int) int {
 func (f *Flat) Inline(slot, size, align int) bool {
 	offset := f.offset(slot)
 	return offset == 0 ||
-		offset >= offsetSize && offset+size <= f.size && (f.root+offset)&(align-1) == 0
+		offset >= offsetSize && f.root+offset+size <= len(f.bytes) && (f.root+offset)&(align-1) == 0
 }
 
 // Has says whether a field is there at all: required fields must be.

@@ -139,10 +139,12 @@ func (v *verifier) table(t *Table, at, depth int) error {
 		if f.Kind == Inline {
 			width, align = int(f.Size), int(f.Align)
 		}
-		if offset < offsetSize || offset+width > size {
-			return newError(t, f, at, "field is outside its table")
-		}
+		// Not against the table's size: Go's and Python's builders let a table share the vtable, and
+		// with it the size, of a smaller one whose fields begin at the same places.
 		position := at + offset
+		if offset < offsetSize || position+width > len(v.bytes) {
+			return newError(t, f, at, "field is outside the payload")
+		}
 		if position&(align-1) != 0 {
 			return newError(t, f, position, "field is not aligned")
 		}

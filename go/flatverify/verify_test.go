@@ -81,9 +81,9 @@ func TestLiesAboutTheDemoRequest(t *testing.T) {
 		"vtable too large":       {6, []byte{40}, "Request: vtable size is out of range (at byte 12)"},
 		"table too small":        {8, []byte{2}, "Request: table size is out of range (at byte 12)"},
 		"table past the end":     {8, []byte{33}, "Request: table size is out of range (at byte 12)"},
-		"field on vtable offset": {10, []byte{2}, "Request.name: field is outside its table (at byte 12)"},
-		"field past its table":   {10, []byte{8}, "Request.name: field is outside its table (at byte 12)"},
-		"field half outside":     {10, []byte{6}, "Request.name: field is outside its table (at byte 12)"},
+		"field on vtable offset": {10, []byte{2}, "Request.name: field is outside the payload (at byte 12)"},
+		"field past the end":     {10, []byte{32}, "Request.name: field is outside the payload (at byte 12)"},
+		"field half outside":     {10, []byte{30}, "Request.name: field is outside the payload (at byte 12)"},
 		"string offset zero":     {16, []byte{0}, "Request.name: offset is out of range or not aligned (at byte 16)"},
 		"string past the end":    {16, []byte{28}, "Request.name: offset is out of range or not aligned (at byte 16)"},
 		"string not aligned":     {16, []byte{5}, "Request.name: offset is out of range or not aligned (at byte 16)"},
@@ -97,6 +97,31 @@ func TestLiesAboutTheDemoRequest(t *testing.T) {
 			require.EqualError(t, demo.Verify(0, payload), test.want)
 		})
 	}
+}
+
+// Go's builder compares vtables without the size of their tables: of two tables whose fields begin at the
+// same places, the one that is built later has the size of the other.
+func TestTablesOfAnotherSizeThatShareAVtable(t *testing.T) {
+	schema := flatverify.Schema{
+		{Name: "Both", Fields: []flatverify.Field{
+			{Name: "small", Slot: 4, Kind: flatverify.SubTable, Table: 1},
+			{Name: "large", Slot: 6, Kind: flatverify.SubTable, Table: 2},
+		}},
+		{Name: "Small", Fields: []flatverify.Field{{Name: "value", Slot: 4, Kind: flatverify.Inline, Size: 4, Align: 4}}},
+		{Name: "Large", Fields: []flatverify.Field{{Name: "value", Slot: 4, Kind: flatverify.Inline, Size: 8, Align: 8}}},
+	}
+	b := flatbuffers.NewBuilder(0)
+	b.StartObject(1)
+	b.PrependInt32Slot(0, 1, 0)
+	small := b.EndObject()
+	b.StartObject(1)
+	b.PrependInt64Slot(0, 2, 0)
+	large := b.EndObject()
+	b.StartObject(2)
+	b.PrependUOffsetTSlot(0, small, 0)
+	b.PrependUOffsetTSlot(1, large, 0)
+	b.Finish(b.EndObject())
+	require.NoError(t, schema.Verify(0, b.FinishedBytes()))
 }
 
 func TestFieldNotAligned(t *testing.T) {
