@@ -50,6 +50,15 @@ const (
 	StringVector
 	// TableVector is an offset to a vector of the table Field.Table.
 	TableVector
+	// Nested is an offset to a vector of bytes that are a FlatBuffer of their own, whose root is the
+	// table Field.Table. An empty vector is none.
+	Nested
+	// Union is an offset to what the byte in the slot before says. Field.Table lists what that may be:
+	// a Table whose fields have the byte's value as Slot, and are of Kind SubTable, String or Inline.
+	// What a byte that is not listed says is not looked at: no accessor can read it.
+	Union
+	// UnionVector is an offset to a vector of such offsets; the slot before has a vector of bytes.
+	UnionVector
 )
 
 // Field describes one field of a table.
@@ -60,7 +69,7 @@ type Field struct {
 	Align    uint8 // of Inline and InlineVector elements: a power of two
 	Required bool
 	Size     uint32 // of Inline and InlineVector elements, at least 1
-	Table    int    // of SubTable and TableVector: index into the Schema
+	Table    int    // of the kinds that name it: index into the Schema
 }
 
 // Table describes one table.
@@ -148,10 +157,16 @@ func (v *verifier) table(t *Table, at, depth int) error {
 		if position&(align-1) != 0 {
 			return newError(t, f, position, "field is not aligned")
 		}
-		if f.Kind != Inline {
-			if err := v.reference(t, f, position, depth); err != nil {
-				return err
-			}
+		var err error
+		switch f.Kind {
+		case Inline:
+		case Union, UnionVector:
+			err = v.union(t, f, frame{vtable, at}, position, depth)
+		default:
+			err = v.reference(t, f, position, depth)
+		}
+		if err != nil {
+			return err
 		}
 	}
 	return nil
@@ -204,6 +219,8 @@ func (v *verifier) reference(t *Table, f *Field, at, depth int) error {
 		return v.string(t, f, target)
 	case SubTable:
 		return v.table(&v.schema[f.Table], target, depth+1)
+	case Nested:
+		return v.nested(t, f, target, depth)
 	default:
 		return v.vector(t, f, target, depth)
 	}
