@@ -56,13 +56,17 @@ func (s *Schema) checkIndexes() error {
 }
 
 func (s *Schema) hasIndex(t Type) bool {
-	switch {
-	case t.Base == Obj || t.Element == Obj:
-		return t.Index >= 0 && t.Index < len(s.Objects)
-	case t.Base == Union || t.Element == Union:
-		return t.Index >= 0 && t.Index < len(s.Enums)
+	if (t.Base == Obj || t.Element == Obj) && (t.Index < 0 || t.Index >= len(s.Objects)) {
+		return false
 	}
-	return t.Index < len(s.Enums)
+	if (t.Base == Union || t.Element == Union) && t.Index < 0 {
+		return false
+	}
+	of := t.Base
+	if of == Vector || of == Array {
+		of = t.Element
+	}
+	return of == Obj || t.Index < len(s.Enums)
 }
 
 // table reads the fields of one table by their vtable slots.
