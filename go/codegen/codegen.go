@@ -1,6 +1,6 @@
 // Package codegen turns FlatBuffers schemas into Go code: flatc's tables, joined into one file
-// (<schema>.fb.go), and beside them the servers, clients and verifiers of smf (<schema>.smf.go).
-// The command smfc is a thin shell around it.
+// (<schema>.fb.go), and beside them the servers, clients and verifiers of smf (<schema>.smf.go) and the
+// binary schema as a constant (<schema>.bfbs.go). The command smfc is a thin shell around it.
 //
 // It runs flatc for the tables and reads the binary schema that flatc writes. What this version
 // cannot generate correctly (unions, several namespaces, streaming calls, …) is an error.
@@ -75,7 +75,7 @@ func generateOne(ctx context.Context, compiler *flatc, schema string, options Op
 	if err := checkFileName(schema); err != nil {
 		return err
 	}
-	compiled, err := compiler.compile(ctx, schema, options.Includes)
+	compiled, err := compiler.compile(ctx, schema, options.Includes, goCode...)
 	if err != nil {
 		return err
 	}
@@ -111,7 +111,23 @@ func generateOne(ctx context.Context, compiler *flatc, schema string, options Op
 	result.Files = append(result.Files,
 		File{Path: base + ".fb.go", Content: tables},
 		File{Path: base + ".smf.go", Content: calls})
+	if name := camel(m.Stem) + "Schema"; !declared[name] {
+		result.Files = append(result.Files, File{Path: base + ".bfbs.go", Content: constantFile(m, name, compiled.binary)})
+	}
 	return nil
+}
+
+// BinarySchema compiles a schema to a binary one, for package schema. What Generate refuses, it takes.
+func BinarySchema(ctx context.Context, path string, includes ...string) ([]byte, error) {
+	compiler, err := findFlatc(ctx, "")
+	if err != nil {
+		return nil, err
+	}
+	compiled, err := compiler.compile(ctx, path, includes)
+	if err != nil {
+		return nil, err
+	}
+	return compiled.binary, nil
 }
 
 // Write writes every file that is not on disk already, and makes the folders that are missing.

@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"sort"
 	"strconv"
 	"strings"
@@ -18,7 +19,7 @@ import (
 
 const (
 	schemaSuffix = ".fbs"
-	flatcHint    = "smfc needs the FlatBuffers compiler flatc, version 2.0.8 or newer" +
+	flatcHint    = "what is needed is the FlatBuffers compiler flatc, version 2.0.8 or newer" +
 		" (Debian, Ubuntu: apt install flatbuffers-compiler)"
 )
 
@@ -47,9 +48,16 @@ type flatc struct {
 // compiled is what flatc made of one schema.
 type compiled struct {
 	goFiles  map[string][]byte // one per type, by path below the output folder
+	binary   []byte            // the binary schema
 	schema   *bfbs.Schema
 	warnings []string
 }
+
+// What flatc is asked for.
+var (
+	goCode       = []string{"--go", "--gen-object-api"}
+	binarySchema = []string{"--binary", "--schema", "--bfbs-comments", "--bfbs-builtins"}
+)
 
 var versionPattern = regexp.MustCompile(`flatc version (\d+)\.(\d+)(?:\.(\d+))?`)
 
@@ -79,8 +87,8 @@ func findFlatc(ctx context.Context, name string) (*flatc, error) {
 	return found, nil
 }
 
-// compile runs flatc on one schema and reads what it wrote.
-func (f *flatc) compile(ctx context.Context, schema string, includes []string) (*compiled, error) {
+// compile runs flatc on one schema and reads what it wrote: a binary schema, and what else it is asked for.
+func (f *flatc) compile(ctx context.Context, schema string, includes []string, also ...string) (*compiled, error) {
 	if _, err := os.Stat(schema); err != nil {
 		return nil, err
 	}
@@ -94,12 +102,7 @@ func (f *flatc) compile(ctx context.Context, schema string, includes []string) (
 	}
 	defer os.RemoveAll(temporary)
 
-	args := []string{
-		"--go", "--gen-object-api",
-		"--binary", "--schema", "--bfbs-comments", "--bfbs-builtins",
-		"--bfbs-filenames", filepath.Dir(absolute),
-		"-o", temporary,
-	}
+	args := append(slices.Concat(also, binarySchema), "--bfbs-filenames", filepath.Dir(absolute), "-o", temporary)
 	for _, folder := range includes {
 		args = append(args, "-I", folder)
 	}
@@ -125,11 +128,11 @@ func (f *flatc) compile(ctx context.Context, schema string, includes []string) (
 func readOutput(folder, schema string) (*compiled, error) {
 	result := &compiled{goFiles: make(map[string][]byte)}
 	stem := strings.TrimSuffix(filepath.Base(schema), schemaSuffix)
-	binary, err := os.ReadFile(filepath.Join(folder, stem+".bfbs"))
-	if err != nil {
+	var err error
+	if result.binary, err = os.ReadFile(filepath.Join(folder, stem+".bfbs")); err != nil {
 		return nil, fmt.Errorf("flatc wrote no binary schema: %w", err)
 	}
-	if result.schema, err = bfbs.Parse(binary); err != nil {
+	if result.schema, err = bfbs.Parse(result.binary); err != nil {
 		return nil, err
 	}
 	err = filepath.WalkDir(folder, func(path string, entry os.DirEntry, err error) error {

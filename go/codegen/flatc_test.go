@@ -17,7 +17,7 @@ func fakeFlatc(t *testing.T, script string) string {
 
 func TestWhichFlatcIsNeeded(t *testing.T) {
 	ctx := context.Background()
-	const hint = "smfc needs the FlatBuffers compiler flatc, version 2.0.8 or newer"
+	const hint = "what is needed is the FlatBuffers compiler flatc, version 2.0.8 or newer"
 
 	_, err := findFlatc(ctx, filepath.Join(t.TempDir(), "flatc"))
 	require.ErrorContains(t, err, "was not found: "+hint)

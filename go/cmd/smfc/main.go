@@ -33,9 +33,10 @@ func newCommand() *cobra.Command {
 	command := &cobra.Command{
 		Use:   "smfc [flags] schema.fbs...",
 		Short: "Generate Go code for smf from FlatBuffers schemas",
-		Long: `smfc writes two Go files per schema: <schema>.fb.go has the tables, as flatc makes them;
+		Long: `smfc writes three Go files per schema: <schema>.fb.go has the tables, as flatc makes them;
 <schema>.smf.go has a server interface and a client for every rpc_service, and a verifier for
-every table. It needs flatc, version 2.0.8 or newer.
+every table; <schema>.bfbs.go has the binary schema as a constant, <Schema>Schema, for package
+schema. It needs flatc, version 2.0.8 or newer.
 
 Methods may have these attributes, declared in the schema as in: attribute "slow";
   (slow)             computes for long: the server runs it beside its loop

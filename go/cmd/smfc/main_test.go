@@ -54,5 +54,5 @@ func TestNothingToDo(t *testing.T) {
 	_, err := smfc(t)
 	require.ErrorContains(t, err, "requires at least 1 arg")
 	_, err = smfc(t, "--flatc", filepath.Join(t.TempDir(), "flatc"), "x.fbs")
-	require.ErrorContains(t, err, "smfc needs the FlatBuffers compiler")
+	require.ErrorContains(t, err, "what is needed is the FlatBuffers compiler")
 }
