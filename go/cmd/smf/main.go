@@ -1,4 +1,4 @@
-// Command smf serves the demo service and loads servers with calls.
+// Command smf serves the demo service, calls services, and loads servers with calls.
 package main
 
 import (
@@ -14,28 +14,35 @@ import (
 
 func main() {
 	if err := newCommand().Execute(); err != nil {
-		fmt.Fprintln(os.Stderr, "smf: "+oneLine(err))
-		os.Exit(1)
+		status := 1
+		var exit *exitError
+		if errors.As(err, &exit) {
+			status = exit.status
+		}
+		if text := oneLine(err); text != "" {
+			fmt.Fprintln(os.Stderr, "smf: "+text)
+		}
+		os.Exit(status)
 	}
 }
 
 func newCommand() *cobra.Command {
 	command := &cobra.Command{
 		Use:                "smf",
-		Short:              "Serve and load smf services",
+		Short:              "Serve, call and load smf services",
 		SilenceUsage:       true,
 		SilenceErrors:      true,
 		DisableSuggestions: true, // they make an error two lines long
 		CompletionOptions:  cobra.CompletionOptions{HiddenDefaultCmd: true},
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) > 0 {
-				return fmt.Errorf("unknown command %q: there are serve, load and version (smf help)", args[0])
+				return fmt.Errorf("unknown command %q: there are serve, call, load and version (smf help)", args[0])
 			}
 			return nil
 		},
 		RunE: func(command *cobra.Command, _ []string) error { return command.Help() },
 	}
-	command.AddCommand(newServeCommand(), newLoadCommand(), newVersionCommand())
+	command.AddCommand(newServeCommand(), newCallCommand(), newLoadCommand(), newVersionCommand())
 	return command
 }
 

@@ -179,7 +179,7 @@ func TestBadCommandLines(t *testing.T) {
 		args   string
 		stderr string
 	}{
-		{"sevre", `unknown command "sevre": there are serve, load and version (smf help)`},
+		{"sevre", `unknown command "sevre": there are serve, call, load and version (smf help)`},
 		{"serve", "nothing to serve: smf serve --demo serves the demo service; a service of your own is a Go program that uses go/rpc"},
 		{"serve here", `serve takes no arguments, and there is "here": addresses go to --listen`},
 		{"serve --demo --bogus", "unknown flag: --bogus"},
@@ -209,7 +209,7 @@ func TestBadCommandLines(t *testing.T) {
 }
 
 func TestHelp(t *testing.T) {
-	for _, args := range []string{"", "help", "serve --help", "load --help", "version --help"} {
+	for _, args := range []string{"", "help", "serve --help", "call --help", "load --help", "version --help"} {
 		got := smf(t, strings.Fields(args)...)
 		require.Zero(t, got.status)
 		require.Empty(t, got.stderr)
