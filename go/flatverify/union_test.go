@@ -1,7 +1,10 @@
 package flatverify_test
 
 import (
+	"bytes"
 	"encoding/binary"
+	"slices"
+	"strings"
 	"testing"
 
 	flatbuffers "github.com/google/flatbuffers/go"
@@ -14,7 +17,7 @@ import (
 //
 //	struct Tiny { b: ubyte; }
 //	table Leaf { name: string (required); }
-//	union Thing { Leaf, Text: string, Tiny }
+//	union Thing { Leaf, Text: string, Tiny, Root }
 //	table Root { thing: Thing; things: [Thing]; inner: [ubyte] (nested_flatbuffer: "Root"); }
 const (
 	rootTable = iota
@@ -37,6 +40,7 @@ var unions = flatverify.Schema{
 		{Name: "Leaf", Slot: 1, Kind: flatverify.SubTable, Table: leafTable},
 		{Name: "Text", Slot: 2, Kind: flatverify.String},
 		{Name: "Tiny", Slot: 3, Kind: flatverify.Inline, Size: 1, Align: 1},
+		{Name: "Root", Slot: 4, Kind: flatverify.SubTable, Table: rootTable},
 	}},
 }
 
@@ -50,6 +54,11 @@ type makeRoot struct {
 
 func (m makeRoot) bytes() []byte {
 	b := flatbuffers.NewBuilder(0)
+	b.Finish(m.table(b))
+	return b.FinishedBytes()
+}
+
+func (m makeRoot) table(b *flatbuffers.Builder) flatbuffers.UOffsetT {
 	made := map[int]flatbuffers.UOffsetT{}
 	for slot, make := range map[int]func(*flatbuffers.Builder) flatbuffers.UOffsetT{1: m.thing, 2: m.kinds, 3: m.things} {
 		if make != nil {
@@ -64,8 +73,7 @@ func (m makeRoot) bytes() []byte {
 	for slot := 1; slot < 5; slot++ {
 		b.PrependUOffsetTSlot(slot, made[slot], 0)
 	}
-	b.Finish(b.EndObject())
-	return b.FinishedBytes()
+	return b.EndObject()
 }
 
 func leaf(named bool) func(b *flatbuffers.Builder) flatbuffers.UOffsetT {
@@ -130,7 +138,7 @@ func TestUnions(t *testing.T) {
 		"struct":                  {makeRoot{kind: 3, thing: tiny}, ""},
 		"type without a value":    {makeRoot{kind: 1}, ""},
 		"value without a type":    {makeRoot{thing: leaf(false)}, ""},
-		"type of a newer schema":  {makeRoot{kind: 4, thing: leaf(false)}, ""},
+		"type of a newer schema":  {makeRoot{kind: 5, thing: leaf(false)}, ""},
 		"bad table":               {makeRoot{kind: 1, thing: leaf(false)}, "Leaf.name: required field is missing (at byte "},
 		"struct as a table":       {makeRoot{kind: 1, thing: tiny}, "Root.thing: offset is out of range or not aligned (at byte "},
 		"vector":                  {makeRoot{kinds: kinds(1, 2, 3, 0, 77), things: vector(leaf(true), text, tiny, nil, nil)}, ""},
@@ -169,6 +177,33 @@ func TestPositionInNested(t *testing.T) {
 	require.Equal(t, "string does not end with a zero byte", problem.Problem)
 	require.Equal(t, len(payload)-4, problem.Position)
 	require.Less(t, begin, problem.Position)
+}
+
+// Nested payloads, like everything else, may not stand for much more than they are.
+func TestReachOfNested(t *testing.T) {
+	const times, size = 200, 100_000
+	inner := makeRoot{
+		kinds: kinds(bytes.Repeat([]byte{2}, times)...),
+		things: func(b *flatbuffers.Builder) flatbuffers.UOffsetT {
+			shared := b.CreateString(strings.Repeat("x", size))
+			b.StartVector(4, times, 4)
+			for range times {
+				b.PrependUOffsetT(shared)
+			}
+			return b.EndVector(times)
+		},
+	}.bytes()
+	nested := makeRoot{inner: inner}.table
+	for count, problem := range map[int]string{1: "", 6: "Root.things: offsets point at the same data too often"} {
+		all := slices.Repeat([]func(*flatbuffers.Builder) flatbuffers.UOffsetT{nested}, count)
+		payload := makeRoot{kinds: kinds(bytes.Repeat([]byte{4}, count)...), things: vector(all...)}.bytes()
+		err := unions.Verify(rootTable, payload)
+		if problem == "" {
+			require.NoError(t, err)
+		} else {
+			require.ErrorContains(t, err, problem)
+		}
+	}
 }
 
 // Whatever bytes say, a union is read inside the payload or not at all.

@@ -12,6 +12,7 @@ import (
 
 	"github.com/smf-go/smf/go/flatverify"
 	"github.com/smf-go/smf/go/schema"
+	"github.com/smf-go/smf/schema/demo"
 )
 
 func zoo(t testing.TB) *schema.Schema {
@@ -194,6 +195,36 @@ func TestVectorsWithKeysAreSorted(t *testing.T) {
 func TestUnionsThatAreNone(t *testing.T) {
 	const document = `{"things_type":["NONE","Text"],"things":[null,"x"]}`
 	require.Equal(t, document, back(t, table(t, "Vectors"), document))
+
+	payload, err := table(t, "Vectors").FromJSON([]byte(`{"things_type":["NONE","NONE","NONE"],"things":[null,null,null]}`))
+	require.NoError(t, err)
+	require.Contains(t, string(payload), "\x03\x00\x00\x00"+strings.Repeat("\x00", 12))
+}
+
+// What is made is what other builders make.
+func TestBytes(t *testing.T) {
+	s, err := schema.Read([]byte(demo.SmfDemoSchema))
+	require.NoError(t, err)
+	request, err := s.Table("Request")
+	require.NoError(t, err)
+	for _, name := range []string{"", "x", "Hello, smf-world!"} {
+		payload, err := request.FromJSON(fmt.Appendf(nil, `{"name":%q}`, name))
+		require.NoError(t, err)
+		require.Equal(t, demo.RequestBytes(nil, name), payload)
+	}
+}
+
+// Tables of the same fields share a vtable.
+func TestVtablesAreShared(t *testing.T) {
+	size := func(document string) int {
+		payload, err := table(t, "Vectors").FromJSON([]byte(document))
+		require.NoError(t, err)
+		return len(payload)
+	}
+	const leaf, count = `{"name":"a","value":1}`, 101
+	one, many := size(`{"leaves":[`+leaf+`]}`), size(`{"leaves":[`+leaf+strings.Repeat(","+leaf, count-1)+`]}`)
+	const offset, fields, text = 4, 16, 8
+	require.Equal(t, offset+fields+text, (many-one)/(count-1))
 }
 
 // What is aligned in a nested FlatBuffer is aligned in the one around it.

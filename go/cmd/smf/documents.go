@@ -17,7 +17,7 @@ type documents struct {
 }
 
 func newDocuments(r io.Reader) *documents {
-	d := &documents{lines: lineReader{reader: r, passed: 1}}
+	d := &documents{lines: lineReader{reader: r, limit: schema.MaxJSON, passed: 1}}
 	d.decoder = json.NewDecoder(&d.lines)
 	return d
 }
@@ -47,11 +47,12 @@ func (d *documents) next() (document []byte, line int, err error) {
 	return nil, d.lines.line(end + int64(space)), err
 }
 
-var errDocumentSize = fmt.Errorf("the document is longer than %d bytes", schema.MaxJSON)
+var errDocumentSize = errors.New("the document is longer")
 
 // lineReader remembers where lines end, and stops at documents that are too long.
 type lineReader struct {
 	reader  io.Reader
+	limit   int64   // bytes of a document
 	read    int64   // bytes
 	begin   int64   // of the document that is read
 	ends    []int64 // of lines that nobody has asked for
@@ -60,8 +61,8 @@ type lineReader struct {
 }
 
 func (l *lineReader) Read(p []byte) (int, error) {
-	if l.read-l.begin > schema.MaxJSON {
-		return 0, errDocumentSize
+	if l.read-l.begin > l.limit {
+		return 0, fmt.Errorf("%w than %d bytes", errDocumentSize, l.limit)
 	}
 	n, err := l.reader.Read(p)
 	for i, c := range p[:n] {
