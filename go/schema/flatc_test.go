@@ -142,7 +142,7 @@ func theirs(t testing.TB, s *Schema, payload []byte, options JSONOptions) []byte
 
 func TestFlatcMakesWeRead(t *testing.T) {
 	s := zoo(t)
-	all := append(randomDocuments(t, s, 300, true), documents...)
+	all := append(randomDocuments(t, s, 150, true), documents...)
 	for i, payload := range flatcMakes(t, all) {
 		requireSame(t, canonical(t, []byte(all[i])), canonical(t, theirs(t, s, payload, JSONOptions{})), all[i])
 	}
@@ -150,7 +150,7 @@ func TestFlatcMakesWeRead(t *testing.T) {
 
 func TestWeMakeFlatcReads(t *testing.T) {
 	s := zoo(t)
-	all := append(randomDocuments(t, s, 300, true), documents...)
+	all := append(randomDocuments(t, s, 150, true), documents...)
 	payloads := make([][]byte, len(all))
 	for i := range all {
 		payloads[i] = ours(t, s, all[i])
@@ -164,7 +164,7 @@ func TestWeMakeFlatcReads(t *testing.T) {
 // deprecated fields when it has a binary schema, and nan as a word that is not JSON.
 func TestDefaultsAreFlatcs(t *testing.T) {
 	s := zoo(t)
-	all := append(randomDocuments(t, s, 100, true), documents...)
+	all := append(randomDocuments(t, s, 60, true), documents...)
 	payloads := flatcMakes(t, all)
 	for _, document := range all {
 		payloads = append(payloads, ours(t, s, document))
@@ -190,7 +190,7 @@ func TestUnusualFloatsAreFlatcs(t *testing.T) {
 // Without flatc, and with what it does not take: what goes in comes out.
 func TestThereAndBack(t *testing.T) {
 	s := zoo(t)
-	for _, document := range append(randomDocuments(t, s, 300, false), documents...) {
+	for _, document := range append(randomDocuments(t, s, 150, false), documents...) {
 		payload := ours(t, s, document)
 		for _, options := range []JSONOptions{{}, {Indent: "\t"}} {
 			text := theirs(t, s, payload, options)

@@ -79,7 +79,7 @@ func use(s *schema.Schema, buffer, document []byte) {
 	}
 }
 
-func TestEveryByteOfASchemaChanged(t *testing.T) {
+func TestBytesOfASchemaChanged(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes seconds")
 	}
@@ -88,9 +88,9 @@ func TestEveryByteOfASchemaChanged(t *testing.T) {
 	buffer, err := table(t, "zoo.Animal").FromJSON([]byte(everything))
 	require.NoError(t, err)
 	read, refused := 0, 0
-	for at := range p {
+	for at := 0; at < len(p); at += 3 {
 		changed := bytes.Clone(p)
-		changed[at] = []byte{p[at] ^ 1, 0xff, 0}[at%3]
+		changed[at] = []byte{p[at] ^ 1, 0xff, 0}[at/3%3]
 		s, err := schema.Read(changed)
 		if err != nil {
 			refused++
