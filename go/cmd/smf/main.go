@@ -1,4 +1,5 @@
-// Command smf serves the demo service, calls services, and loads servers with calls.
+// Command smf serves the demo service, calls services, loads servers with calls, and says what a machine
+// offers.
 package main
 
 import (
@@ -36,13 +37,13 @@ func newCommand() *cobra.Command {
 		CompletionOptions:  cobra.CompletionOptions{HiddenDefaultCmd: true},
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) > 0 {
-				return fmt.Errorf("unknown command %q: there are serve, call, load and version (smf help)", args[0])
+				return fmt.Errorf("unknown command %q: there are serve, call, load, check and version (smf help)", args[0])
 			}
 			return nil
 		},
 		RunE: func(command *cobra.Command, _ []string) error { return command.Help() },
 	}
-	command.AddCommand(newServeCommand(), newCallCommand(), newLoadCommand(), newVersionCommand())
+	command.AddCommand(newServeCommand(), newCallCommand(), newLoadCommand(), newCheckCommand(), newVersionCommand())
 	return command
 }
 

@@ -179,7 +179,7 @@ func TestBadCommandLines(t *testing.T) {
 		args   string
 		stderr string
 	}{
-		{"sevre", `unknown command "sevre": there are serve, call, load and version (smf help)`},
+		{"sevre", `unknown command "sevre": there are serve, call, load, check and version (smf help)`},
 		{"serve", "nothing to serve: smf serve --demo serves the demo service; a service of your own is a Go program that uses go/rpc"},
 		{"serve here", `serve takes no arguments, and there is "here": addresses go to --listen`},
 		{"serve --demo --bogus", "unknown flag: --bogus"},
@@ -190,6 +190,9 @@ func TestBadCommandLines(t *testing.T) {
 			"(use 127.0.0.1:11225, [::1]:11225, :11225, unix:/path or unix:@name)"},
 		{"serve --demo --admin nowhere --listen 127.0.0.1:0", `admin address "nowhere": not an address: a port, or host:port, like 127.0.0.1:33140; ` +
 			"choose another with --admin, or --admin off"},
+		{"check here", `check takes no arguments, and there is "here": folders go to --dir`},
+		{"check --dir /nowhere", "--dir /nowhere: no such file or directory"},
+		{"check --dir main.go", "--dir main.go: not a folder"},
 		{"load 127.0.0.1:1", "load wants an address and a method: smf load 127.0.0.1:11225 SmfStorage.Get"},
 		{"load 127.0.0.1:1 SmfStorage.Steal", `unknown method "SmfStorage.Steal": there are ` + methods},
 		{"load 127.0.0.1:1 Bank.Get", `unknown method "Bank.Get": there are ` + methods},
@@ -209,7 +212,7 @@ func TestBadCommandLines(t *testing.T) {
 }
 
 func TestHelp(t *testing.T) {
-	for _, args := range []string{"", "help", "serve --help", "call --help", "load --help", "version --help"} {
+	for _, args := range []string{"", "help", "serve --help", "call --help", "load --help", "check --help", "version --help"} {
 		got := smf(t, strings.Fields(args)...)
 		require.Zero(t, got.status)
 		require.Empty(t, got.stderr)
