@@ -19,7 +19,7 @@ import (
 )
 
 // pages are those whose commands and links are looked at.
-var pages = []string{"debugging.md"}
+var pages = []string{"debugging.md", "from-grpc-go.md", "from-smf-cpp.md"}
 
 // page is a file of docs, as it is in the tree.
 func page(t *testing.T, name string) (text, root string) {
