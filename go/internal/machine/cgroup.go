@@ -21,7 +21,7 @@ var errNoGroups = errors.New("no control group")
 // group finds the process's group of a controller, in version 1 or 2 of the kernel's interface.
 func (m *Machine) group(controller string) (cgroup, error) {
 	groups, err := m.text("proc/self/cgroup")
-	if errors.Is(err, fs.ErrNotExist) {
+	if m.lacks(err) {
 		return cgroup{}, errNoGroups
 	}
 	if err != nil {

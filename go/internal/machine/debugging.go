@@ -3,7 +3,6 @@ package machine
 import (
 	"errors"
 	"fmt"
-	"io/fs"
 	"path"
 	"strings"
 
@@ -108,7 +107,7 @@ func (m *Machine) profiling() Finding {
 	const name = "perf"
 	paranoid, err := m.number("proc/sys/kernel/perf_event_paranoid")
 	switch {
-	case errors.Is(err, fs.ErrNotExist):
+	case m.lacks(err):
 		return better(name, "not in this kernel").fix("# a kernel with CONFIG_PERF_EVENTS=y")
 	case err != nil:
 		return unknown(name, err)

@@ -33,6 +33,16 @@ type absent struct{ path string }
 func (a absent) Error() string      { return "there is no /" + a.path }
 func (absent) Is(target error) bool { return target == fs.ErrNotExist }
 
+// lacks says that a file is not there because the kernel does not have what it would tell of: not
+// because nothing of its kind is to be seen here, as in a container without /proc or /sys.
+func (m *Machine) lacks(err error) bool {
+	var a absent
+	return errors.As(err, &a) && m.has(mountMarks[strings.Split(a.path, "/")[0]])
+}
+
+// mountMarks are folders that are there wherever a file system is mounted as it should be.
+var mountMarks = map[string]string{"proc": "proc/self", "sys": "sys/devices/system"}
+
 func (m *Machine) has(path string) bool {
 	_, err := fs.Stat(m.Files, path)
 	return err == nil

@@ -1,9 +1,7 @@
 package machine
 
 import (
-	"errors"
 	"fmt"
-	"io/fs"
 	"strings"
 )
 
@@ -95,7 +93,7 @@ func (m *Machine) hugePages() Finding {
 	for _, size := range []struct{ text, folder string }{{"2 MiB", "hugepages-2048kB"}, {"1 GiB", "hugepages-1048576kB"}} {
 		folder := "sys/kernel/mm/hugepages/" + size.folder
 		total, err := m.number(folder + "/nr_hugepages")
-		if errors.Is(err, fs.ErrNotExist) {
+		if m.lacks(err) {
 			parts = append(parts, size.text+": not offered")
 			continue
 		}
@@ -135,7 +133,7 @@ func (m *Machine) transparentPages() Finding {
 	const name = "transparent huge pages"
 	const folder = "sys/kernel/mm/transparent_hugepage"
 	text, err := m.text(folder + "/enabled")
-	if errors.Is(err, fs.ErrNotExist) {
+	if m.lacks(err) {
 		return ok(name, "not in this kernel")
 	}
 	if err != nil {
@@ -203,7 +201,7 @@ func (m *Machine) samePages() Finding {
 	const name = "page merging"
 	const file = "sys/kernel/mm/ksm/run"
 	run, err := m.number(file)
-	if errors.Is(err, fs.ErrNotExist) {
+	if m.lacks(err) {
 		return ok(name, "not in this kernel")
 	}
 	if err != nil {

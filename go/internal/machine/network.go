@@ -1,9 +1,7 @@
 package machine
 
 import (
-	"errors"
 	"fmt"
-	"io/fs"
 	"slices"
 	"strconv"
 	"strings"
@@ -167,7 +165,7 @@ func (m *Machine) socketBuffers() Finding {
 func (m *Machine) slowStart() Finding {
 	const name = "idle connections"
 	on, err := m.number("proc/sys/net/ipv4/tcp_slow_start_after_idle")
-	if errors.Is(err, fs.ErrNotExist) {
+	if m.lacks(err) {
 		return ok(name, "nothing to set here")
 	}
 	if err != nil {

@@ -1,7 +1,6 @@
 package machine
 
 import (
-	"errors"
 	"fmt"
 	"io/fs"
 	"path"
@@ -144,7 +143,7 @@ func (m *Machine) isolation() Finding {
 func (m *Machine) nodes() Finding {
 	const name = "memory nodes"
 	list, err := m.cpuList("sys/devices/system/node/online")
-	if errors.Is(err, fs.ErrNotExist) {
+	if m.lacks(err) {
 		return ok(name, "1 (a kernel without NUMA)").fact("nodes", 1)
 	}
 	if err != nil {
@@ -168,7 +167,7 @@ func (m *Machine) nodes() Finding {
 func (m *Machine) siblings() Finding {
 	const name = "hyper-threads"
 	active, err := m.number(cpuFolder + "/smt/active")
-	if errors.Is(err, fs.ErrNotExist) {
+	if m.lacks(err) {
 		return ok(name, "none")
 	}
 	if err != nil {
@@ -209,6 +208,9 @@ func (m *Machine) governor() Finding {
 		return unknown(name, err)
 	}
 	if len(files) == 0 {
+		if !m.has(cpuFolder) {
+			return unknown(name, absent{cpuFolder})
+		}
 		return ok(name, "not set by this system (a virtual machine, or fixed)")
 	}
 	var governors []string
@@ -256,6 +258,8 @@ func (m *Machine) idleStates() Finding {
 	}
 	f := ok(name, "waking up takes at most %d µs", deepest).fact("wake_us", deepest)
 	switch {
+	case len(files) == 0 && !m.has(cpuFolder):
+		return unknown(name, absent{cpuFolder})
 	case len(files) == 0:
 		return ok(name, "none that this system manages")
 	case deepest > idleMicrosMax:
