@@ -45,6 +45,8 @@ func Files(root string) ([]string, error) {
 		switch {
 		case entry.IsDir() && (relative == ".git" || relative == "build"):
 			return filepath.SkipDir
+		case relative == ".git": // of a work tree beside the repository
+			return nil
 		case !entry.Type().IsRegular() || relative == "cgo/link_tree.go":
 			return nil
 		}
