@@ -11,8 +11,8 @@ usage: ./build.sh VERB
   build                    the native library, its tests and bench programs, build/bin/smf and smfc
   run [--yes]              deps and build, then start the demo service and call it for 3 seconds
   test [--short]           every test of both languages
-  bench NAME [--full]      measure; NAME: rpc, blocking, client, metrics,
-                           placement
+  bench NAME [--full]      measure; NAME: rpc, blocking, client, hostile,
+                           metrics, placement
   fuzz [SECONDS]           every fuzzer of both languages, each for so long (default 60)
   soak [COUNT]             the tests over and over (default 20), with every sanitizer
   check [--rest] [STEP...] what has to pass before a change goes in; --rest: all but what test runs

@@ -57,8 +57,10 @@ func (b *bench) prepare() error {
 			return err
 		}
 	}
-	if err := b.goBuild(contender{program: clientProgram, packagePath: "./bench/go/client"}); err != nil {
-		return err
+	for program, path := range map[string]string{clientProgram: "./bench/go/client", hostileProgram: "./bench/go/hostile"} {
+		if err := b.goBuild(contender{program: program, packagePath: path}); err != nil {
+			return err
+		}
 	}
 	for path := range needed {
 		if _, err := os.Stat(path); err != nil {
@@ -171,6 +173,7 @@ type measurement struct {
 	ClientCPU      float64 `json:"client_cpu_percent"`
 	ServerCPU      float64 `json:"server_cpu_percent"`
 	Allocations    float64 `json:"allocations_per_call,omitempty"`
+	ResidentMiB    float64 `json:"server_resident_mib,omitempty"`
 	ServerThreads  int     `json:"server_threads,omitempty"` // at most, while measured; 0: not looked at
 	// By core of the server; nil: not looked at.
 	Connections []uint64 `json:"connections_per_core,omitempty"`

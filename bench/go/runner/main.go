@@ -35,7 +35,7 @@ func main() {
 
 // benchmarks are what can be measured, and the letters of each one's tables.
 var benchmarks = []struct{ name, letters string }{
-	{"rpc", "abc"}, {"blocking", "c"}, {"client", "d"}, {"metrics", "f"}, {"placement", "g"},
+	{"rpc", "abc"}, {"blocking", "c"}, {"client", "d"}, {"hostile", "e"}, {"metrics", "f"}, {"placement", "g"},
 }
 
 // The tables, by the letters of --only.
@@ -47,6 +47,7 @@ var tables = []struct {
 	{"b", "typed", measureTyped},
 	{"c", "blocking handlers", measureBlocking},
 	{"d", "clients", measureClients},
+	{"e", "hostile peers", measureHostile},
 	{"f", "metrics", measureMetrics},
 	{"g", "placement", measurePlacement},
 }

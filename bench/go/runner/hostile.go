@@ -1,0 +1,213 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+)
+
+const (
+	hostileProgram = "smf-bench-hostile"
+	hostileMemory  = 256 << 20 // of the server's only core
+	hostileRate    = 5000      // calls per second of the peer that behaves
+	hostileIdle    = 10_000
+	hostileSlow    = 1_000
+	readyPatience  = 60 * time.Second
+)
+
+// phases of a round, by what attacks. The peer that behaves is measured in each.
+var hostilePhases = []struct {
+	name string
+	args []string // nil: nobody
+}{
+	{"quiet", nil},
+	{"10,000 idle, 1,000 slow", []string{"--garbage", "0", "--liars", "0", "--leavers", "0"}},
+	{"and 200 liars", []string{"--garbage", "0", "--leavers", "0"}},
+	{"and garbage, and knocking", nil},
+}
+
+// measureHostile measures how a peer that behaves is served while others don't.
+func measureHostile(b *bench) (table, error) {
+	cells := map[string]rounds{}
+	for round := range b.rounds {
+		for i, phase := range hostilePhases {
+			m, err := b.hostilePhase(phase.args, i > 0)
+			if b.ctx.Err() != nil {
+				return table{}, b.ctx.Err()
+			}
+			if err != nil {
+				b.fail(phase.name, err)
+			} else {
+				fmt.Fprintf(b.log, "round %d of %d  %-28s p50 %s us, p99 %s us, %s MiB resident\n", round+1, b.rounds, phase.name,
+					number(p50(m)), number(p99(m)), number(m.ResidentMiB))
+			}
+			cells[phase.name] = append(cells[phase.name], m)
+		}
+	}
+	t := table{
+		Letter: "e", Title: "A peer that behaves, among others that don't",
+		Notes: []string{fmt.Sprintf("smf serve --demo --memory %d MiB on one CPU; on the other, at lower priority, all attackers, and "+
+			"a client with %d calls a second on one connection, timed from when each was due. Slow peers say a byte a second; liars "+
+			"promise 16 MiB and send 4 KiB; garbage comes at full speed on 4 connections at a time; 4 goroutines connect and leave as "+
+			"fast as they can. Medians, with the least and the greatest in brackets.", hostileMemory>>20, hostileRate)},
+		Columns: []string{"others", "calls/s", "p50 µs", "p99 µs", "p99.9 µs", "resident MiB", "server CPU %"},
+	}
+	quiet := cells[hostilePhases[0].name]
+	for i, phase := range hostilePhases {
+		measured := cells[phase.name]
+		t.Rows = append(t.Rows, []string{phase.name, measured.stat(callsPerSecond).text(""), measured.stat(p50).text(""),
+			measured.stat(p99).text(""), number(measured.stat(p999).Median), measured.stat(resident).text(""),
+			number(measured.stat(serverCPU).Median)})
+		t.Cells = append(t.Cells, cell{Load: phase.name, Contender: "smf serve", Rounds: measured})
+		if i > 0 {
+			t.Targets = append(t.Targets, target{Name: phase.name + ": p99 of quiet", Bar: 2, Unit: "×", Value: pairwise(measured, quiet, p99)},
+				target{Name: phase.name + ": resident MiB", Bar: 1.1 * (hostileMemory >> 20), Value: measured.stat(resident)})
+		}
+	}
+	return t, nil
+}
+
+func resident(m *measurement) float64  { return m.ResidentMiB }
+func serverCPU(m *measurement) float64 { return m.ServerCPU }
+
+// hostilePhase measures one phase with a server of its own.
+func (b *bench) hostilePhase(args []string, attacked bool) (*measurement, error) {
+	s, admin, err := b.startDemo()
+	if err != nil {
+		return nil, err
+	}
+	defer s.stop()
+	if attacked {
+		stop, err := b.attack(s.address, args)
+		if err != nil {
+			return nil, err
+		}
+		defer stop()
+	}
+	m, err := b.call(contenders[smfGo], s, load{conns: 1, depth: 0, payload: 60, typed: true, rate: hostileRate})
+	if err != nil {
+		return nil, err
+	}
+	if m.ResidentMiB, err = residentMiB(s.process.Process.Pid); err != nil {
+		return nil, err
+	}
+	if !attacked {
+		return m, nil
+	}
+	return m, sawAttack(admin)
+}
+
+// startDemo starts smf serve on the server CPU.
+func (b *bench) startDemo() (s *server, admin string, err error) {
+	process := exec.CommandContext(b.ctx, b.program("smf"), "serve", "--demo", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0",
+		"--memory", strconv.Itoa(hostileMemory))
+	process.Env = append(os.Environ(), twoPs...)
+	output, input, err := os.Pipe()
+	if err != nil {
+		return nil, "", err
+	}
+	defer output.Close()
+	defer input.Close()
+	log, err := os.OpenFile(b.program("../bench/hostile.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
+	if err != nil {
+		return nil, "", err
+	}
+	defer log.Close()
+	process.Stdout, process.Stderr = input, log
+	if err := startOn(b.serverCPUs(contenders[smfGo]), process); err != nil {
+		return nil, "", err
+	}
+	s = &server{process: process}
+	if err := output.SetReadDeadline(time.Now().Add(startPatience)); err != nil {
+		s.stop()
+		return nil, "", err
+	}
+	for lines := bufio.NewScanner(output); s.address == "" || admin == ""; {
+		if !lines.Scan() {
+			s.stop()
+			return nil, "", fmt.Errorf("smf serve did not say where it listens (see build/bench/hostile.log)")
+		}
+		if text, found := strings.CutPrefix(lines.Text(), "listening on "); found {
+			s.address, _, _ = strings.Cut(text, " ")
+		}
+		if text, found := strings.CutPrefix(lines.Text(), "admin on "); found {
+			admin, _, _ = strings.Cut(text, " ")
+		}
+	}
+	return s, admin, nil
+}
+
+// attack starts the attackers and waits until those that stay are connected.
+func (b *bench) attack(address string, args []string) (stop func(), err error) {
+	ctx, cancel := context.WithCancel(b.ctx)
+	args = append([]string{"-n", "19", b.program(hostileProgram), "--address", address, "--idle", strconv.Itoa(hostileIdle),
+		"--slow", strconv.Itoa(hostileSlow), "--seconds", fmt.Sprint(b.warmup + b.seconds + 5)}, args...)
+	process := exec.CommandContext(ctx, "nice", args...)
+	output, err := process.StdoutPipe()
+	if err == nil {
+		cpus, _ := b.loadCPUs(contenders[smfGo])
+		err = startOn(cpus, process)
+	}
+	if err != nil {
+		cancel()
+		return nil, err
+	}
+	stop = func() {
+		cancel()
+		_ = process.Wait()
+	}
+	late := time.AfterFunc(readyPatience, cancel)
+	line, err := bufio.NewReader(output).ReadString('\n')
+	late.Stop()
+	if err != nil || strings.TrimSpace(line) != "ready" {
+		stop()
+		return nil, fmt.Errorf("the attackers did not get ready: %q, %w", line, err)
+	}
+	return stop, nil
+}
+
+// residentMiB is a process's resident memory.
+func residentMiB(pid int) (float64, error) {
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		return 0, err
+	}
+	found := regexp.MustCompile(`(?m)^VmRSS:\s+(\d+) kB$`).FindSubmatch(status)
+	if found == nil {
+		return 0, errors.New("no VmRSS in /proc")
+	}
+	kib, err := strconv.ParseFloat(string(found[1]), 64)
+	return kib / 1024, err
+}
+
+// sawAttack asks the server's metrics whether the attack was one.
+func sawAttack(admin string) error {
+	client := http.Client{Timeout: startPatience}
+	reply, err := client.Get(admin + "/metrics")
+	if err != nil {
+		return err
+	}
+	defer reply.Body.Close()
+	text, err := io.ReadAll(reply.Body)
+	if err != nil {
+		return err
+	}
+	found := regexp.MustCompile(`(?m)^smf_connections_open\{.*\} ([0-9.e+]+)$`).FindSubmatch(text)
+	if found == nil {
+		return errors.New("/metrics does not tell how many connections are open")
+	}
+	open, err := strconv.ParseFloat(string(found[1]), 64)
+	if err == nil && open < hostileIdle {
+		err = fmt.Errorf("only %g connections were open", open)
+	}
+	return err
+}
