@@ -22,6 +22,9 @@ func (l *Loop) drive(w Waiter, cancelled <-chan struct{}) {
 			l.end()
 			return
 		}
+		if n > 0 && left > 0 {
+			l.worth = min(l.worth+hitWorth, worthMax)
+		}
 		over, waiting := w.isOver(cancelled), l.waiting.Load()
 		switch {
 		case over && waiting > 0:
@@ -36,9 +39,6 @@ func (l *Loop) drive(w Waiter, cancelled <-chan struct{}) {
 			w = nobody
 		case n > 0 || asked:
 			l.active++
-			if n > 0 && looks > 0 {
-				l.worth = min(l.worth+hitWorth, worthMax)
-			}
 			left = looks
 		case left > 1 && waiting > 0:
 			left--

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
 
 	native "github.com/smf-go/smf/cgo"
 	"github.com/smf-go/smf/go/internal/frame"
@@ -289,4 +290,33 @@ func TestLookingIsLearned(t *testing.T) {
 	l.procs = 1
 	l.worth = hitWorth
 	require.Equal(t, spinMicros/sliceMicros, l.looks())
+}
+
+// An answer that is found by looking makes looking worth more, for whoever drives.
+func TestFindingAnAnswerIsLearned(t *testing.T) {
+	u := open(t, peer(t), native.Config{})
+	l := u.loop
+	fd, err := l.core.Fd()
+	require.NoError(t, err)
+	for _, others := range []bool{false, true} {
+		require.Eventually(t, func() bool { return l.token.CompareAndSwap(0, 1) }, patience, time.Millisecond)
+		w := NewWaiter()
+		u.queueCall(1, w, 10_000) // the turn that sends it does not find the answer
+		l.deliver()
+		l.core.Poll(0)
+		ready := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
+		n, err := unix.Poll(ready, int(patience/time.Millisecond))
+		require.NoError(t, err)
+		require.Equal(t, 1, n)
+		l.worth = 1
+		if others {
+			l.drive(nobody, nil)
+		} else {
+			l.drive(w, nil)
+		}
+		require.Len(t, w.answer, 1)
+		require.Eventually(t, func() bool { return l.token.CompareAndSwap(0, 1) }, patience, time.Millisecond)
+		require.Equal(t, 1+hitWorth, l.worth)
+		l.token.Swap(0)
+	}
 }
