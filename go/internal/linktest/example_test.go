@@ -40,6 +40,9 @@ func TestExportedSymbolsAreTheList(t *testing.T) {
 	require.ElementsMatch(t, strings.Fields(string(want)), names, "see native/cmake/exported.txt")
 }
 
+// The example programs that an echo client can call.
+var servers = []string{"echo_server", "deferred_server", "foreign_loop"}
+
 // The examples are all that a user has to write: built against an installed library, in every way that
 // it can be found, as C and as C++.
 func TestExamplesFromAnInstalledTree(t *testing.T) {
@@ -64,12 +67,14 @@ func TestExamplesFromAnInstalledTree(t *testing.T) {
 					flags = append([]string{"-Wl,-Bstatic"}, flags...)
 					flags = append(flags, "-Wl,-Bdynamic")
 				}
-				for _, program := range []string{"echo_server", "echo_client"} {
+				for _, program := range append(servers, "echo_client") {
 					args := []string{language.standard, "-Wall", "-Wextra", "-Werror", "-x", language.as,
 						"native/examples/" + program + ".c", "-x", "none", "-o", program}
 					c.mustRun(language.compiler, append(args, flags...)...)
 				}
-				c.echoes("echo_server", "echo_client")
+				for _, server := range servers {
+					c.echoes(server, "echo_client")
+				}
 			})
 		}
 	}

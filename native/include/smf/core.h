@@ -191,12 +191,12 @@ int smf_core_run(struct smf_core *core,
 /* The turn's window. Constant for the core's life. */
 struct smf_turn *smf_core_turn(struct smf_core *core);
 
-/* Any thread: makes the driver come back from poll with SMF_ECLOSED. No other core hands connections to
- * a core that was stopped; those that it has wait for the engine to be closed. */
+/* Any thread, and signal handlers: makes the driver come back from poll with SMF_ECLOSED. No other core
+ * hands connections to a core that was stopped; those that it has wait for the engine to be closed. */
 void smf_core_stop(struct smf_core *core);
 
-/* Any thread: sets pending and wakes the driver when it sleeps. The driver clears pending
- * (smf_turn.pending) before it looks at what the others left for it. */
+/* Any thread, and signal handlers: sets pending and wakes the driver when it sleeps. The driver clears
+ * pending (smf_turn.pending) before it looks at what the others left for it. */
 void smf_core_wake(struct smf_core *core);
 
 /* Any thread: has the driver call function(core, context) at the beginning of its next poll; so a
@@ -217,7 +217,9 @@ int smf_core_loan(struct smf_core *core, uint64_t size_bytes);
  * is no other buffer; then the core has no loan until memory comes back. */
 struct smf_buffer *smf_core_loan_detach(struct smf_core *core);
 
-/* Keeps a payload's buffer beyond the next poll. Pair with smf_core_release. NULL is nothing. */
+/* Keeps a payload's buffer beyond the next poll. Pair with smf_core_release. NULL is nothing.
+ * Threads: the driver; others may read the payload until it is released. Cost: none now, but a small
+ * payload holds the 256 KiB that it was read into: copy one that has to wait for long. */
 void smf_core_retain(struct smf_core *core, struct smf_buffer *buffer);
 void smf_core_release(struct smf_core *core, struct smf_buffer *buffer);
 
@@ -256,6 +258,11 @@ void smf_core_disconnect_all(struct smf_core *core);
 
 /* Bytes that the peer of a connection has not taken yet; 0 for one that is gone. */
 uint64_t smf_core_unsent_bytes(const struct smf_core *core, uint64_t conn);
+
+/* The address of a connection's peer, as text: "127.0.0.1:40312"; "unix:(unnamed)".
+ * Threads: the driver. Ownership: text_out is the caller's, always terminated; 128 bytes are enough.
+ * Errors: SMF_ECLOSED and an empty text for a connection that is gone. Cost: no system call. */
+int smf_core_peer(const struct smf_core *core, uint64_t conn, char *text_out, uint32_t size_bytes);
 
 /* Counters. Threads: any, while the core is open; each is exact, two of them may be a turn apart. */
 void smf_core_stats(const struct smf_core *core, struct smf_core_stats *stats_out);

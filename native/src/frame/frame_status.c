@@ -1,3 +1,4 @@
+#include <smf/code.h>
 #include <smf/status.h>
 
 const char *smf_status_name(int status)
@@ -29,4 +30,46 @@ const char *smf_status_name(int status)
         return "SMF_EUNSUPPORTED";
     }
     return "SMF_E?";
+}
+
+const char *smf_code_name(uint32_t code)
+{
+    switch (code) {
+    case SMF_CODE_OK:
+        return "ok";
+    case SMF_CODE_BAD_REQUEST:
+        return "malformed request";
+    case SMF_CODE_UNAUTHENTICATED:
+        return "not authenticated";
+    case SMF_CODE_PERMISSION:
+        return "not permitted";
+    case SMF_CODE_NOT_FOUND:
+        return "no such method";
+    case SMF_CODE_DEADLINE:
+        return "deadline passed";
+    case SMF_CODE_CONFLICT:
+        return "conflict";
+    case SMF_CODE_PRECONDITION:
+        return "precondition failed";
+    case SMF_CODE_TOO_LARGE:
+        return "too large";
+    case SMF_CODE_MISDIRECTED:
+        return "not served here";
+    case SMF_CODE_LIMIT:
+        return "over a limit";
+    case SMF_CODE_CANCELLED:
+        return "cancelled";
+    case SMF_CODE_INTERNAL:
+        return "handler failed";
+    case SMF_CODE_NOT_IMPLEMENTED:
+        return "not implemented";
+    case SMF_CODE_UNAVAILABLE:
+        return "unavailable";
+    case SMF_CODE_LEVEL:
+        return "level not supported";
+    case SMF_CODE_OUT_OF_SPACE:
+        return "out of space";
+    default:
+        return "unknown code";
+    }
 }

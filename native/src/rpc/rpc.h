@@ -178,6 +178,9 @@ void smf__rpc_feed(struct smf__rpc *rpc);
 void smf__rpc_take_back(struct smf__rpc *rpc);
 
 /* rpc_write.c */
+#define SMF__EMPTY_TABLE_SIZE_BYTES 12
+extern const uint8_t
+    smf__empty_table[SMF__EMPTY_TABLE_SIZE_BYTES]; /* of failed replies, at level 1 */
 void smf__rpc_send_collected(struct smf__rpc *rpc);
 void smf__conn_flush(struct smf__conn *conn);
 void smf__conn_forget_unsent(struct smf__conn *conn);

@@ -1,5 +1,8 @@
 /* The public functions of a core that deal with connections and frames: smf/core.h. */
+#include <stdio.h>
 #include <string.h>
+
+#include <smf/code.h>
 
 #include "frame/frame_inline.h"
 #include "rpc/rpc.h"
@@ -69,6 +72,11 @@ int smf_core_send(struct smf_core *core, uint64_t conn, uint16_t session, uint32
     return smf_core_commit(core, conn, session, meta, place, size_bytes);
 }
 
+int smf_core_send_code(struct smf_core *core, uint64_t conn, uint16_t session, uint32_t code)
+{
+    return smf_core_send(core, conn, session, code, smf__empty_table, sizeof smf__empty_table);
+}
+
 int smf_core_connect(struct smf_core *core, const char *address, uint64_t user, uint64_t *conn_out,
                      struct smf_error *error_out)
 {
@@ -116,6 +124,19 @@ void smf_core_disconnect_all(struct smf_core *core)
             smf__conn_close(&rpc->conns[i], SMF_CLOSE_BY_US);
     }
     core->busy = 1;
+}
+
+int smf_core_peer(const struct smf_core *core, uint64_t id, char *text_out, uint32_t size)
+{
+    struct smf__rpc *rpc = core->room.context;
+    const struct smf__conn *conn = smf__conn_find(rpc, id);
+    char text[SMF__NET_ADDRESS_SIZE_BYTES] = "";
+
+    if (conn != NULL)
+        rpc->net->ops->stream_peer(conn->stream, text, sizeof text);
+    if (size > 0)
+        snprintf(text_out, size, "%s", text);
+    return conn != NULL ? SMF_OK : SMF_ECLOSED;
 }
 
 uint64_t smf_core_unsent_bytes(const struct smf_core *core, uint64_t id)

@@ -3,6 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <smf/code.h>
+
 #include "frame/frame_inline.h"
 #include "mem/mem_count.h"
 #include "rpc/rpc.h"
@@ -11,10 +13,8 @@
 #define VECTORS_MAX 64
 #define PAD_SIZE_BYTES 8u
 #define COPY_BUFFER_SIZE_BYTES (16u << 10)
-#define STATUS_INTERNAL 500u
 
-/* An empty table: what a failed reply carries at level 1. */
-static const uint8_t empty_table[] = {8, 0, 0, 0, 4, 0, 4, 0, 4, 0, 0, 0};
+const uint8_t smf__empty_table[SMF__EMPTY_TABLE_SIZE_BYTES] = {8, 0, 0, 0, 4, 0, 4, 0, 4, 0, 0, 0};
 
 struct piece {
     struct smf_buffer *buffer;
@@ -302,7 +302,7 @@ static int write_padded(struct smf__conn *conn, const uint8_t *bytes, struct smf
 /* A payload that happens to have checksum 0 and may not be changed: its sender gets an error. */
 static void refuse_frame(struct smf__conn *conn, struct smf_frame frame)
 {
-    uint8_t bytes[SMF_FRAME_HEADER_SIZE_BYTES + sizeof empty_table];
+    uint8_t bytes[SMF_FRAME_HEADER_SIZE_BYTES + sizeof smf__empty_table];
 
     if (!conn->accepted) {
         struct smf_turn *turn = &conn->rpc->core->turn;
@@ -314,16 +314,16 @@ static void refuse_frame(struct smf__conn *conn, struct smf_frame frame)
         }
         event = smf__rpc_event(conn->rpc, conn, SMF_EVENT_REPLY);
         event->session = frame.session;
-        event->meta = STATUS_INTERNAL;
-        event->payload = empty_table;
-        event->size_bytes = sizeof empty_table;
+        event->meta = SMF_CODE_INTERNAL;
+        event->payload = smf__empty_table;
+        event->size_bytes = sizeof smf__empty_table;
         return;
     }
     frame.compression = frame.flags = 0;
-    frame.size = sizeof empty_table;
-    frame.meta = STATUS_INTERNAL;
+    frame.size = sizeof smf__empty_table;
+    frame.meta = SMF_CODE_INTERNAL;
     smf__frame_encode(&frame, bytes);
-    memcpy(bytes + SMF_FRAME_HEADER_SIZE_BYTES, empty_table, sizeof empty_table);
+    memcpy(bytes + SMF_FRAME_HEADER_SIZE_BYTES, smf__empty_table, sizeof smf__empty_table);
     (void)seal(bytes, sizeof bytes);
     write_one(conn, NULL, bytes, sizeof bytes);
 }
