@@ -26,6 +26,7 @@
 
 struct smf_engine {
     struct smf_engine_config config;
+    uint32_t forks; /* before it was opened: see core_fork.h */
     struct smf_core *cores[SMF_CORES_MAX];
     struct smf__group *group; /* NULL: a single core has nobody to share with */
     uint32_t core_count;
@@ -160,6 +161,14 @@ static void describe(struct smf_engine *engine)
              (unsigned long long)(config->memory_bytes >> 20));
 }
 
+static void free_engine(struct smf_engine *engine)
+{
+    for (uint32_t i = 0; i < engine->core_count; i++)
+        smf__core_close(engine->cores[i]);
+    smf__group_close(engine->group);
+    free(engine);
+}
+
 int smf_engine_open(struct smf_engine **engine_out, const struct smf_engine_config *config,
                     struct smf_error *error_out)
 {
@@ -170,8 +179,11 @@ int smf_engine_open(struct smf_engine **engine_out, const struct smf_engine_conf
     if (status != SMF_OK)
         return status;
     engine = calloc(1, sizeof *engine);
-    if (engine == NULL)
+    if (engine == NULL || smf__forks_count() != SMF_OK) {
+        free(engine);
         return smf__error(error_out, SMF_ENOMEM, 0, "no memory for an engine");
+    }
+    engine->forks = smf__forks;
     engine->config = *config;
     fill_defaults(&engine->config);
     if (config->pin && (uint32_t)cpu_count < engine->config.cores) {
@@ -182,7 +194,7 @@ int smf_engine_open(struct smf_engine **engine_out, const struct smf_engine_conf
             "pin: %u cores, but this process may use only %d CPU%s: ask for fewer cores, or do "
             "not pin",
             engine->config.cores, cpu_count, cpu_count == 1 ? "" : "s");
-        free(engine);
+        free_engine(engine);
         return refuse(error_out, text);
     }
     for (uint32_t i = 0; i < engine->config.cores && status == SMF_OK; i++)
@@ -190,7 +202,7 @@ int smf_engine_open(struct smf_engine **engine_out, const struct smf_engine_conf
     if (status == SMF_OK)
         status = join_cores(engine, error_out);
     if (status != SMF_OK) {
-        smf_engine_close(engine);
+        free_engine(engine);
         return status;
     }
     describe(engine);
@@ -200,10 +212,8 @@ int smf_engine_open(struct smf_engine **engine_out, const struct smf_engine_conf
 
 void smf_engine_close(struct smf_engine *engine)
 {
-    for (uint32_t i = 0; i < engine->core_count; i++)
-        smf__core_close(engine->cores[i]);
-    smf__group_close(engine->group);
-    free(engine);
+    if (engine->forks == smf__forks) /* else its threads are not here, its sockets are in use */
+        free_engine(engine);
 }
 
 uint32_t smf_engine_core_count(const struct smf_engine *engine)
@@ -221,6 +231,8 @@ int smf_engine_listen(struct smf_engine *engine, const char *address, char *boun
 {
     struct smf__listener *first = NULL, *listener;
 
+    if (engine->forks != smf__forks)
+        return smf__error(error_out, SMF_ECLOSED, 0, SMF__FORK_ADVICE);
     for (uint32_t i = 0; i < engine->core_count; i++) {
         int status = smf__rpc_listen(smf__rpc_of(engine->cores[i]), address, first, &listener,
                                      bound_out, bound_size, error_out);

@@ -194,6 +194,36 @@ static void engines_call_each_other(void)
         smf_engine_close(servers[i]);
 }
 
+/* A library and the program that uses it may both have engines: one that comes and goes, and one that
+ * can't be opened, are nothing to those that serve. */
+static void engines_come_and_go_beside_each_other(void)
+{
+    struct smf_engine_config bad = {.size = sizeof bad, .memory_bytes = MEMORY_BYTES - 1};
+    struct smf_engine *server = engine_with(1, 0), *client = engine_with(1, 0), *engine;
+    struct smf_error error;
+    pthread_t thread, other;
+    char bound[128], second[128];
+
+    CHECK_EQ(smf_engine_listen(server, "127.0.0.1:0", bound, sizeof bound, &error), SMF_OK);
+    CHECK_EQ(pthread_create(&thread, NULL, serve, smf_engine_core(server, 0)), 0);
+    for (uint32_t i = 0; i < 20; i++) {
+        engine = engine_with(1, i % 2);
+        CHECK_EQ(smf_engine_listen(engine, "127.0.0.1:0", second, sizeof second, &error), SMF_OK);
+        CHECK_EQ(smf_engine_listen(engine, bound, second, sizeof second, &error), SMF_EADDRINUSE);
+        CHECK_EQ(pthread_create(&other, NULL, serve, smf_engine_core(engine, 0)), 0);
+        call_core(smf_engine_core(client, 0), bound);
+        smf_core_stop(smf_engine_core(engine, 0));
+        CHECK_EQ(pthread_join(other, NULL), 0);
+        smf_engine_close(engine);
+        CHECK_EQ(smf_engine_open(&engine, &bad, &error), SMF_EINVAL);
+    }
+    CHECK_EQ(smf_core_turn(smf_engine_core(client, 0))->connections, 20);
+    smf_engine_close(client);
+    smf_core_stop(smf_engine_core(server, 0));
+    CHECK_EQ(pthread_join(thread, NULL), 0);
+    smf_engine_close(server);
+}
+
 /* Sends a request on each of conns, lets the server take a turn, and returns on which of them (bits)
  * it saw requests. */
 static uint32_t round_of(struct smf_core *server, struct smf_core *client, const uint64_t *conns,
@@ -317,9 +347,13 @@ static void listening_twice(void)
 }
 
 static const struct test tests[] = {
-    TEST(wrong_settings_are_named),         TEST(defaults_are_enough),
-    TEST(library_and_headers_agree),        TEST(engines_call_each_other),
-    TEST(nothing_is_left_behind),           TEST(listening_twice),
+    TEST(wrong_settings_are_named),
+    TEST(defaults_are_enough),
+    TEST(library_and_headers_agree),
+    TEST(engines_call_each_other),
+    TEST(engines_come_and_go_beside_each_other),
+    TEST(nothing_is_left_behind),
+    TEST(listening_twice),
     TEST(the_hot_connection_is_read_first),
 };
 

@@ -201,9 +201,9 @@ void smf_core_wake(struct smf_core *core);
 
 /* Any thread: has the driver call function(core, context) at the beginning of its next poll; so a
  * reply that was worked out elsewhere reaches its connection. Functions run in the order in which they
- * were posted by one thread. Returns 0, or SMF_ELIMIT when SMF_MAILBOX_CAPACITY of them wait already;
- * what is still posted when the core is closed is forgotten. Cost: no allocation; a system call only
- * when the driver sleeps. */
+ * were posted by one thread. Returns 0, SMF_ELIMIT when SMF_MAILBOX_CAPACITY of them wait already, or
+ * SMF_ECLOSED in a forked child; what is still posted when the core is closed is forgotten. Cost: no
+ * allocation; a system call only when the driver sleeps. */
 int smf_core_post(struct smf_core *core, void (*function)(struct smf_core *core, void *context),
                   void *context);
 #define SMF_MAILBOX_CAPACITY 4096u

@@ -1,5 +1,11 @@
 /* An engine: configuration -> cores -> transports -> listeners. Several may live in one process; they
- * share nothing. No signal handlers, nothing at load time, no environment variables. */
+ * share nothing. No signal handlers, nothing at load time or at exit, no environment variables.
+ *
+ * Fork: an engine belongs to the process that opened it. The parent does not notice a fork. In the child
+ * the engine is closed: smf_core_poll, smf_core_post, smf_core_connect and smf_engine_listen say
+ * SMF_ECLOSED, smf_engine_close does nothing, and payloads that were lent may be read. The child may
+ * exec (every descriptor is close-on-exec), exit in any way, or open engines of its own. It keeps copies
+ * of the parent's sockets until it execs or ends: peers of a parent that ended hear of it then. */
 #ifndef SMF_ENGINE_H
 #define SMF_ENGINE_H
 
@@ -50,7 +56,7 @@ int smf_engine_open(struct smf_engine **engine_out, const struct smf_engine_conf
                     struct smf_error *error_out);
 
 /* Closes cores, connections and listeners and frees everything. No core may have a driver any more,
- * and no lent buffer may be used. */
+ * and no lent buffer may be used. In a forked child: nothing happens. */
 void smf_engine_close(struct smf_engine *engine);
 
 /* How many cores the engine has. Threads: any. */

@@ -56,6 +56,7 @@ int smf__core_open(struct smf_core **core_out, const struct smf__core_config *co
         return smf__error(error_out, SMF_ENOMEM, 0, "no memory for a core");
     memset(core, 0, sizeof *core);
     core->clock = config->clock;
+    core->forks = smf__forks;
     core->spin_ns = spin_us == -2 ? -1 : spin_us < 0 ? 0 : (int64_t)spin_us * NS_PER_US;
     if (config->random_seed != 0)
         smf__random_seed(&core->random, config->random_seed);
@@ -187,6 +188,8 @@ int smf_core_poll(struct smf_core *core, int64_t wait_us)
 {
     uint64_t entered_ns, handed_ns = core->turn.now_ns, until_ns = UINT64_MAX;
 
+    if (!smf__core_is_ours(core))
+        return SMF_ECLOSED;
     if (core->pin != NULL)
         smf__pin_enter(core->pin);
     if (__atomic_load_n(&core->turn.sleeping, __ATOMIC_RELAXED) != 0) /* outside of a poll */
@@ -230,7 +233,8 @@ int64_t smf_core_arm(struct smf_core *core)
 {
     uint64_t next_ns, now_ns;
 
-    if (core->busy || core->hurry || core->turn.event_count != 0 || core->turn.send_count != 0)
+    if (!smf__core_is_ours(core) || core->busy || core->hurry || core->turn.event_count != 0 ||
+        core->turn.send_count != 0)
         return 0;
     next_ns = smf__timers_next_ns(core->timers);
     now_ns = next_ns != UINT64_MAX ? smf__clock_now_ns(&core->clock) : 0;
@@ -262,7 +266,8 @@ int smf_core_run(struct smf_core *core,
 
 void smf__core_ring_bell(struct smf_core *core)
 {
-    if (__atomic_exchange_n(&core->turn.sleeping, 0, __ATOMIC_SEQ_CST) == 0)
+    if (__atomic_exchange_n(&core->turn.sleeping, 0, __ATOMIC_SEQ_CST) == 0 ||
+        !smf__core_is_ours(core))
         return;
     __atomic_add_fetch(&core->wakes, 1, __ATOMIC_RELAXED);
     core->room.wake(core->room.context);

@@ -12,6 +12,7 @@
 #include <smf/core.h>
 
 #include "core/core_count.h"
+#include "core/core_fork.h"
 #include "mem/mem_pool.h"
 #include "mem/mem_ring.h"
 #include "time/time_clock.h"
@@ -61,6 +62,7 @@ struct smf_core {
     struct smf__timers *timers;
     struct smf__pool *pool;
     struct smf__room room;
+    uint32_t forks;            /* before it was opened: see core_fork.h */
     struct smf__ring *mailbox; /* of struct smf__letter, from any thread */
     struct smf__baton *baton;  /* NULL: handlers never block */
     struct smf__pin *pin;      /* NULL: the driver runs where the scheduler likes */
@@ -76,6 +78,12 @@ struct smf_core {
     uint64_t turns, waits;
     uint64_t wakes; /* atomic */
 };
+
+/* 0 in a forked child. Any thread. */
+static inline int smf__core_is_ours(const struct smf_core *core)
+{
+    return core->forks == smf__forks;
+}
 
 /* Opens a core without a room. Returns 0 or a status with *error_out filled. */
 int smf__core_open(struct smf_core **core_out, const struct smf__core_config *config,

@@ -332,7 +332,7 @@ int smf_baton_wait(struct smf_core *core)
 {
     struct smf__baton *baton = core->baton;
 
-    for (;;) {
+    while (smf__core_is_ours(core)) {
         uint32_t reason = __atomic_load_n(&baton->given, __ATOMIC_SEQ_CST);
 
         if (reason == GIVEN_END)
@@ -346,6 +346,7 @@ int smf_baton_wait(struct smf_core *core)
         }
         futex_wait(&baton->given, 0);
     }
+    return SMF_BATON_CLOSED;
 }
 
 static void wake_one(uint32_t *asleep)

@@ -16,6 +16,8 @@ int smf_core_post(struct smf_core *core, void (*function)(struct smf_core *core,
 {
     struct smf__letter letter = {function, context};
 
+    if (!smf__core_is_ours(core))
+        return SMF_ECLOSED;
     if (!smf__ring_push(core->mailbox, &letter))
         return SMF_ELIMIT;
     /* The letter is in the ring before the look at sleeping; the driver sets sleeping before it looks

@@ -85,6 +85,8 @@ int smf_core_connect(struct smf_core *core, const char *address, uint64_t user, 
     struct smf__conn *conn;
     int status;
 
+    if (!smf__core_is_ours(core))
+        return smf__error(error_out, SMF_ECLOSED, 0, SMF__FORK_ADVICE);
     if (!smf__rpc_take_place(rpc))
         return smf__error(error_out, SMF_ELIMIT, 0, "connections_max is reached; raise it");
     status = rpc->net->ops->connect(rpc->net, address, NULL, &stream, error_out);
@@ -117,6 +119,8 @@ void smf_core_disconnect_all(struct smf_core *core)
 {
     struct smf__rpc *rpc = smf__rpc_of(core);
 
+    if (!smf__core_is_ours(core))
+        return;
     rpc->disconnected = 1;
     smf__rpc_close_listeners(rpc);
     for (uint32_t i = 0; i < rpc->conns_used; i++) {
