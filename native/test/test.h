@@ -126,6 +126,13 @@ static inline uint64_t test_seed(void)
     return test_state.seed;
 }
 
+/* Does an emulator run this program? What depends on how threads are scheduled, or on the memory of the
+ * process, says something of the emulator then. ./build.sh check arm64 sets it. */
+static inline int test_emulated(void)
+{
+    return getenv("SMF_TEST_EMULATED") != NULL;
+}
+
 /* Says above the test's line why a part of it was not run. */
 __attribute__((format(printf, 1, 2))) static inline void test_note(const char *format, ...)
 {

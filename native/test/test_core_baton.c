@@ -255,10 +255,10 @@ static void the_watcher_wins(void)
     smf_engine_close(engine);
     if (won)
         return;
-    CHECK_LT(idler.cpu_ns, WATCHER_PATIENCE_NS / 10);
+    CHECK(test_emulated() || idler.cpu_ns < WATCHER_PATIENCE_NS / 10);
     CHECK(idler.permitted || getenv("CI") == NULL);
     test_note("not shown: threads of idle priority %s",
-              idler.permitted ? "hardly ran" : "are forbidden");
+              idler.permitted ? "hardly ran, or an emulator runs them" : "are forbidden");
 }
 
 static void computing_handlers_lose_the_loop(void)

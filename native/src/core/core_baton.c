@@ -79,7 +79,11 @@ static int is_stopped(struct smf__baton *baton)
 }
 
 /* Takes the loop from a driver that is still in the handler it entered as state; the stand-in gets
- * it. The sequence moves on, so the late driver's compare-and-swap fails. */
+ * it. The sequence moves on, so the late driver's compare-and-swap fails.
+ *
+ * Whoever deposes has read the state that the driver published behind all that it did to the core, and
+ * publishes given behind that: so the stand-in sees the core as the driver left it, in whatever order
+ * this machine shows stores to others. */
 static int depose(struct smf__baton *baton, uint64_t state, uint32_t reason)
 {
     uint64_t next = (state & ~STATE_KIND) + SMF_BATON_SEQ_ONE;
