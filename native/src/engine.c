@@ -23,6 +23,8 @@
 #define BODY_TIMEOUT_DEFAULT_MS 60000
 #define SEND_TIMEOUT_DEFAULT_MS 30000
 #define DESCRIPTION_SIZE_BYTES 256
+#define CONFIG_SIZE_MIN_BYTES 80u   /* of SMF_ABI_VERSION 1 when it began; never changes */
+#define CONFIG_SIZE_MAX_BYTES 1024u /* more is no struct of ours */
 
 struct smf_engine {
     struct smf_engine_config config;
@@ -77,11 +79,28 @@ static void fill_defaults(struct smf_engine_config *config)
 #undef DEFAULT
 }
 
+/* The caller's settings, whose struct may be shorter than ours (an older program) or longer (a newer
+ * one, which must not have set what we do not know). */
+static int read_config(struct smf_engine_config *config_out, const struct smf_engine_config *given,
+                       struct smf_error *error_out)
+{
+    const unsigned char *bytes = (const unsigned char *)given;
+
+    if (given->size < CONFIG_SIZE_MIN_BYTES || given->size > CONFIG_SIZE_MAX_BYTES)
+        return refuse(error_out, "smf_engine_config.size does not fit: set it to sizeof(struct "
+                                 "smf_engine_config)");
+    for (uint32_t i = sizeof *config_out; i < given->size; i++) {
+        if (bytes[i] != 0)
+            return refuse(error_out, "smf_engine_config has a setting that this library does not "
+                                     "know: link a newer one, or leave it 0");
+    }
+    memcpy(config_out, given, given->size < sizeof *config_out ? given->size : sizeof *config_out);
+    config_out->size = sizeof *config_out;
+    return SMF_OK;
+}
+
 static int check_config(const struct smf_engine_config *config, struct smf_error *error_out)
 {
-    if (config->size != sizeof *config)
-        return refuse(error_out, "smf_engine_config.size does not fit: compile against the headers "
-                                 "of the library that is linked");
     if (config->cores > SMF_CORES_MAX)
         return refuse(error_out, "cores: at most 256");
     if (config->net > SMF_NET_EPOLL)
@@ -169,13 +188,16 @@ static void free_engine(struct smf_engine *engine)
     free(engine);
 }
 
-int smf_engine_open(struct smf_engine **engine_out, const struct smf_engine_config *config,
+int smf_engine_open(struct smf_engine **engine_out, const struct smf_engine_config *given,
                     struct smf_error *error_out)
 {
     struct smf_engine *engine;
+    struct smf_engine_config config = {0};
     int cpus[SMF_CORES_MAX], cpu_count = smf__cpus(cpus, SMF_CORES_MAX);
-    int status = check_config(config, error_out);
+    int status = read_config(&config, given, error_out);
 
+    if (status == SMF_OK)
+        status = check_config(&config, error_out);
     if (status != SMF_OK)
         return status;
     engine = calloc(1, sizeof *engine);
@@ -184,9 +206,9 @@ int smf_engine_open(struct smf_engine **engine_out, const struct smf_engine_conf
         return smf__error(error_out, SMF_ENOMEM, 0, "no memory for an engine");
     }
     engine->forks = smf__forks;
-    engine->config = *config;
+    engine->config = config;
     fill_defaults(&engine->config);
-    if (config->pin && (uint32_t)cpu_count < engine->config.cores) {
+    if (config.pin && (uint32_t)cpu_count < engine->config.cores) {
         char text[SMF_ERROR_TEXT_SIZE_BYTES];
 
         snprintf(
@@ -198,7 +220,7 @@ int smf_engine_open(struct smf_engine **engine_out, const struct smf_engine_conf
         return refuse(error_out, text);
     }
     for (uint32_t i = 0; i < engine->config.cores && status == SMF_OK; i++)
-        status = open_core(engine, config->pin ? cpus[i] : SMF__CPU_NONE, error_out);
+        status = open_core(engine, config.pin ? cpus[i] : SMF__CPU_NONE, error_out);
     if (status == SMF_OK)
         status = join_cores(engine, error_out);
     if (status != SMF_OK) {

@@ -13,6 +13,8 @@
 #define TIMES 200
 #define CALLS 2000
 #define POLLS_MAX 100000
+#define CONFIG_SIZE_FIRST_BYTES                                                                    \
+    80u /* of the first settings that a program could be compiled with */
 
 static struct smf_engine *engine_with(uint32_t cores, uint32_t baton)
 {
@@ -61,7 +63,11 @@ static void wrong_settings_are_named(void)
     int cpus[SMF_CORES_MAX];
 
     bad = good;
-    bad.size = sizeof bad - 8;
+    bad.size = CONFIG_SIZE_FIRST_BYTES - 8;
+    refused(bad, "size");
+    bad.size = 0;
+    refused(bad, "size");
+    bad.size = UINT32_MAX;
     refused(bad, "size");
     bad = good;
     bad.cores = SMF_CORES_MAX + 1;
@@ -85,6 +91,52 @@ static void wrong_settings_are_named(void)
     bad.pin = 1;
     bad.cores = (uint32_t)smf__cpus(cpus, SMF_CORES_MAX) + 1;
     refused(bad, "pin");
+}
+
+/* A program that was compiled when the settings were fewer, and one from the future. */
+static void settings_of_other_versions(void)
+{
+    union {
+        struct smf_engine_config config;
+        uint8_t bytes[sizeof(struct smf_engine_config) + 16];
+    } given;
+    struct smf_engine *engine;
+    struct smf_error error;
+
+    memset(&given, 0xff, sizeof given); /* what lies behind is none of the library's business */
+    memset(&given, 0, CONFIG_SIZE_FIRST_BYTES);
+    given.config.size = CONFIG_SIZE_FIRST_BYTES;
+    given.config.cores = 2;
+    CHECK_EQ(smf_engine_open(&engine, &given.config, &error), SMF_OK);
+    CHECK_EQ(smf_engine_core_count(engine), 2);
+    smf_engine_close(engine);
+
+    memset(&given, 0, sizeof given);
+    given.config.size = sizeof given;
+    CHECK_EQ(smf_engine_open(&engine, &given.config, &error), SMF_OK);
+    smf_engine_close(engine);
+    given.bytes[sizeof given - 1] = 1;
+    CHECK_EQ(smf_engine_open(&engine, &given.config, &error), SMF_EINVAL);
+    CHECK(strstr(error.text, "a setting that this library does not know") != NULL);
+}
+
+static void counters_of_other_versions(void)
+{
+    struct smf_engine *engine = engine_with(1, 0);
+    struct {
+        struct smf_core_stats stats;
+        uint64_t more[2];
+    } read;
+
+    memset(&read, 0xff, sizeof read);
+    smf_core_read_stats(smf_engine_core(engine, 0), &read.stats, 16);
+    CHECK_EQ(read.stats.waits, 0);
+    CHECK_EQ(read.stats.wakes, UINT64_MAX); /* the caller's struct ended before it */
+    smf_core_read_stats(smf_engine_core(engine, 0), &read.stats, sizeof read.stats + 8);
+    CHECK_EQ(read.stats.memory_budget_bytes, MEMORY_BYTES);
+    CHECK_EQ(read.more[0], 0);
+    CHECK_EQ(read.more[1], UINT64_MAX);
+    smf_engine_close(engine);
 }
 
 static void defaults_are_enough(void)
@@ -349,6 +401,8 @@ static void listening_twice(void)
 static const struct test tests[] = {
     TEST(wrong_settings_are_named),
     TEST(defaults_are_enough),
+    TEST(settings_of_other_versions),
+    TEST(counters_of_other_versions),
     TEST(library_and_headers_agree),
     TEST(engines_call_each_other),
     TEST(engines_come_and_go_beside_each_other),

@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"syscall"
 	"testing"
@@ -29,15 +30,35 @@ func installed(t *testing.T) (c tree, prefix string) {
 // What the shared library shows is what the list says, so that nothing comes or goes unnoticed.
 func TestExportedSymbolsAreTheList(t *testing.T) {
 	c, prefix := installed(t)
+	version := "@@SMF_" + abi(t, prefix)
 	var names []string
 	for _, line := range strings.Split(c.mustRun("nm", "-D", "--defined-only", filepath.Join(prefix, "lib/libsmf.so")), "\n") {
-		if fields := strings.Fields(line); len(fields) == 3 {
-			names = append(names, fields[2])
+		if fields := strings.Fields(line); len(fields) == 3 && fields[1] != "A" { // A: the version itself
+			name, versioned := strings.CutSuffix(fields[2], version)
+			require.True(t, versioned, "%s is not of this ABI", fields[2])
+			names = append(names, name)
 		}
 	}
 	want, err := os.ReadFile(filepath.Join(c.root, "native/cmake/exported.txt"))
 	require.NoError(t, err)
 	require.ElementsMatch(t, strings.Fields(string(want)), names, "see native/cmake/exported.txt")
+}
+
+// abi is the SMF_ABI_VERSION of the installed headers.
+func abi(t *testing.T, prefix string) string {
+	header, err := os.ReadFile(filepath.Join(prefix, "include/smf/engine.h"))
+	require.NoError(t, err)
+	found := regexp.MustCompile(`#define SMF_ABI_VERSION (\d+)u`).FindSubmatch(header)
+	require.Len(t, found, 2)
+	return string(found[1])
+}
+
+// A program is bound to the ABI that it was linked with: the number is in the library's name.
+func TestTheSonameIsTheABI(t *testing.T) {
+	c, prefix := installed(t)
+	dynamic := c.mustRun("readelf", "-d", filepath.Join(prefix, "lib/libsmf.so"))
+	require.Contains(t, dynamic, "Library soname: [libsmf.so."+abi(t, prefix)+"]")
+	c.mustRun("test", "-e", filepath.Join(prefix, "lib/libsmf.so."+abi(t, prefix)))
 }
 
 // The example programs that an echo client can call.

@@ -58,6 +58,7 @@ enum smf_close_reason {
     SMF_CLOSE_TOO_MANY = 16, /* over the connection limit of all cores; closed on arrival */
     SMF_CLOSE_REASONS = 17
 };
+#define SMF_CLOSE_REASONS_MAX 32 /* there will never be more */
 
 /* Something that happened. 48 bytes. */
 struct smf_event {
@@ -140,11 +141,11 @@ struct smf_core_stats {
     uint64_t memory_used_bytes;
     uint64_t memory_used_bytes_max;
     uint64_t memory_refused;
-    uint64_t closed[SMF_CLOSE_REASONS]; /* by enum smf_close_reason */
-    uint64_t deposed_sleeping;          /* the baton: handlers that slept, */
-    uint64_t deposed_computing;         /* that computed for long, */
-    uint64_t handed_over;               /* that gave it away, */
-    uint64_t kicks;                     /* and watchers woken */
+    uint64_t closed[SMF_CLOSE_REASONS_MAX]; /* by enum smf_close_reason */
+    uint64_t deposed_sleeping;              /* the baton: handlers that slept, */
+    uint64_t deposed_computing;             /* that computed for long, */
+    uint64_t handed_over;                   /* that gave it away, */
+    uint64_t kicks;                         /* and watchers woken */
     /* Where the time goes. What is in none of them: turns that did nothing. */
     uint64_t events;                   /* handed out, of every kind */
     uint64_t batches[SMF_BATCH_SIZES]; /* turns by events handed out: none, 1, 2 to 3, 4 to 7, … */
@@ -264,8 +265,17 @@ uint64_t smf_core_unsent_bytes(const struct smf_core *core, uint64_t conn);
  * Errors: SMF_ECLOSED and an empty text for a connection that is gone. Cost: no system call. */
 int smf_core_peer(const struct smf_core *core, uint64_t conn, char *text_out, uint32_t size_bytes);
 
-/* Counters. Threads: any, while the core is open; each is exact, two of them may be a turn apart. */
-void smf_core_stats(const struct smf_core *core, struct smf_core_stats *stats_out);
+/* Counters. New ones come at the end of the struct: size_bytes is its size as the caller was compiled, no
+ * more is written, and what this library does not count is 0. Threads: any, while the core is open; each
+ * counter is exact, two of them may be a turn apart. */
+void smf_core_read_stats(const struct smf_core *core, struct smf_core_stats *stats_out,
+                         size_t size_bytes);
+
+/* The same, with the size filled in. */
+static inline void smf_core_stats(const struct smf_core *core, struct smf_core_stats *stats_out)
+{
+    smf_core_read_stats(core, stats_out, sizeof *stats_out);
+}
 
 /* "by peer", "checksum mismatch", … Any thread; static storage. */
 const char *smf_close_reason_name(uint32_t reason);

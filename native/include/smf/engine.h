@@ -26,8 +26,9 @@ struct smf_engine;
 
 enum smf_net_kind { SMF_NET_AUTO = 0, SMF_NET_EPOLL = 1 };
 
-/* Settings. Zero in a field means its default. size must be sizeof(struct smf_engine_config): a
- * caller that was compiled against an older header is told so. */
+/* Settings. Zero in a field means its default. size is sizeof(struct smf_engine_config) as the caller
+ * was compiled: new fields come at the end, so a program that knows fewer gets their defaults, and one
+ * that knows more than the library is refused if it sets one of those. */
 struct smf_engine_config {
     uint32_t size;
     uint32_t cores;                /* default 1; at most SMF_CORES_MAX */

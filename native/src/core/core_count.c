@@ -89,31 +89,35 @@ static uint64_t asleep_ns(struct smf_core *core)
     return told;
 }
 
-void smf_core_stats(const struct smf_core *core, struct smf_core_stats *stats_out)
+void smf_core_read_stats(const struct smf_core *core, struct smf_core_stats *stats_out,
+                         size_t size_bytes)
 {
     const struct smf__core_counts *counts = &core->counts;
+    struct smf_core_stats stats;
     struct smf__pool_stats pool;
 
-    memset(stats_out, 0, sizeof *stats_out);
-    stats_out->turns = smf__counted(core->turns);
-    stats_out->waits = smf__counted(core->waits);
-    stats_out->wakes = smf__counted(core->wakes);
+    memset(&stats, 0, sizeof stats);
+    stats.turns = smf__counted(core->turns);
+    stats.waits = smf__counted(core->waits);
+    stats.wakes = smf__counted(core->wakes);
     smf__pool_stats(core->pool, &pool);
-    stats_out->memory_budget_bytes = pool.budget_bytes;
-    stats_out->memory_used_bytes = pool.used_bytes;
-    stats_out->memory_used_bytes_max = pool.used_bytes_max;
-    stats_out->memory_refused = pool.refused;
-    stats_out->events = smf__counted(counts->events);
+    stats.memory_budget_bytes = pool.budget_bytes;
+    stats.memory_used_bytes = pool.used_bytes;
+    stats.memory_used_bytes_max = pool.used_bytes_max;
+    stats.memory_refused = pool.refused;
+    stats.events = smf__counted(counts->events);
     for (uint32_t i = 0; i < SMF_BATCH_SIZES; i++)
-        stats_out->batches[i] = smf__counted(counts->batches[i]);
-    stats_out->spins = smf__counted(counts->spins);
-    stats_out->busy_ns = smf__counted(counts->busy_ns);
-    stats_out->spinning_ns = smf__counted(counts->spinning_ns);
-    stats_out->asleep_ns = asleep_ns((struct smf_core *)core); /* a reader's own field */
-    stats_out->in_flight = smf__counted(core->turn.in_flight);
-    stats_out->connections_unsent = smf__counted(core->turn.unsent);
+        stats.batches[i] = smf__counted(counts->batches[i]);
+    stats.spins = smf__counted(counts->spins);
+    stats.busy_ns = smf__counted(counts->busy_ns);
+    stats.spinning_ns = smf__counted(counts->spinning_ns);
+    stats.asleep_ns = asleep_ns((struct smf_core *)core); /* a reader's own field */
+    stats.in_flight = smf__counted(core->turn.in_flight);
+    stats.connections_unsent = smf__counted(core->turn.unsent);
     if (core->room.stats != NULL)
-        core->room.stats(core->room.context, stats_out);
+        core->room.stats(core->room.context, &stats);
     if (core->baton != NULL)
-        smf__baton_stats(core->baton, stats_out);
+        smf__baton_stats(core->baton, &stats);
+    memset(stats_out, 0, size_bytes);
+    memcpy(stats_out, &stats, size_bytes < sizeof stats ? size_bytes : sizeof stats);
 }
