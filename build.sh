@@ -17,6 +17,7 @@ usage: ./build.sh VERB
   soak [COUNT]             the tests over and over (default 20), with every sanitizer
   check [--rest] [STEP...] what has to pass before a change goes in; --rest: all but what test runs
   fmt                      format C and Go
+  docs                     the reference of the C API, to build/docs
   clean                    remove everything that was built
   install [--prefix DIR]   headers, libraries, pkg-config and CMake files, smf, smfc (/usr/local)
 
@@ -59,6 +60,7 @@ missing_packages() {
     has clang-format || echo clang-format
     has clang-tidy || echo clang-tidy
     has shellcheck || echo shellcheck
+    has doxygen || echo doxygen
     if [[ $(uname -m) != aarch64 ]]; then
         has aarch64-linux-gnu-gcc || echo gcc-aarch64-linux-gnu libc6-dev-arm64-cross
         has qemu-aarch64-static || echo qemu-user-static
@@ -237,7 +239,7 @@ verb_soak() {
 
 # --- check ----------------------------------------------------------------------------------------
 
-check_steps=(format shell vet static rules generated test tidy asan tsan race older arm64 fuzz)
+check_steps=(format shell vet static rules generated reference test tidy asan tsan race older arm64 fuzz)
 in_test=(rules test) # what verb_test runs already
 
 c_files() { find native bench -name '*.[ch]' | sort; }
@@ -265,6 +267,9 @@ check_rules() { go_test rules ./go/internal/tidy/...; }
 check_generated() {
     find schema -name '*.smf.go' | sed 's/\.smf\.go$/.fbs/' | sort | run xargs -n 1 build/bin/smfc --check
 }
+
+# Every public declaration has its comment: Doxygen fails on those that have none.
+check_reference() { verb_docs; }
 
 check_test() {
     local failed=0
@@ -366,6 +371,13 @@ verb_fmt() {
     run gofmt -w go cgo bench
 }
 
+verb_docs() {
+    has doxygen || die "doxygen is missing: ./build.sh deps --check installs it"
+    mkdir -p build/docs
+    run doxygen native/doc/Doxyfile
+    echo "build/docs/c-api/index.html"
+}
+
 verb_clean() { run rm -rf build cgo/link_tree.go; }
 
 verb_install() {
@@ -394,7 +406,7 @@ verb=${1:-help}
 (($# == 0)) || shift
 case $verb in
 help | -h | --help) usage ;;
-deps | build | run | test | bench | fuzz | soak | check | fmt | clean | install) "verb_$verb" "$@" ;;
+deps | build | run | test | bench | fuzz | soak | check | fmt | docs | clean | install) "verb_$verb" "$@" ;;
 check-step) "check_$1" ;; # one step of check, called by itself
 *)
     usage >&2

@@ -22,9 +22,9 @@
 extern "C" {
 #endif
 
-#define SMF_BATON_OWNED 0u
-#define SMF_BATON_IN_HANDLER 1u
-#define SMF_BATON_SEQ_ONE 4u
+#define SMF_BATON_OWNED 0u      /* kind of state: the driver has the loop */
+#define SMF_BATON_IN_HANDLER 1u /* kind of state: it is in a handler, and may be deposed */
+#define SMF_BATON_SEQ_ONE 4u    /* one step of the sequence in state */
 
 /* Why a stand-in became the driver. */
 enum smf_baton_reason {
@@ -39,26 +39,28 @@ enum smf_baton_reason {
  * sleep (membarrier(2)), so that on a machine with total store order (x86-64) the driver may store
  * IN_HANDLER and load watchers_asleep without a barrier in between. */
 struct smf_baton {
-    uint64_t state;
-    uint32_t cursor; /* index of the event whose handler runs; written before state */
-    uint32_t fences; /* constant */
-    uint32_t reserved[12];
+    uint64_t state;           /* seq << 2 | kind */
+    uint32_t cursor;          /* index of the event whose handler runs; written before state */
+    uint32_t fences;          /* constant */
+    uint32_t reserved[12];    /* fills the cache line */
     uint64_t watchers_asleep; /* low half: the watcher, high half: the monitor; 1 = asleep */
-    uint32_t reserved2[14];
+    uint32_t reserved2[14];   /* fills the cache line */
 };
 
-/* The core's words, or NULL when it was opened without a baton. */
+/* The core's words, or NULL when it was opened without a baton. Threads: any. Ownership: the core's. */
 struct smf_baton *smf_core_baton(struct smf_core *core);
 
-/* Waits until this thread is made driver. Returns enum smf_baton_reason. One thread at a time. */
+/* Waits until this thread is made driver. Returns enum smf_baton_reason. Threads: any, one at a time.
+ * Errors: SMF_BATON_CLOSED after smf_core_stop, and in a forked child. Cost: blocks. */
 int smf_baton_wait(struct smf_core *core);
 
 /* Wakes the watchers that sleep. The driver calls it when it sees watchers_asleep != 0 after it has
- * stored IN_HANDLER. Cost: one system call for each that sleeps. */
+ * stored IN_HANDLER. Threads: the driver. Cost: one system call for each that sleeps. */
 void smf_baton_kick(struct smf_core *core);
 
 /* A handler that is about to wait gives the loop away: deposes itself if state is still the one it
- * entered with. Returns 1 when it did. Any thread. */
+ * entered with. Returns 1 when it did, 0 when the loop was another's already. Threads: any. Cost: a
+ * system call when it did. */
 int smf_baton_hand_over(struct smf_core *core, uint64_t state);
 
 #ifdef __cplusplus

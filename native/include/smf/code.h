@@ -12,8 +12,9 @@
 extern "C" {
 #endif
 
+/* How a call went. */
 enum smf_code {
-    SMF_CODE_OK = 200,
+    SMF_CODE_OK = 200,              /* well */
     SMF_CODE_BAD_REQUEST = 400,     /* the payload is not what the method takes */
     SMF_CODE_UNAUTHENTICATED = 401, /* who calls is not known */
     SMF_CODE_PERMISSION = 403,      /* who calls may not */

@@ -12,7 +12,7 @@
  *     }
  *
  * What a turn hands out (events and the payloads they point to) is valid until the next poll. What a
- * turn collects (sends) goes out in the next poll. */
+ * turn collects (sends) goes out in the next poll. Threads: the driver. Errors: none. */
 #ifndef SMF_CORE_H
 #define SMF_CORE_H
 
@@ -30,6 +30,7 @@ struct smf_core;
 struct smf_buffer;  /* a piece of the core's memory, lent */
 struct smf_tallied; /* smf/tally.h */
 
+/* What happened. */
 enum smf_event_kind {
     SMF_EVENT_REQUEST = 1,   /* a frame on an accepted connection: meta is the method id */
     SMF_EVENT_REPLY = 2,     /* a frame on a connection that we opened: meta is the status */
@@ -38,37 +39,38 @@ enum smf_event_kind {
                                 peer's address as text (not terminated) */
 };
 
+/* Why a connection ended. */
 enum smf_close_reason {
-    SMF_CLOSE_BY_PEER = 0,
-    SMF_CLOSE_BY_US = 1,          /* smf_core_disconnect, drain or close */
-    SMF_CLOSE_CONNECT_FAILED = 2, /* the session field carries -status */
-    SMF_CLOSE_BROKEN = 3,         /* the transport reported an error */
-    SMF_CLOSE_BAD_COMPRESSION = 4,
-    SMF_CLOSE_BAD_FLAGS = 5,
-    SMF_CLOSE_SIZE_ZERO = 6,
-    SMF_CLOSE_CHECKSUM_ZERO = 7,
-    SMF_CLOSE_META_ZERO = 8,
-    SMF_CLOSE_CHECKSUM_MISMATCH = 9,
-    SMF_CLOSE_FRAME_TOO_LARGE = 10, /* over the limit, or over the whole memory budget */
-    SMF_CLOSE_HEADER_TIMEOUT = 11,
-    SMF_CLOSE_BODY_TIMEOUT = 12,
-    SMF_CLOSE_IDLE_TIMEOUT = 13,
-    SMF_CLOSE_SLOW_READER = 14, /* did not take its replies in time, or too many waited */
-    SMF_CLOSE_NO_MEMORY = 15,
-    SMF_CLOSE_TOO_MANY = 16, /* over the connection limit of all cores; closed on arrival */
-    SMF_CLOSE_REASONS = 17
+    SMF_CLOSE_BY_PEER = 0,           /* in the ordinary way */
+    SMF_CLOSE_BY_US = 1,             /* smf_core_disconnect, drain or close */
+    SMF_CLOSE_CONNECT_FAILED = 2,    /* the session field carries -status */
+    SMF_CLOSE_BROKEN = 3,            /* the transport reported an error */
+    SMF_CLOSE_BAD_COMPRESSION = 4,   /* a header that says more than 3, */
+    SMF_CLOSE_BAD_FLAGS = 5,         /* flags that are not 0, */
+    SMF_CLOSE_SIZE_ZERO = 6,         /* a payload of 0 bytes, */
+    SMF_CLOSE_CHECKSUM_ZERO = 7,     /* a checksum of 0, */
+    SMF_CLOSE_META_ZERO = 8,         /* or a method or status of 0 */
+    SMF_CLOSE_CHECKSUM_MISMATCH = 9, /* a payload is not what was sent */
+    SMF_CLOSE_FRAME_TOO_LARGE = 10,  /* over the limit, or over the whole memory budget */
+    SMF_CLOSE_HEADER_TIMEOUT = 11,   /* a header was begun and not ended in time */
+    SMF_CLOSE_BODY_TIMEOUT = 12,     /* likewise a payload */
+    SMF_CLOSE_IDLE_TIMEOUT = 13,     /* nothing was read, and no call in flight, for that long */
+    SMF_CLOSE_SLOW_READER = 14,      /* did not take its replies in time, or too many waited */
+    SMF_CLOSE_NO_MEMORY = 15,        /* what the peer has not taken could not be kept */
+    SMF_CLOSE_TOO_MANY = 16,         /* over the connection limit of all cores; closed on arrival */
+    SMF_CLOSE_REASONS = 17           /* how many there are */
 };
 #define SMF_CLOSE_REASONS_MAX 32 /* there will never be more */
 
 /* Something that happened. 48 bytes. */
 struct smf_event {
-    uint8_t kind;        /* enum smf_event_kind */
-    uint8_t compression; /* as on the wire */
-    uint8_t flags;       /* as on the wire */
-    uint8_t reserved;
-    uint16_t session;
-    uint16_t reserved2;
-    uint32_t meta;
+    uint8_t kind;              /* enum smf_event_kind */
+    uint8_t compression;       /* as on the wire */
+    uint8_t flags;             /* as on the wire */
+    uint8_t reserved;          /* 0 */
+    uint16_t session;          /* of the call; the caller chose it */
+    uint16_t reserved2;        /* 0 */
+    uint32_t meta;             /* by kind: see enum smf_event_kind */
     uint32_t size_bytes;       /* of the payload */
     uint64_t conn;             /* generation << 32 | index; never 0 */
     const uint8_t *payload;    /* lent until the next poll */
@@ -82,10 +84,10 @@ struct smf_event {
 
 /* A run of whole frames for one connection, back to back in memory, checksums still empty. */
 struct smf_send {
-    uint64_t conn;
-    uint8_t *frames;
-    uint32_t size_bytes;
-    uint32_t frame_count;
+    uint64_t conn;             /* where to */
+    uint8_t *frames;           /* the first frame's first byte */
+    uint32_t size_bytes;       /* of all of them, headers too */
+    uint32_t frame_count;      /* how many */
     struct smf_buffer *buffer; /* what holds the frames; the loan, or one got by smf_core_loan */
 };
 
@@ -93,21 +95,21 @@ struct smf_send {
  * the layout is checked by the Go border when it opens an engine. */
 struct smf_turn {
     struct smf_event *events; /* [event_count] */
-    uint32_t event_count;
-    uint32_t event_capacity;
-    struct smf_send *sends; /* [send_count] of send_capacity */
-    uint32_t send_count;
-    uint32_t send_capacity;
+    uint32_t event_count;     /* what the last poll returned */
+    uint32_t event_capacity;  /* never more in a turn */
+    struct smf_send *sends;   /* [send_count] of send_capacity */
+    uint32_t send_count;      /* runs collected since the last poll */
+    uint32_t send_capacity;   /* never more in a turn */
     /* Memory to build frames in, from the top downwards: a reply takes the bytes below loan_top and
      * moves loan_top down to its first byte. */
     uint8_t *loan;
-    uint8_t *loan_top;
-    struct smf_buffer *loan_buffer;
-    uint64_t now_ns;      /* the clock when the last poll returned */
-    uint32_t in_flight;   /* requests handed out and not answered yet, all connections */
-    uint32_t connections; /* open ones, both directions */
-    uint32_t unsent;      /* connections with replies that the peer has not taken yet */
-    uint32_t listeners;
+    uint8_t *loan_top;              /* the end of what is free */
+    struct smf_buffer *loan_buffer; /* what holds the loan; NULL: memory is used up */
+    uint64_t now_ns;                /* the clock when the last poll returned */
+    uint32_t in_flight;             /* requests handed out and not answered yet, all connections */
+    uint32_t connections;           /* open ones, both directions */
+    uint32_t unsent;                /* connections with replies that the peer has not taken yet */
+    uint32_t listeners;             /* addresses that the core listens on */
     /* Other threads set pending before they ring the bell; a core with pending set does not wait. */
     uint32_t pending;  /* atomic */
     uint32_t sleeping; /* atomic; 1 while the driver waits in the kernel */
@@ -117,30 +119,31 @@ struct smf_turn {
     uint32_t reserved;
 };
 
-#define SMF_BATCH_SIZES 12u
+#define SMF_BATCH_SIZES 12u /* how many classes of turns by size there are */
 
+/* Counters since the core was opened, and two levels (memory_budget_bytes, memory_used_bytes). */
 struct smf_core_stats {
-    uint64_t turns;
+    uint64_t turns; /* polls of the driver */
     uint64_t waits; /* turns that slept in the kernel */
     uint64_t wakes; /* bells rung by other threads */
     uint64_t polls; /* system calls of the transport, by kind; reads that find nothing are polls */
-    uint64_t recvs;
-    uint64_t sends;
-    uint64_t requests;
-    uint64_t replies_sent;
-    uint64_t requests_sent;
-    uint64_t replies;
-    uint64_t bytes_received;
-    uint64_t bytes_sent;
-    uint64_t accepted;
-    uint64_t connected;
-    uint64_t frames_assembled; /* straddled two reads */
-    uint64_t reads_paused;     /* for memory, calls in flight or unsent replies */
-    uint64_t stale_replies;    /* for connections that had gone */
-    uint64_t memory_budget_bytes;
-    uint64_t memory_used_bytes;
-    uint64_t memory_used_bytes_max;
-    uint64_t memory_refused;
+    uint64_t recvs; /* system calls that read something */
+    uint64_t sends; /* system calls that wrote */
+    uint64_t requests;                      /* handed out */
+    uint64_t replies_sent;                  /* to them */
+    uint64_t requests_sent;                 /* calls of ours */
+    uint64_t replies;                       /* to them, handed out */
+    uint64_t bytes_received;                /* headers and payloads */
+    uint64_t bytes_sent;                    /* likewise; also those that still wait for the peer */
+    uint64_t accepted;                      /* connections that came */
+    uint64_t connected;                     /* connections of ours that were up */
+    uint64_t frames_assembled;              /* straddled two reads */
+    uint64_t reads_paused;                  /* for memory, calls in flight or unsent replies */
+    uint64_t stale_replies;                 /* for connections that had gone */
+    uint64_t memory_budget_bytes;           /* of the core */
+    uint64_t memory_used_bytes;             /* of the budget, now */
+    uint64_t memory_used_bytes_max;         /* the most of it at any time */
+    uint64_t memory_refused;                /* requests that the budget could not meet */
     uint64_t closed[SMF_CLOSE_REASONS_MAX]; /* by enum smf_close_reason */
     uint64_t deposed_sleeping;              /* the baton: handlers that slept, */
     uint64_t deposed_computing;             /* that computed for long, */
@@ -170,34 +173,37 @@ struct smf_core_stats {
     uint64_t connections_handed_out; /* accepted by this core and given to another */
 };
 
-#define SMF_WAIT_NONE 0
-#define SMF_WAIT_FOREVER (-1)
+#define SMF_WAIT_NONE 0       /* look once */
+#define SMF_WAIT_FOREVER (-1) /* until there is something to say */
 
 /* One turn: sends what the last turn collected, reads, parses, runs timers, and waits (spinning
  * first, as configured) until there is something to say. Returns the number of events, 0 when the
- * wait was over (time, pending, wake), or SMF_ECLOSED after smf_core_stop. wait_us: SMF_WAIT_NONE,
- * SMF_WAIT_FOREVER, or microseconds.
+ * wait was over (time, pending, wake), or SMF_ECLOSED after smf_core_stop or in a forked child.
+ * wait_us: SMF_WAIT_NONE, SMF_WAIT_FOREVER, or microseconds.
  *
  * Threads: the driver. Ownership: events and payloads are lent until the next poll. Errors: only
  * SMF_ECLOSED. Cost: 1 system call, and 2 more per connection that had requests. */
 int smf_core_poll(struct smf_core *core, int64_t wait_us);
 
 /* Serves until smf_core_stop: polls, calls handle for each event. For programs without a loop of
- * their own. Returns SMF_OK. Threads: becomes the driver. */
+ * their own. Returns SMF_OK. Threads: becomes the driver. Errors: none. Cost: as smf_core_poll. */
 int smf_core_run(struct smf_core *core,
                  void (*handle)(struct smf_core *core, const struct smf_event *event,
                                 void *context),
                  void *context);
 
-/* The turn's window. Constant for the core's life. */
+/* The turn's window. Constant for the core's life. Threads: any may ask, the driver uses it; pending and
+ * sleeping are for all. Ownership: the core's. Cost: none. */
 struct smf_turn *smf_core_turn(struct smf_core *core);
 
-/* Any thread, and signal handlers: makes the driver come back from poll with SMF_ECLOSED. No other core
- * hands connections to a core that was stopped; those that it has wait for the engine to be closed. */
+/* Any thread, and signal handlers: makes the driver come back from poll with SMF_ECLOSED, this time
+ * and ever after. No other core hands connections to a core that was stopped; those that it has wait for
+ * the engine to be closed. Cost: a system call when the driver sleeps. */
 void smf_core_stop(struct smf_core *core);
 
 /* Any thread, and signal handlers: sets pending and wakes the driver when it sleeps. The driver clears
- * pending (smf_turn.pending) before it looks at what the others left for it. */
+ * pending (smf_turn.pending) before it looks at what the others left for it. Cost: a system call when
+ * the driver sleeps. */
 void smf_core_wake(struct smf_core *core);
 
 /* Any thread: has the driver call function(core, context) at the beginning of its next poll; so a
@@ -207,57 +213,68 @@ void smf_core_wake(struct smf_core *core);
  * allocation; a system call only when the driver sleeps. */
 int smf_core_post(struct smf_core *core, void (*function)(struct smf_core *core, void *context),
                   void *context);
-#define SMF_MAILBOX_CAPACITY 4096u
+#define SMF_MAILBOX_CAPACITY 4096u /* letters that wait; see smf_core_post */
 
 /* Makes room for frames of size_bytes below loan_top, with another buffer if need be. Returns 0 or
- * SMF_ENOMEM. Needed only when loan_top - loan is too small. */
+ * SMF_ENOMEM. Needed only when loan_top - loan is too small. Threads: the driver. Cost: none. */
 int smf_core_loan(struct smf_core *core, uint64_t size_bytes);
 
 /* Takes the loan away from whoever still writes into it (a deposed handler): the core goes on with
  * another buffer. The old one is returned and must be given back by smf_core_release. NULL when there
- * is no other buffer; then the core has no loan until memory comes back. */
+ * is no other buffer; then the core has no loan until memory comes back. Threads: the driver. */
 struct smf_buffer *smf_core_loan_detach(struct smf_core *core);
 
 /* Keeps a payload's buffer beyond the next poll. Pair with smf_core_release. NULL is nothing.
  * Threads: the driver; others may read the payload until it is released. Cost: none now, but a small
  * payload holds the 256 KiB that it was read into: copy one that has to wait for long. */
 void smf_core_retain(struct smf_core *core, struct smf_buffer *buffer);
+
+/* Gives back what smf_core_retain kept, or smf_core_loan_detach returned. NULL is nothing. Threads: the
+ * driver. Errors: aborts on a buffer that nobody holds. */
 void smf_core_release(struct smf_core *core, struct smf_buffer *buffer);
 
 /* Answers a request (or sends a call: meta is then the method id) with a copy of payload: builds the
  * frame in the loan and adds it to the sends. Returns 0, SMF_EINVAL (empty payload, meta 0),
- * SMF_ELIMIT (send_capacity reached: poll first) or SMF_ENOMEM. Cost: one copy, no system call. */
+ * SMF_ELIMIT (send_capacity reached: poll first) or SMF_ENOMEM. A connection that is gone is no error:
+ * what is sent to it is counted as stale. Threads: the driver. Cost: one copy, no system call. */
 int smf_core_send(struct smf_core *core, uint64_t conn, uint16_t session, uint32_t meta,
                   const void *payload, uint32_t size_bytes);
 
 /* Where to build a payload of size_bytes in place, 16 bytes behind where its header will be; NULL
- * when memory is used up. Commit or forget it before the next one is asked for. */
+ * when memory is used up. Commit or forget it before the next one is asked for. Threads: the driver.
+ * Ownership: the core's; written to until the commit. Cost: none. */
 uint8_t *smf_core_reserve(struct smf_core *core, uint32_t size_bytes);
 
-/* Sends the payload that was built at the address smf_core_reserve returned. */
+/* Sends the payload that was built at the address smf_core_reserve returned. Threads, errors: as
+ * smf_core_send; SMF_EINVAL for another address or size, too. Cost: no copy, no system call. */
 int smf_core_commit(struct smf_core *core, uint64_t conn, uint16_t session, uint32_t meta,
                     uint8_t *payload, uint32_t size_bytes);
 
 /* Opens a connection to a numeric address ("127.0.0.1:port", "[::1]:port", "unix:/path",
  * "unix:@name"). SMF_EVENT_CONNECTED or SMF_EVENT_CLOSED follows with user in it. Sends may be
- * queued at once. Returns 0 and *conn_out, or a negative status with *error_out filled. */
+ * queued at once. Returns 0 and *conn_out, or a negative status with *error_out filled. Threads: the
+ * driver. Cost: some system calls; does not wait. */
 int smf_core_connect(struct smf_core *core, const char *address, uint64_t user, uint64_t *conn_out,
                      struct smf_error *error_out);
 
-/* Closes a connection, after the replies that are already sent have gone out. */
+/* Closes a connection, after the replies that are already sent have gone out. Threads: the driver.
+ * Errors: none; nothing happens when it is gone. Cost: none now, the next poll closes it. */
 void smf_core_disconnect(struct smf_core *core, uint64_t conn);
 
 /* Ends in peace, over the next polls: accepts who has knocked already, stops listening, reads what was
  * sent until then, and closes each connection when its last reply has gone out. Requests that come
- * meanwhile are still handed out. Done when smf_core_drained. */
+ * meanwhile are still handed out. Done when smf_core_drained. Threads: the driver. Errors: none. */
 void smf_core_drain(struct smf_core *core);
+
+/* 1 when a drain is over: no accepted connection is left. Threads: the driver. Cost: none. */
 int smf_core_drained(const struct smf_core *core);
 
 /* Stops listening and closes every connection at once, whatever is still due; the sockets are closed
  * in the next poll. */
 void smf_core_disconnect_all(struct smf_core *core);
 
-/* Bytes that the peer of a connection has not taken yet; 0 for one that is gone. */
+/* Bytes that the peer of a connection has not taken yet; 0 for one that is gone. Threads: the driver.
+ * Cost: none. */
 uint64_t smf_core_unsent_bytes(const struct smf_core *core, uint64_t conn);
 
 /* The address of a connection's peer, as text: "127.0.0.1:40312"; "unix:(unnamed)".
@@ -277,7 +294,7 @@ static inline void smf_core_stats(const struct smf_core *core, struct smf_core_s
     smf_core_read_stats(core, stats_out, sizeof *stats_out);
 }
 
-/* "by peer", "checksum mismatch", … Any thread; static storage. */
+/* "by peer", "checksum mismatch", … Threads: any. Ownership: static storage. Errors: "unknown". */
 const char *smf_close_reason_name(uint32_t reason);
 
 #ifdef __cplusplus

@@ -18,19 +18,23 @@
 extern "C" {
 #endif
 
-#define SMF_ABI_VERSION 1u
-#define SMF_VERSION_TEXT "0.1.0"
-#define SMF_CORES_MAX 256u
+#define SMF_ABI_VERSION 1u       /* of these headers; changes when compiled programs must change */
+#define SMF_VERSION_TEXT "0.1.0" /* of these headers */
+#define SMF_CORES_MAX 256u       /* of an engine */
 
-struct smf_engine;
+struct smf_engine; /* what smf_engine_open opens */
 
-enum smf_net_kind { SMF_NET_AUTO = 0, SMF_NET_EPOLL = 1 };
+/* Transports. */
+enum smf_net_kind {
+    SMF_NET_AUTO = 0, /* the best that there is here */
+    SMF_NET_EPOLL = 1 /* the kernel's sockets */
+};
 
 /* Settings. Zero in a field means its default. size is sizeof(struct smf_engine_config) as the caller
  * was compiled: new fields come at the end, so a program that knows fewer gets their defaults, and one
  * that knows more than the library is refused if it sets one of those. */
 struct smf_engine_config {
-    uint32_t size;
+    uint32_t size;                 /* sizeof(struct smf_engine_config) */
     uint32_t cores;                /* default 1; at most SMF_CORES_MAX */
     uint32_t net;                  /* enum smf_net_kind */
     int32_t spin_us;               /* default 50; -1: never spin; -2: never sleep */
@@ -48,43 +52,51 @@ struct smf_engine_config {
     uint32_t body_timeout_ms;      /* default 60000 */
     uint32_t idle_timeout_ms;      /* default 0: none */
     uint32_t send_timeout_ms;      /* a peer that takes nothing; default 30000 */
-    uint32_t reserved;
+    uint32_t reserved;             /* 0 */
 };
 
-/* Opens an engine. Returns 0, or a negative status with *error_out filled. Threads: any. Cost: maps
- * memory_bytes of address space per core, touches little of it. */
+/* Opens an engine. Returns 0, or a negative status with *error_out filled: SMF_EINVAL for a setting out
+ * of range, SMF_ENOMEM, SMF_ELIMIT or SMF_ESYSTEM. Threads: any. Ownership: close it. Cost: maps
+ * memory_bytes of address space per core, touches little of it; two threads per core with a baton. */
 int smf_engine_open(struct smf_engine **engine_out, const struct smf_engine_config *config,
                     struct smf_error *error_out);
 
 /* Closes cores, connections and listeners and frees everything. No core may have a driver any more,
- * and no lent buffer may be used. In a forked child: nothing happens. */
+ * and no lent buffer may be used. In a forked child: nothing happens. Threads: any. Errors: none. Cost:
+ * does not wait for peers. */
 void smf_engine_close(struct smf_engine *engine);
 
-/* How many cores the engine has. Threads: any. */
+/* How many cores the engine has. Threads: any. Cost: none. */
 uint32_t smf_engine_core_count(const struct smf_engine *engine);
 
-/* A core; NULL when there are not so many. It lives as long as the engine. Threads: any. */
+/* A core; NULL when there are not so many. It lives as long as the engine. Threads: any. Cost: none. */
 struct smf_core *smf_engine_core(struct smf_engine *engine, uint32_t index);
 
 /* Listens on every core. Before the cores are driven. A connection that arrives goes to the core with
  * the fewest, whoever accepts it, and stays there: an engine whose cores are not all driven leaves some
  * of its peers waiting. bound_out receives the address with the port that the system chose. Addresses: "127.0.0.1:port", "[::1]:port", ":port", "unix:/path",
- * "unix:@name". Returns 0, SMF_EADDRINUSE, SMF_EADDRESS, SMF_EPERMISSION or SMF_ESYSTEM. */
+ * "unix:@name". Threads: any, while no core has a driver. Ownership: bound_out is the caller's, 128 bytes
+ * are enough. Errors: SMF_EADDRINUSE, SMF_EADDRESS, SMF_EPERMISSION, SMF_ELIMIT, SMF_ESYSTEM, with
+ * *error_out filled. Cost: some system calls for each core. */
 int smf_engine_listen(struct smf_engine *engine, const char *address, char *bound_out,
                       uint32_t bound_size, struct smf_error *error_out);
 
-/* The engine's settings with every default filled in. Threads: any. */
+/* The engine's settings with every default filled in. settings_out->size says how large it is, as for
+ * smf_engine_open; no more is written. Threads: any. Ownership: settings_out is the caller's. Cost: none. */
 void smf_engine_settings(const struct smf_engine *engine, struct smf_engine_config *settings_out);
 
-/* One line that says which transport was chosen and why. Valid as long as the engine. */
+/* One line that says which transport was chosen and why. Threads: any. Ownership: valid as long as the
+ * engine. Cost: none. */
 const char *smf_engine_describe(const struct smf_engine *engine);
 
-/* SMF_ABI_VERSION and SMF_VERSION_TEXT of the library that is linked. */
+/* SMF_ABI_VERSION of the library that is linked. Threads: any. Cost: none. */
 uint32_t smf_abi_version(void);
+
+/* SMF_VERSION_TEXT of the library that is linked. Threads: any. Ownership: static storage. */
 const char *smf_version(void);
 
 /* Sizes and offsets of the structures that the Go border mirrors, in the order of smf/layout.h.
- * Returns how many there are; fills at most capacity. */
+ * Returns how many there are; fills at most capacity. Threads: any. Cost: none. */
 uint32_t smf_layout(uint32_t *values_out, uint32_t capacity);
 
 #ifdef __cplusplus

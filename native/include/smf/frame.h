@@ -16,36 +16,37 @@
 extern "C" {
 #endif
 
-#define SMF_FRAME_HEADER_SIZE_BYTES 16
-#define SMF_FRAME_COMPRESSION_MAX 3
-#define SMF_RPC_PORT_DEFAULT 11225
-#define SMF_ADMIN_PORT_DEFAULT 33140
+#define SMF_FRAME_HEADER_SIZE_BYTES 16 /* of every frame, before its payload */
+#define SMF_FRAME_COMPRESSION_MAX 3    /* the largest that a header may say */
+#define SMF_RPC_PORT_DEFAULT 11225     /* where services listen unless told otherwise */
+#define SMF_ADMIN_PORT_DEFAULT 33140   /* where their admin pages do */
 
+/* How a payload is compressed. This version neither compresses nor decompresses. */
 enum smf_compression {
-    SMF_COMPRESSION_NONE = 0,
+    SMF_COMPRESSION_NONE = 0,     /* not */
     SMF_COMPRESSION_DISABLED = 1, /* "filters, leave this alone"; read as none */
-    SMF_COMPRESSION_ZSTD = 2,
-    SMF_COMPRESSION_LZ4 = 3
+    SMF_COMPRESSION_ZSTD = 2,     /* by zstd */
+    SMF_COMPRESSION_LZ4 = 3       /* by lz4 */
 };
 
 /* A header's fields in the machine's own byte order. */
 struct smf_frame {
     uint8_t compression; /* enum smf_compression */
     uint8_t flags;       /* level 1: 0 */
-    uint16_t session;
-    uint32_t size;     /* payload bytes that follow the header */
-    uint32_t checksum; /* low 32 bits of XXH64(payload, seed 0) */
-    uint32_t meta;     /* request: method id; reply: status */
+    uint16_t session;    /* of the call; the caller chooses it, the reply repeats it */
+    uint32_t size;       /* payload bytes that follow the header */
+    uint32_t checksum;   /* low 32 bits of XXH64(payload, seed 0) */
+    uint32_t meta;       /* request: method id; reply: status */
 };
 
 /* What is wrong with a header at level 1; also the index of its counter. */
 enum smf_frame_fault {
-    SMF_FRAME_GOOD = 0,
-    SMF_FRAME_BAD_COMPRESSION = 1,
-    SMF_FRAME_BAD_FLAGS = 2,
-    SMF_FRAME_SIZE_ZERO = 3,
-    SMF_FRAME_CHECKSUM_ZERO = 4,
-    SMF_FRAME_META_ZERO = 5
+    SMF_FRAME_GOOD = 0,            /* nothing */
+    SMF_FRAME_BAD_COMPRESSION = 1, /* over SMF_FRAME_COMPRESSION_MAX */
+    SMF_FRAME_BAD_FLAGS = 2,       /* not 0 */
+    SMF_FRAME_SIZE_ZERO = 3,       /* no payload */
+    SMF_FRAME_CHECKSUM_ZERO = 4,   /* 0, which the wire does not allow */
+    SMF_FRAME_META_ZERO = 5        /* neither a method nor a status */
 };
 
 /* Reads a header from 16 bytes at any alignment. Cost: a few nanoseconds. */

@@ -10,8 +10,9 @@
 extern "C" {
 #endif
 
+/* What a function returns. */
 enum smf_status {
-    SMF_OK = 0,
+    SMF_OK = 0,            /* done */
     SMF_EINVAL = -1,       /* an argument is out of its documented range */
     SMF_ENOMEM = -2,       /* the memory budget, or the machine's memory, is used up */
     SMF_EADDRINUSE = -3,   /* somebody else listens on that address */
@@ -25,7 +26,7 @@ enum smf_status {
     SMF_EUNSUPPORTED = -11 /* this machine or this build can't do that */
 };
 
-#define SMF_ERROR_TEXT_SIZE_BYTES 256
+#define SMF_ERROR_TEXT_SIZE_BYTES 256 /* of smf_error.text, with its end */
 
 /* Why something failed, for people. Filled by the callee; the caller's memory. */
 struct smf_error {

@@ -1,0 +1,7 @@
+# Turns the plain comments of the public headers into what Doxygen reads: of the file, above a
+# declaration, behind one.
+1s|^/\* |/** @file\
+ * |
+s|^\( *\)/\* |\1/** |
+s|^\( *[^ /].*\)/\* |\1/**< |
+s/\(Threads\|Ownership\|Errors\|Cost\): /**\1:** /g
