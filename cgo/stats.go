@@ -23,6 +23,7 @@ func (r *Stats) addTime(s *C.struct_smf_core_stats) {
 // Settings are the engine's settings with every default filled in. SpinMicros is never 0.
 func (e *Engine) Settings() Config {
 	var s C.struct_smf_engine_config
+	s.size = C.sizeof_struct_smf_engine_config
 	C.smf_engine_settings(e.c, &s)
 	return Config{
 		Cores: int(s.cores), Net: netNames[s.net], SpinMicros: int(s.spin_us), Baton: s.baton != 0, Pin: s.pin != 0,

@@ -359,7 +359,8 @@ static void reads_end_where_large_messages_do(void)
     }
     CHECK(raw_send(raw, frames, size / EQUAL_FRAMES)); /* tells the size */
     world_run(&world, 10);
-    CHECK_EQ(world_stats(world.server).frames_assembled, 1); /* of a stranger little is read at first */
+    CHECK_EQ(world_stats(world.server).frames_assembled,
+             1); /* of a stranger little is read at first */
     CHECK(raw_send(raw, frames, size));
     world_run(&world, 1000);
     CHECK_EQ(world_stats(world.server).requests, EQUAL_FRAMES + 1);

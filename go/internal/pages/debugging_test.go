@@ -67,7 +67,7 @@ func TestEveryCounterIsExplained(t *testing.T) {
 	for i := range counters.NumField() {
 		require.Contains(t, ours, "`"+counters.Field(i).Name+"`", "rpc.CoreStats has a counter that docs/debugging.md lacks")
 	}
-	header := source(t, root, "native/include/smf/core.h")
+	header := source(t, root, "native/include/smf/stats.h")
 	_, body, found := strings.Cut(header, "struct smf_core_stats {")
 	require.True(t, found)
 	body, _, _ = strings.Cut(body, "};")

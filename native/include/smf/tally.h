@@ -31,23 +31,22 @@ extern "C" {
 /* One kind of call on one core; 944 bytes. */
 struct smf_tally {
     /* Of the turn that goes on; the driver's. Settled when the next poll begins. */
-    uint32_t turn_answered;
-    uint32_t turn_failed; /* of those */
+    uint32_t turn_answered; /* answers of this turn */
+    uint32_t turn_failed;   /* of those */
     /* Since the core was opened. Any thread may read them, each with a relaxed atomic load. */
     uint64_t succeeded;                  /* failed: all that is in the buckets, less these */
     uint64_t latency_ns;                 /* sum */
     uint64_t buckets[SMF_TALLY_BUCKETS]; /* by latency; both succeeded and failed */
-    uint64_t reserved;
+    uint64_t reserved;                   /* 0 */
 };
 
 /* What a turn has to settle. */
 struct smf_tallied {
-    struct smf_tally *tally;
-    uint64_t
-        since_ns; /* one answer to a request of an earlier turn: when that turn's poll returned; 0:
-                          the tally's own turn_answered and turn_failed */
-    uint32_t failed; /* of an answer with since_ns: 1 for a status other than 200 */
-    uint32_t reserved;
+    struct smf_tally *tally; /* where it is counted */
+    uint64_t since_ns;       /* one answer to a request of an earlier turn: when that turn's poll
+                                returned; 0: the tally's own turn_answered and turn_failed */
+    uint32_t failed;         /* of an answer with since_ns: 1 for a status other than 200 */
+    uint32_t reserved;       /* 0 */
 };
 
 /* How many answers with since_ns a turn's list has room for; then they are settled at once. */
@@ -66,9 +65,11 @@ void smf_tally_answered(struct smf_core *core, struct smf_tally *tally, int fail
 void smf_tally_answered_late(struct smf_core *core, struct smf_tally *tally, uint64_t since_ns,
                              int failed);
 
-/* The bucket of a latency; the greatest latency that a bucket holds, UINT64_MAX for the last one and
- * for those beyond. Threads: any. */
+/* The bucket of a latency. Threads: any. Cost: a few instructions. */
 uint32_t smf_tally_bucket(uint64_t latency_ns);
+
+/* The greatest latency that a bucket holds; UINT64_MAX for the last one and for those beyond. Threads:
+ * any. */
 uint64_t smf_tally_bound_ns(uint32_t bucket);
 
 #ifdef __cplusplus
