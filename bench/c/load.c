@@ -26,6 +26,7 @@
 #define RECV_SIZE_BYTES_MAX (256u << 10)
 #define MOVE_SIZE_BYTES (4u << 10)
 #define VERIFY_EVERY 1024
+#define SLEEP_NS_MAX 1000000l
 #define DRAIN_NS 3000000000u /* how long an open loop waits for the last replies */
 
 enum verify { VERIFY_OFF, VERIFY_SAMPLE, VERIFY_ALL };
@@ -494,12 +495,30 @@ static uint64_t count_unanswered(const struct client *client)
     return count;
 }
 
+/* How long the next look for replies may wait: not at all, or, of a client that sleeps, until the next
+ * call is due, and a millisecond at most. */
+static struct timespec patience(const struct client *client)
+{
+    struct timespec wait = {0};
+
+    if (!client->options.sleep) {
+        return wait;
+    }
+    wait.tv_nsec = SLEEP_NS_MAX;
+    if (client->options.rate > 0) {
+        const uint64_t due = due_ns(client, client->due_index), now = bench_now_ns();
+        const uint64_t left = due > now ? due - now : 0;
+        wait.tv_nsec = left < SLEEP_NS_MAX ? (long)left : SLEEP_NS_MAX;
+    }
+    return wait;
+}
+
 /* One turn of the loop. Returns the time at its begin. */
 static uint64_t turn(struct client *client)
 {
     struct epoll_event events[EVENTS_MAX];
-    const int timeout_ms = client->options.sleep ? 1 : 0;
-    const int count = epoll_wait(client->epoll, events, EVENTS_MAX, timeout_ms);
+    const struct timespec wait = patience(client);
+    const int count = epoll_pwait2(client->epoll, events, EVENTS_MAX, &wait, NULL);
     const uint64_t now_ns = bench_now_ns();
 
     if (count < 0 && errno != EINTR) {
@@ -584,7 +603,8 @@ __attribute__((noreturn)) static void usage(const char *program)
                "  --verify off|sample|all    sample: status and size of every reply, every byte\n"
                "                             of one in 1024\n"
                "  --cpu N                    stay on a CPU\n"
-               "  --sleep                    sleep, a millisecond at most, instead of spinning\n"
+               "  --sleep                    sleep until a call is due, a millisecond at most,\n"
+               "                             instead of spinning\n"
                "  --server-pid PID           report the server's CPU time as well\n"
                "  --json",
                program);

@@ -164,6 +164,7 @@ func (a *attack) reads(conn net.Conn) {
 // drips sends a frame's header a byte a second.
 func (a *attack) drips(conn net.Conn) {
 	slowly := header(64)
+	a.wait(rand.N(time.Second)) // they were opened all at once, and need not speak so
 	for i := range slowly {
 		if _, err := conn.Write(slowly[i : i+1]); err != nil {
 			a.closed.Add(1)

@@ -140,6 +140,7 @@ type load struct {
 	method2      uint32  // 0: none
 	share2       float64 // percent of the calls that go to method2
 	rate         float64 // calls per second; 0: closed loop
+	sleeps       bool    // the client sleeps until a call is due
 }
 
 func (l load) args() []string {
@@ -155,6 +156,9 @@ func (l load) args() []string {
 	}
 	if l.method2 != 0 {
 		args = append(args, "--method2", fmt.Sprint(l.method2), "--share2", fmt.Sprint(l.share2))
+	}
+	if l.sleeps {
+		args = append(args, "--sleep")
 	}
 	if l.rate != 0 {
 		args = append(args, "--rate", fmt.Sprint(l.rate))

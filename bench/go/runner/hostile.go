@@ -56,7 +56,8 @@ func measureHostile(b *bench) (table, error) {
 	t := table{
 		Letter: "e", Title: "A peer that behaves, among others that don't",
 		Notes: []string{fmt.Sprintf("smf serve --demo --memory %d MiB on one CPU; on the other, at lower priority, all attackers, and "+
-			"a client with %d calls a second on one connection, timed from when each was due. Slow peers say a byte a second; liars "+
+			"a client with %d calls a second on one connection, timed from when each was due; it sleeps in between, so that the attackers "+
+			"get to run. Slow peers say a byte a second; liars "+
 			"promise 16 MiB and send 4 KiB; garbage comes at full speed on 4 connections at a time; 4 goroutines connect and leave as "+
 			"fast as they can. Medians, with the least and the greatest in brackets.", hostileMemory>>20, hostileRate)},
 		Columns: []string{"others", "calls/s", "p50 µs", "p99 µs", "p99.9 µs", "resident MiB", "server CPU %"},
@@ -93,7 +94,7 @@ func (b *bench) hostilePhase(args []string, attacked bool) (*measurement, error)
 		}
 		defer stop()
 	}
-	m, err := b.call(contenders[smfGo], s, load{conns: 1, depth: 0, payload: 60, typed: true, rate: hostileRate})
+	m, err := b.call(contenders[smfGo], s, load{conns: 1, depth: 0, payload: 60, typed: true, rate: hostileRate, sleeps: true})
 	if err != nil {
 		return nil, err
 	}

@@ -177,8 +177,8 @@ static void refuse_one(struct net_epoll *net, int listen_fd)
     net->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
 }
 
-static int accept_all(struct net_epoll *net, struct smf__listener *listener,
-                      struct smf__net_event *events, int capacity)
+static int accept_some(struct net_epoll *net, struct smf__listener *listener,
+                       struct smf__net_event *events, int capacity)
 {
     int count = 0;
 
@@ -264,7 +264,8 @@ static int net_poll(struct smf__net *base, struct smf__net_event *events, int ca
                     int64_t timeout_ns)
 {
     struct net_epoll *net = (struct net_epoll *)base;
-    int count = 0;
+    int count = 0, accepted,
+        left = net->base.accepts_max == 0 ? capacity : (int)net->base.accepts_max;
     int ready = wait_ready(net, capacity < EPOLL_BATCH ? capacity : EPOLL_BATCH, timeout_ns);
 
     for (int i = 0; i < ready && count < capacity; i++) {
@@ -276,8 +277,10 @@ static int net_poll(struct smf__net *base, struct smf__net_event *events, int ca
             (void)!read(member->fd, &rung, sizeof rung);
             break;
         case MEMBER_LISTENER:
-            count +=
-                accept_all(net, (struct smf__listener *)member, events + count, capacity - count);
+            accepted = accept_some(net, (struct smf__listener *)member, events + count,
+                                   capacity - count < left ? capacity - count : left);
+            count += accepted;
+            left -= accepted;
             break;
         case MEMBER_STREAM:
             events[count++] = stream_ready((struct smf__stream *)member, net->ready[i].events);

@@ -96,6 +96,9 @@ struct smf__net {
     const struct smf__net_ops *ops;
     /* System calls, or what stands for them; smf__count. A recv that finds nothing is a poll. */
     uint64_t polls, recvs, sends;
+    /* How many streams one poll accepts at most, so that a flood of them does not keep the others waiting;
+     * 0: as many as there is room for. The room above sets it; a transport may accept fewer. */
+    uint32_t accepts_max;
 };
 
 int smf__net_epoll_open(struct smf__net **net_out, struct smf_error *error_out);

@@ -295,6 +295,7 @@ int smf__rpc_open(struct smf_core *core, struct smf__net *net, const struct smf_
                           "no memory for connections; lower connections_max");
     }
     rpc->net = net;
+    net->accepts_max = SMF__RPC_ACCEPTS_MAX;
     smf__core_furnish(core, &room);
     return SMF_OK;
 }

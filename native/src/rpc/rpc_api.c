@@ -156,6 +156,7 @@ void smf_core_drain(struct smf_core *core)
 
     if (rpc->drain_turns == 0)
         rpc->drain_turns = 1;
+    rpc->net->accepts_max = 0; /* who has knocked already is let in, all at once */
     core->busy = 1;
 }
 
