@@ -184,7 +184,7 @@ func (c *Client) use(conn *clientConn) *Error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.closed {
-		c.engine.disconnect(conn)
+		defer c.engine.disconnect(conn)
 		return &Error{Code: CodeUnavailable, Message: "the client is closed", Cause: ErrClosed}
 	}
 	if c.conn == nil || !conn.ended() { // else reconnect may have another one by now

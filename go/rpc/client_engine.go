@@ -15,8 +15,12 @@ const compressionDisabled = 1
 // neverSleeps is the spin time of a core that polls as long as it is told to.
 const neverSleeps = -2
 
-// stalledRetry is when frames are tried again that a connection, or the core's memory, had no room for.
-const stalledRetry = time.Millisecond
+// stalledRetry and stalledRetryMax bound when frames are tried again that a connection, or the core's
+// memory, had no room for; it doubles as long as nothing changes.
+const (
+	stalledRetry    = time.Millisecond
+	stalledRetryMax = 32 * time.Millisecond
+)
 
 // clientEngine is the core that the process's clients share. It is opened by the first client and closed
 // with the last. Those who wait for replies drive it: package turns.
@@ -29,6 +33,7 @@ type clientEngine struct {
 	retries bool          // a timer will ask for another flush
 
 	// The driver's.
+	pause    time.Duration          // before the last retry; 0: none since a flush that left nothing
 	conns    map[uint64]*clientConn // by user value
 	next     uint64
 	last     *clientConn // of the last event,
@@ -97,11 +102,16 @@ func (e *clientEngine) Flush() {
 	e.mu.Lock()
 	e.flushing, e.queue = e.queue, e.flushing[:0]
 	e.mu.Unlock()
+	stalled := false
 	for i, c := range e.flushing {
 		if !c.flush(e.loop.Core()) {
+			stalled = true
 			e.retry(c)
 		}
 		e.flushing[i] = nil
+	}
+	if !stalled {
+		e.pause = 0
 	}
 }
 
@@ -111,7 +121,8 @@ func (e *clientEngine) retry(c *clientConn) {
 	e.queue = append(e.queue, c)
 	if !e.retries {
 		e.retries = true
-		time.AfterFunc(stalledRetry, func() {
+		e.pause = min(max(2*e.pause, stalledRetry), stalledRetryMax)
+		time.AfterFunc(e.pause, func() {
 			e.mu.Lock()
 			e.retries = false
 			e.mu.Unlock()

@@ -5,8 +5,8 @@
 // free takes it, sends what it has queued, and looks for the answer itself, for as long as looking is
 // worth it; no goroutine is woken for a call that is alone. It leaves the loop
 //
-//   - when its answer is there and others still wait: to a goroutine that drives for all of them (crew),
-//     until nobody waits any more,
+//   - when its answer is there and others still wait, or come just then: to a goroutine that drives for
+//     all of them (crew), until nobody waits any more,
 //   - when nothing came for a while: to Go's own poller (gate), which starts a goroutine (watch) when the
 //     core has something,
 //   - when nobody waits: to nobody. A timer looks after a while whether it has stayed so, and leaves the

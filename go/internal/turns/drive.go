@@ -9,13 +9,18 @@ import (
 var nobody Waiter
 
 // drive makes turns until w has its answer or is cancelled; for nobody, until nobody waits; or until
-// nothing comes for too long. It begins with the token, and gives it away at its end.
-func (l *Loop) drive(w Waiter, cancelled <-chan struct{}) {
+// nothing comes for too long. It begins with the token, and gives it away at its end. told: there is
+// something to find; finding it says nothing about whether looking is worth it.
+func (l *Loop) drive(w Waiter, cancelled <-chan struct{}, told bool) {
 	looks := l.looks()
 	if l.armed && looks > 0 {
 		l.armed = l.gate.disarm() != nil // else every packet would wake the poller's thread
 	}
-	for left := looks; ; {
+	left := looks
+	if told {
+		left = 0
+	}
+	for {
 		l.yield()
 		n, asked := l.turn(left > 0)
 		if l.ending {
@@ -27,16 +32,15 @@ func (l *Loop) drive(w Waiter, cancelled <-chan struct{}) {
 		}
 		over, waiting := w.isOver(cancelled), l.waiting.Load()
 		switch {
-		case over && waiting > 0:
+		case over:
 			l.woken = max(l.woken-1, 0) // w, which is about to run
-			l.crew <- struct{}{}
+			l.retire(waiting)
 			return
-		case over, w == nobody && waiting == 0 && l.woken <= 1 && !l.settling:
-			l.woken = max(l.woken-1, 0)
+		case w == nobody && waiting == 0 && l.woken <= 1 && !l.settling:
+			l.woken = 0
 			if l.leave(false) {
 				return
 			}
-			w = nobody
 		case n > 0 || asked:
 			l.active++
 			left = looks
@@ -52,6 +56,14 @@ func (l *Loop) drive(w Waiter, cancelled <-chan struct{}) {
 				return
 			}
 		}
+	}
+}
+
+// retire is the end of a driver whose own wait is over: for those who still wait, or come just now, the
+// crew drives on.
+func (l *Loop) retire(waiting int64) {
+	if waiting > 0 || !l.leave(false) {
+		l.crew <- struct{}{}
 	}
 }
 
@@ -79,7 +91,7 @@ func (l *Loop) yield() {
 
 // turn makes one turn of the core and tells how many events it found, and whether something was asked.
 func (l *Loop) turn(spin bool) (n int, asked bool) {
-	if asked = l.core.Pending(); asked {
+	if asked = l.asked.Load(); asked {
 		l.deliver()
 	}
 	wait := int64(0)
@@ -102,6 +114,7 @@ func (l *Loop) turn(spin bool) (n int, asked bool) {
 // deliver does what others asked for.
 func (l *Loop) deliver() {
 	l.core.ClearPending()
+	l.asked.Swap(false)
 	l.mu.Lock()
 	l.taken, l.mail = l.mail, l.taken[:0]
 	l.mu.Unlock()
@@ -123,21 +136,22 @@ func (l *Loop) arm() bool {
 	}
 	l.armed, l.settling = true, false
 	if wait > 0 {
-		l.alarmed = true
-		l.alarm.Reset(time.Duration(wait) * time.Microsecond)
+		due := time.Duration(wait) * time.Microsecond
+		l.alarmed = due <= quietAfter
+		l.alarm.Reset(due)
 	}
 	return true
 }
 
 // leave gives the token back. False: it was taken again, because somebody wants something who may have
-// seen it taken. armed: the poller tells when there is input; else those who wait count, too.
+// seen it taken. The core is not touched any more: the loop may have been stopped. armed: the poller tells when there is input; else those who wait count, too.
 func (l *Loop) leave(armed bool) bool {
 	if !armed && !l.alarmed {
 		l.alarmed = true
 		l.alarm.Reset(quietAfter)
 	}
 	l.token.Swap(0)
-	if l.core.Pending() || !armed && l.waiting.Load() > 0 {
+	if l.asked.Load() || !armed && l.waiting.Load() > 0 {
 		return !l.token.CompareAndSwap(0, 1)
 	}
 	return true
@@ -157,7 +171,7 @@ func (l *Loop) ring() {
 	l.procs = runtime.GOMAXPROCS(0)
 	l.settling = l.active == l.seen || l.armed
 	l.seen = l.active
-	l.drive(nobody, nil)
+	l.drive(nobody, nil, false)
 }
 
 // end is the driver's last.
@@ -174,7 +188,7 @@ func (l *Loop) end() {
 // drivesForAll is the goroutine that drives while several wait.
 func (l *Loop) drivesForAll() {
 	for range l.crew {
-		l.drive(nobody, nil)
+		l.drive(nobody, nil, false)
 	}
 }
 
@@ -186,8 +200,10 @@ func (l *Loop) watches() {
 }
 
 func (l *Loop) fired() {
-	l.core.Ask() // a driver that has armed the gate just now has not given the token back yet
-	l.Run()
+	l.Ask() // a driver that has armed the gate just now has not given the token back yet
+	if l.token.CompareAndSwap(0, 1) {
+		l.drive(nobody, nil, true)
+	}
 }
 
 func (w Waiter) isOver(cancelled <-chan struct{}) bool {

@@ -1,9 +1,11 @@
 package turns
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -31,6 +33,9 @@ func openGate(core int) (*gate, error) {
 	g := &gate{file: os.NewFile(uintptr(set), "smf client loop"), set: set, core: core}
 	if g.raw, err = g.file.SyscallConn(); err == nil {
 		err = g.control(unix.EPOLL_CTL_ADD, 0)
+	}
+	if err == nil && g.file.SetReadDeadline(time.Time{}) != nil {
+		err = errors.New("Go's poller does not take another descriptor; raise fs.epoll.max_user_watches")
 	}
 	if err != nil {
 		g.close()

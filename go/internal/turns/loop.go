@@ -41,6 +41,7 @@ type Loop struct {
 	gate *gate
 
 	token   atomic.Uint32 // 1: somebody drives
+	asked   atomic.Bool   // there is mail, or something to flush
 	waiting atomic.Int64  // waiters without an answer
 	crew    chan struct{} // the token, on its way to the goroutine that drives for others
 	alarm   *time.Timer
@@ -53,7 +54,7 @@ type Loop struct {
 	// The driver's.
 	taken    []func()
 	armed    bool   // the gate was, and may have fired
-	alarmed  bool   // the alarm is set
+	alarmed  bool   // the alarm rings within quietAfter
 	settling bool   // the loop is left to the poller, also when nobody waits
 	ending   bool   // Stop was called
 	woken    int    // waiters that were woken and may not have run since
@@ -111,7 +112,7 @@ func (l *Loop) Woke() { l.woken++ }
 // before. The caller's goroutine; after Expect.
 func (l *Loop) Await(w Waiter, cancelled <-chan struct{}) bool {
 	if l.token.CompareAndSwap(0, 1) {
-		l.drive(w, cancelled)
+		l.drive(w, cancelled, false)
 	}
 	if cancelled == nil {
 		<-w.answer
@@ -133,19 +134,22 @@ func (l *Loop) Do(f func()) {
 		return
 	}
 	l.mail = append(l.mail, f)
-	l.core.Ask()
+	l.Ask()
 	l.mu.Unlock()
 	l.Run()
 }
 
 // Ask has User.Flush called soon: by the driver if there is one, else by Await or Run, one of which has
 // to follow. Any goroutine that knows that the loop was not stopped.
-func (l *Loop) Ask() { l.core.Ask() }
+func (l *Loop) Ask() {
+	l.asked.Swap(true) // not a store: leave reads it after it has given the token back
+	l.core.Ask()
+}
 
-// Run makes turns while there is something to do, if nobody else does. Any goroutine.
+// Run has somebody make turns while there is something to do. Any goroutine; does not wait for it.
 func (l *Loop) Run() {
 	if l.token.CompareAndSwap(0, 1) {
-		l.drive(nobody, nil)
+		l.crew <- struct{}{}
 	}
 }
 

@@ -190,7 +190,7 @@ func TestNothingIsLostWhenTheTokenGoesBack(t *testing.T) {
 		happens()
 		require.Equal(t, goes, l.leave(armed), what)
 		if !goes {
-			l.drive(nobody, nil)
+			l.drive(nobody, nil, false)
 		}
 	}
 	nothing := func() {}
@@ -292,6 +292,65 @@ func TestLookingIsLearned(t *testing.T) {
 	require.Equal(t, spinMicros/sliceMicros, l.looks())
 }
 
+// A driver whose own wait is over does not drive on for those who come while it gives the token back.
+func TestWhoIsDoneDoesNotDriveOn(t *testing.T) {
+	u := open(t, peer(t), native.Config{})
+	l := u.loop
+	require.Eventually(t, func() bool { return l.token.CompareAndSwap(0, 1) }, patience, time.Millisecond)
+	w := NewWaiter()
+	u.queueCall(1, w, 10_000)
+	l.retire(0) // it has seen nobody wait
+	require.Empty(t, w.answer, "it waited for another's answer")
+	require.True(t, l.Await(w, nil), "nobody drives")
+}
+
+// What takes longer than a look is learned to; the poller's news of it teach nothing.
+func TestSlowAnswersAreNotLookedFor(t *testing.T) {
+	u := open(t, peer(t), native.Config{})
+	w := NewWaiter()
+	for i := range 200 {
+		u.queueCall(uint16(i+1), w, 20*spinMicros)
+		require.True(t, u.loop.Await(w, nil))
+	}
+	require.Eventually(t, func() bool { return u.loop.token.CompareAndSwap(0, 1) }, patience, time.Millisecond)
+	defer u.loop.token.Swap(0)
+	require.Less(t, u.loop.worth, worthMax/2)
+}
+
+// A reply that comes in pieces sets timers of the core, which are far away; the end of the connection is
+// seen soon all the same.
+func TestAQuietLoopForgetsTimersThatAreOver(t *testing.T) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer listener.Close()
+	u := open(t, listener.Addr().String(), native.Config{BodyTimeoutMs: int(2 * patience / time.Millisecond)})
+	conn, err := listener.Accept()
+	require.NoError(t, err)
+	defer conn.Close()
+	w := NewWaiter()
+	u.queueCall(1, w, 0)
+	go func() {
+		request := make([]byte, frame.HeaderSize+8)
+		if _, err := io.ReadFull(conn, request); err != nil {
+			return
+		}
+		h := frame.Decode(request)
+		h.Meta = 200
+		h.Put(request)
+		_, _ = conn.Write(request[:frame.HeaderSize+4])
+		time.Sleep(5 * time.Millisecond)
+		_, _ = conn.Write(request[frame.HeaderSize+4:])
+	}()
+	require.True(t, u.loop.Await(w, nil))
+	conn.Close()
+	select {
+	case reason := <-u.closed:
+		require.Equal(t, native.CloseByPeer, reason)
+	case <-time.After(patience):
+		t.Fatal("nobody saw that the peer closed")
+	}
+}
+
 // An answer that is found by looking makes looking worth more, for whoever drives.
 func TestFindingAnAnswerIsLearned(t *testing.T) {
 	u := open(t, peer(t), native.Config{})
@@ -310,9 +369,9 @@ func TestFindingAnAnswerIsLearned(t *testing.T) {
 		require.Equal(t, 1, n)
 		l.worth = 1
 		if others {
-			l.drive(nobody, nil)
+			l.drive(nobody, nil, false)
 		} else {
-			l.drive(w, nil)
+			l.drive(w, nil, false)
 		}
 		require.Len(t, w.answer, 1)
 		require.Eventually(t, func() bool { return l.token.CompareAndSwap(0, 1) }, patience, time.Millisecond)
