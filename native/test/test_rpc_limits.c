@@ -317,7 +317,10 @@ static void half_sent(uint32_t attackers, uint32_t body_size, int apart)
     for (int i = 0; i < 100 && smf_core_turn(world.server)->connections > 1; i++)
         world_run(&world, 65000);
     CHECK_EQ(smf_core_turn(world.server)->connections, 1);
-    CHECK_EQ(world_stats(world.server).closed[SMF_CLOSE_BODY_TIMEOUT], attackers);
+    CHECK_GT(world_stats(world.server).closed[SMF_CLOSE_BODY_TIMEOUT], 0);
+    CHECK_EQ(world_stats(world.server).closed[SMF_CLOSE_BODY_TIMEOUT] +
+                 world_stats(world.server).closed[SMF_CLOSE_NO_MEMORY],
+             attackers);
     check_echoes(other, 10);
     world_run(&world, 10);
     CHECK_EQ(world_stats(world.server).memory_used_bytes, used_bytes);
@@ -351,7 +354,7 @@ static void everyone_who_waits_for_memory_gets_it(void)
         CHECK(raw_send(waiting[i], bytes, PIECE_SIZE_BYTES));
         world_run(&world, 1);
     }
-    CHECK_GT(world_stats(world.server).reads_paused, WAITING - 10);
+    CHECK_GT(world_stats(world.server).reads_paused, 3 * SMF__RPC_FEED_MAX);
     for (uint32_t i = 0; i < WAITING; i++) {
         for (size_t at = PIECE_SIZE_BYTES; at < size; at += PIECE_SIZE_BYTES) {
             size_t piece = size - at < PIECE_SIZE_BYTES ? size - at : PIECE_SIZE_BYTES;
@@ -361,6 +364,44 @@ static void everyone_who_waits_for_memory_gets_it(void)
         }
         CHECK_EQ(raw_replies(waiting[i]), 1);
     }
+    world_close(&world);
+}
+
+#define PIECES 13 /* of 512 KiB, as many as may be lent for payloads */
+
+/* There is enough memory, but not in one piece: nobody tries again and again. */
+static void memory_in_pieces_is_not_asked_for_again(void)
+{
+    static struct serving serving;
+    struct smf__rpc_config limits = world_limits();
+    struct smf_frame small = {.size = 300u << 10, .checksum = 1, .meta = 1};
+    struct smf_frame large = {.size = 1u << 20, .checksum = 1, .meta = 1};
+    struct raw *lending[PIECES], *other;
+    uint8_t bytes[HEADER + 1] = {0};
+    struct world world;
+    uint64_t refused;
+
+    serving_open(&world, &serving, SMF__POOL_BUDGET_MIN_BYTES, &limits);
+    other = raw_open(&world);
+    check_small_echoes(other, 1);
+    smf_frame_encode(&small, bytes);
+    for (int i = 0; i < PIECES; i++) {
+        lending[i] = raw_open(&world);
+        CHECK(raw_send(lending[i], bytes, sizeof bytes));
+        world_run(&world, 1);
+    }
+    smf_frame_encode(&large, bytes);
+    for (int i = 0; i < 4; i++) {
+        CHECK(raw_send(raw_open(&world), bytes, sizeof bytes));
+        world_run(&world, 1);
+    }
+    for (int i = 0; i < PIECES; i += 2)
+        raw_close(lending[i]);
+    world_run(&world, 10);
+    CHECK_GT(world_stats(world.server).paused_memory, 0);
+    refused = world_stats(world.server).memory_refused;
+    check_small_echoes(other, 1000);
+    CHECK_EQ(world_stats(world.server).memory_refused, refused);
     world_close(&world);
 }
 
@@ -461,6 +502,7 @@ static const struct test tests[] = {
     TEST(connections_are_limited),
     TEST(half_sent_bodies_do_not_stop_the_others),
     TEST(everyone_who_waits_for_memory_gets_it),
+    TEST(memory_in_pieces_is_not_asked_for_again),
     TEST(disconnect_lets_replies_out),
     TEST(half_closed_peers_get_their_replies),
     TEST(draining_answers_what_has_come),

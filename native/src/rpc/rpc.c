@@ -183,7 +183,7 @@ static void room_poll(void *context, int64_t timeout_ns)
 
     if (rpc->core->turn.event_count == 0)
         catch_up(rpc);
-    if (rpc->core->turn.event_count != 0)
+    if (rpc->core->turn.event_count != 0 || rpc->core->hurry)
         timeout_ns = 0;
     if (timeout_ns != 0 || !read_hot(rpc))
         look_at_all(rpc, timeout_ns);

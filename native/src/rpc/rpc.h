@@ -25,7 +25,7 @@
 #define SMF__RPC_LISTENERS_MAX 16u
 #define SMF__RPC_ACCEPTS_MAX 16u          /* in one look */
 #define SMF__RPC_FIRST_READ_BYTES 4096u   /* from a peer that has not sent a good header yet */
-#define SMF__RPC_FEED_MAX 64u             /* connections that wait for memory, tried in one turn */
+#define SMF__RPC_FEED_MAX 16u             /* connections that wait for memory, tried in one turn */
 #define SMF__RPC_LINGER_READ_BYTES 16384u /* of what is thrown away, in one turn */
 #define SMF__RPC_LINGER_NS 1000000000ull  /* for the peer to read its last replies and close */
 #define SMF__RPC_BACKLOG_COPY_MAX_BYTES (16u << 10) /* larger rests are held, not copied */
@@ -110,8 +110,9 @@ struct smf__rpc {
     struct smf__conn *free_conns;
     struct smf__conn *paused;
     struct smf__conn *hungry_first, *hungry_last; /* wait for memory, the longest first */
-    struct smf__conn *hungry_next; /* the first that was not tried since memory came back */
-    uint64_t hungry_returns;       /* the pool's returns, when last looked */
+    struct smf__conn *hungry_next, *hungry_end; /* of the pass that goes on: the first that was not
+                                                   tried, and the last; NULL: no pass */
+    uint64_t hungry_returns;                    /* the pool's returns when it began */
     struct smf__conn *closed;
     struct smf__conn *leaving; /* disconnected by the driver in this turn */
     struct smf__conn *alone;   /* the only one with something to read when last looked; or NULL */

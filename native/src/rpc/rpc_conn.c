@@ -175,7 +175,9 @@ void smf__conn_no_longer_hungry(struct smf__conn *conn)
     else
         rpc->hungry_last = conn->prev;
     if (rpc->hungry_next == conn)
-        rpc->hungry_next = conn->next;
+        rpc->hungry_next = conn == rpc->hungry_end ? NULL : conn->next;
+    if (rpc->hungry_end == conn)
+        rpc->hungry_end = conn->prev;
     conn->listed = SMF__LIST_NONE;
 }
 

@@ -37,8 +37,8 @@ static uint32_t chunk_room(const struct smf__rpc *rpc)
 }
 
 /* How much one read may take, beside what is left of a payload: little from a peer that has not sent a
- * good header yet; of large messages a part, so that the peer sends on meanwhile. A read that would end within a message as large as the last one stops before
- * it: its beginning would have to be copied. */
+ * good header yet; of large messages a part, so that the peer sends on meanwhile. A read that would end
+ * within a message as large as the last one stops before it: its beginning would have to be copied. */
 static uint32_t read_room(const struct smf__conn *conn)
 {
     uint32_t room = chunk_room(conn->rpc);
@@ -236,20 +236,24 @@ static void parse(struct smf__conn *conn, uint8_t *at, uint32_t size, struct smf
     }
 }
 
-/* A peer that has begun a header or a payload must end it in time. The timer runs from the first byte
- * and is not moved by further ones. */
+/* A peer that has begun a header or a payload must end it in time, and a payload does not wait for memory
+ * for longer. The timer runs from the first byte and is not moved by further ones. */
 static void mind_time(struct smf__conn *conn)
 {
     struct smf__rpc *rpc = conn->rpc;
     uint32_t timing, limit_ms;
+    int hungry;
 
     if (conn->state != SMF__CONN_OPEN) /* the timer is stopped, or means something else by now */
         return;
-    if (conn->rest_size != 0 || (!conn->have_frame && conn->head_have == 0)) {
+    hungry = conn->rest_size != 0 && (conn->pauses & SMF__PAUSE_MEMORY);
+    if ((conn->rest_size != 0 && !hungry) || (!conn->have_frame && conn->head_have == 0)) {
         smf__timer_stop(rpc->core->timers, &conn->read_timer);
         return;
     }
-    timing = conn->have_frame ? SMF_CLOSE_BODY_TIMEOUT : SMF_CLOSE_HEADER_TIMEOUT;
+    timing = hungry             ? SMF_CLOSE_NO_MEMORY
+             : conn->have_frame ? SMF_CLOSE_BODY_TIMEOUT
+                                : SMF_CLOSE_HEADER_TIMEOUT;
     if (smf__timer_running(&conn->read_timer) && conn->timing == timing)
         return;
     conn->timing = (uint8_t)timing;
@@ -420,25 +424,37 @@ void smf__rpc_resume(struct smf__rpc *rpc)
     }
 }
 
-/* Looks through the connections that wait for memory, the longest first, each once after memory has come
- * back, and not too many in one turn: thousands that ask for more than there is must not take the time of
- * the others. */
+/* Whether the connection's payload gets memory now. */
+static int body_comes(struct smf__rpc *rpc, uint32_t size)
+{
+    struct smf_buffer *body = body_fits(rpc, size) ? smf__pool_get(rpc->core->pool, size) : NULL;
+
+    if (body == NULL) /* there may be enough, but not in one piece */
+        return 0;
+    smf__buffer_unref(rpc->core->pool, body);
+    return 1;
+}
+
+/* Looks through the connections that wait for memory, the longest first: one pass after memory has come
+ * back, and not too many in one turn. Thousands that ask for more than there is must not take the time of
+ * the others, nor keep those behind them from what there is. */
 void smf__rpc_feed(struct smf__rpc *rpc)
 {
     struct smf__pool_stats stats;
 
     smf__pool_stats(rpc->core->pool, &stats);
-    if (stats.returns != rpc->hungry_returns) {
+    if (rpc->hungry_next == NULL && stats.returns != rpc->hungry_returns) {
         rpc->hungry_returns = stats.returns;
         rpc->hungry_next = rpc->hungry_first;
+        rpc->hungry_end = rpc->hungry_last;
     }
     for (uint32_t i = 0; i < SMF__RPC_FEED_MAX && rpc->hungry_next != NULL; i++) {
         struct smf__conn *conn = rpc->hungry_next;
 
         if (frames_full(rpc))
             break;
-        rpc->hungry_next = conn->next;
-        if (conn->state == SMF__CONN_OPEN && !body_fits(rpc, conn->frame.size))
+        rpc->hungry_next = conn == rpc->hungry_end ? NULL : conn->next;
+        if (conn->state == SMF__CONN_OPEN && !body_comes(rpc, conn->frame.size))
             continue;
         smf__conn_no_longer_hungry(conn);
         go_on(conn, conn->state == SMF__CONN_OPEN ? pauses_left(conn) : 0);
