@@ -72,9 +72,9 @@ func main() {
 		err = json.NewEncoder(os.Stdout).Encode(result)
 	} else if err == nil {
 		l := result.First.LatencyUS
-		fmt.Printf("%.0f calls/s  p50 %.1f  p99 %.1f  p99.9 %.1f  max %.1f us  client CPU %.0f %%, %.2f us a call, %.3f allocations a call\n",
+		fmt.Printf("%.0f calls/s  p50 %.1f  p99 %.1f  p99.9 %.1f  max %.1f us  client CPU %.0f %%, %.2f us a call, %.3f allocations a call, %d calls of the slowest caller\n",
 			result.CallsPerSecond, l["p50"], l["p99"], l["p999"], l["max"], result.ClientCPU,
-			result.ClientCPU*1e4/result.CallsPerSecond, result.Allocations)
+			result.ClientCPU*1e4/result.CallsPerSecond, result.Allocations, result.CallsOfSlowest)
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "client:", err)
@@ -92,6 +92,7 @@ type result struct {
 	ClientCPU      float64 `json:"client_cpu_percent"`
 	ServerCPU      float64 `json:"server_cpu_percent"`
 	Allocations    float64 `json:"allocations_per_call"`
+	CallsOfSlowest int64   `json:"calls_of_slowest_caller"`
 }
 
 type method struct {
@@ -211,12 +212,13 @@ func (r *run) work(w *worker) {
 }
 
 func (r *run) timed(w *worker, c caller, payload []byte) error {
+	counts := r.phase.Load() == measuring // one that hangs until the end counts, too
 	begin := time.Now()
 	if err := c.call(payload); err != nil {
 		return err
 	}
 	took := time.Since(begin)
-	if r.phase.Load() == measuring {
+	if counts {
 		w.latencies.lock.Lock()
 		_ = w.latencies.ns.RecordValue(int64(min(took, latencyMax)))
 		w.latencies.lock.Unlock()
@@ -231,9 +233,10 @@ func (r *run) summary(took float64, cpu time.Duration, allocations uint64) resul
 		all.Merge(r.shared[i].ns)
 	}
 	us := func(ns int64) float64 { return float64(ns) / 1e3 }
-	var calls int64
+	calls, fewest := int64(0), r.workers[0].calls
 	for i := range r.workers {
 		calls += r.workers[i].calls
+		fewest = min(fewest, r.workers[i].calls)
 	}
 	perSecond := float64(calls) / took
 	return result{
@@ -247,7 +250,7 @@ func (r *run) summary(took float64, cpu time.Duration, allocations uint64) resul
 		}},
 		ClientCPU:   100 * cpu.Seconds() / took,
 		ServerCPU:   -1,
-		Allocations: float64(allocations) / float64(max(calls, 1)),
+		Allocations: float64(allocations) / float64(max(calls, 1)), CallsOfSlowest: fewest,
 	}
 }
 

@@ -3,7 +3,8 @@
 //
 //	hostile --address HOST:PORT [--idle N] [--slow N] [--garbage N] [--liars N] [--leavers N] --seconds S [--json]
 //
-// It says "ready" when the connections that stay are there, and ends by itself.
+// It says "ready" when the connections that stay are there, and ends by itself, or on SIGTERM, with what it
+// has done.
 package main
 
 import (
@@ -17,8 +18,10 @@ import (
 	"math/rand/v2"
 	"net"
 	"os"
+	"os/signal"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 )
 
@@ -28,13 +31,15 @@ const dialersMax = 64
 // lieBytes is what a liar promises: as much as a server takes by default.
 const lieBytes = 16 << 20
 
-// A liar sends so much of it, and then waits.
-const lieSentBytes = 4 << 10
+// A liar sends all of it but for so much, if the server takes it, and then waits.
+const lieKeptBytes = 4 << 10
 
 const (
 	garbageBytes = 64 << 10
 	headerBytes  = 16
 )
+
+var nothing = make([]byte, 64<<10)
 
 // header is a good one: of a request to a method that is not there, with a checksum that is not right.
 func header(size uint32) []byte {
@@ -64,7 +69,7 @@ func main() {
 	idle := flag.Int("idle", 10_000, "connections that say nothing")
 	slow := flag.Int("slow", 1_000, "connections that say a byte a second")
 	garbage := flag.Int("garbage", 4, "connections at a time that send garbage at full speed")
-	liars := flag.Int("liars", 200, "connections that promise 16 MiB and send 4 KiB")
+	liars := flag.Int("liars", 200, "connections that promise 16 MiB and keep the last 4 KiB")
 	leavers := flag.Int("leavers", 4, "goroutines that connect and leave at once")
 	seconds := flag.Float64("seconds", 5, "how long, once the connections that stay are there")
 	asJSON := flag.Bool("json", false, "print JSON at the end")
@@ -107,7 +112,12 @@ func (a *attack) run(idle, slow, liars, garbage, leavers int, length time.Durati
 	for range leavers {
 		all.Go(func() { a.again(func() {}, func(net.Conn) {}) })
 	}
-	time.Sleep(length)
+	stopped, forget := signal.NotifyContext(ctx, syscall.SIGTERM)
+	defer forget()
+	select {
+	case <-time.After(length):
+	case <-stopped.Done():
+	}
 	end()
 	all.Wait()
 }
@@ -167,7 +177,9 @@ func (a *attack) drips(conn net.Conn) {
 	a.wait(rand.N(time.Second)) // they were opened all at once, and need not speak so
 	for i := range slowly {
 		if _, err := conn.Write(slowly[i : i+1]); err != nil {
-			a.closed.Add(1)
+			if a.ctx.Err() == nil {
+				a.closed.Add(1)
+			}
 			return
 		}
 		a.wait(time.Second)
@@ -180,9 +192,13 @@ func (a *attack) drips(conn net.Conn) {
 
 // lies promises a large payload and sends the beginning of it.
 func (a *attack) lies(conn net.Conn) {
-	if _, err := conn.Write(append(header(lieBytes), make([]byte, lieSentBytes)...)); err != nil {
-		a.closed.Add(1)
+	if _, err := conn.Write(header(lieBytes)); err != nil {
 		return
+	}
+	for left := lieBytes - lieKeptBytes; left > 0; left -= len(nothing) {
+		if _, err := conn.Write(nothing[:min(left, len(nothing))]); err != nil {
+			return
+		}
 	}
 	a.reads(conn)
 }

@@ -177,6 +177,8 @@ type measurement struct {
 	ClientCPU      float64 `json:"client_cpu_percent"`
 	ServerCPU      float64 `json:"server_cpu_percent"`
 	Allocations    float64 `json:"allocations_per_call,omitempty"`
+	Opened         float64 `json:"attackers_opened_per_second,omitempty"`
+	GarbageMiB     float64 `json:"garbage_mib_per_second,omitempty"`
 	ResidentMiB    float64 `json:"server_resident_mib,omitempty"`
 	ServerThreads  int     `json:"server_threads,omitempty"` // at most, while measured; 0: not looked at
 	// By core of the server; nil: not looked at.

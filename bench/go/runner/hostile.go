@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -12,6 +13,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -55,19 +57,19 @@ func measureHostile(b *bench) (table, error) {
 	}
 	t := table{
 		Letter: "e", Title: "A peer that behaves, among others that don't",
-		Notes: []string{fmt.Sprintf("smf serve --demo --memory %d MiB on one CPU; on the other, at lower priority, all attackers, and "+
+		Notes: []string{fmt.Sprintf("smf serve --demo --memory %d MiB on one CPU; on the other, all attackers, when it has nothing else to do (SCHED_IDLE), and "+
 			"a client with %d calls a second on one connection, timed from when each was due; it sleeps in between, so that the attackers "+
 			"get to run. Slow peers say a byte a second; liars "+
-			"promise 16 MiB and send 4 KiB; garbage comes at full speed on 4 connections at a time; 4 goroutines connect and leave as "+
+			"promise 16 MiB and keep the last 4 KiB to themselves; garbage comes at full speed on 4 connections at a time; 4 goroutines connect and leave as "+
 			"fast as they can. Medians, with the least and the greatest in brackets.", hostileMemory>>20, hostileRate)},
-		Columns: []string{"others", "calls/s", "p50 µs", "p99 µs", "p99.9 µs", "resident MiB", "server CPU %"},
+		Columns: []string{"others", "calls/s", "p50 µs", "p99 µs", "p99.9 µs", "resident MiB", "server CPU %", "others: connections/s", "garbage MiB/s"},
 	}
 	quiet := cells[hostilePhases[0].name]
 	for i, phase := range hostilePhases {
 		measured := cells[phase.name]
 		t.Rows = append(t.Rows, []string{phase.name, measured.stat(callsPerSecond).text(""), measured.stat(p50).text(""),
 			measured.stat(p99).text(""), number(measured.stat(p999).Median), measured.stat(resident).text(""),
-			number(measured.stat(serverCPU).Median)})
+			number(measured.stat(serverCPU).Median), number(measured.stat(opened).Median), number(measured.stat(garbage).Median)})
 		t.Cells = append(t.Cells, cell{Load: phase.name, Contender: "smf serve", Rounds: measured})
 		if i > 0 {
 			t.Targets = append(t.Targets, target{Name: phase.name + ": p99 of quiet", Bar: 2, Unit: "×", Value: pairwise(measured, quiet, p99)},
@@ -79,6 +81,8 @@ func measureHostile(b *bench) (table, error) {
 
 func resident(m *measurement) float64  { return m.ResidentMiB }
 func serverCPU(m *measurement) float64 { return m.ServerCPU }
+func opened(m *measurement) float64    { return m.Opened }
+func garbage(m *measurement) float64   { return m.GarbageMiB }
 
 // hostilePhase measures one phase with a server of its own.
 func (b *bench) hostilePhase(args []string, attacked bool) (*measurement, error) {
@@ -87,12 +91,12 @@ func (b *bench) hostilePhase(args []string, attacked bool) (*measurement, error)
 		return nil, err
 	}
 	defer s.stop()
+	var attackers *attackers
 	if attacked {
-		stop, err := b.attack(s.address, args)
-		if err != nil {
+		if attackers, err = b.attack(s.address, args); err != nil {
 			return nil, err
 		}
-		defer stop()
+		defer attackers.kill()
 	}
 	m, err := b.call(contenders[smfGo], s, load{conns: 1, depth: 0, payload: 60, typed: true, rate: hostileRate, sleeps: true})
 	if err != nil {
@@ -104,7 +108,15 @@ func (b *bench) hostilePhase(args []string, attacked bool) (*measurement, error)
 	if !attacked {
 		return m, nil
 	}
-	return m, sawAttack(admin)
+	if err := sawAttack(admin); err != nil {
+		return nil, err
+	}
+	did, err := attackers.end()
+	m.Opened, m.GarbageMiB = did.opened, did.garbageMiB
+	if err == nil && args == nil && (did.opened == 0 || did.garbageMiB == 0) {
+		err = errors.New("there was no garbage, or nobody knocked")
+	}
+	return m, err
 }
 
 // startDemo starts smf serve on the server CPU.
@@ -147,44 +159,75 @@ func (b *bench) startDemo() (s *server, admin string, err error) {
 	return s, admin, nil
 }
 
+// attackers are running ones.
+type attackers struct {
+	process *exec.Cmd
+	output  *bufio.Reader
+	began   time.Time
+	cancel  context.CancelFunc
+}
+
 // attack starts the attackers and waits until those that stay are connected.
-func (b *bench) attack(address string, args []string) (stop func(), err error) {
+func (b *bench) attack(address string, args []string) (*attackers, error) {
 	ctx, cancel := context.WithCancel(b.ctx)
-	args = append([]string{"-n", "19", b.program(hostileProgram), "--address", address, "--idle", strconv.Itoa(hostileIdle),
-		"--slow", strconv.Itoa(hostileSlow), "--seconds", fmt.Sprint(b.warmup + b.seconds + 5)}, args...)
-	process := exec.CommandContext(ctx, "nice", args...)
-	output, err := process.StdoutPipe()
+	args = append([]string{"-i", "0", b.program(hostileProgram), "--address", address, "--idle", strconv.Itoa(hostileIdle),
+		"--slow", strconv.Itoa(hostileSlow), "--json", "--seconds", fmt.Sprint(b.warmup + b.seconds + 30)}, args...)
+	a := &attackers{process: exec.CommandContext(ctx, "chrt", args...), cancel: cancel}
+	output, err := a.process.StdoutPipe()
 	if err == nil {
 		cpus, _ := b.loadCPUs(contenders[smfGo])
-		err = startOn(cpus, process)
+		err = startOn(cpus, a.process)
 	}
 	if err != nil {
 		cancel()
 		return nil, err
 	}
-	stop = func() {
-		cancel()
-		_ = process.Wait()
-	}
+	a.output = bufio.NewReader(output)
 	late := time.AfterFunc(readyPatience, cancel)
-	line, err := bufio.NewReader(output).ReadString('\n')
+	line, err := a.output.ReadString('\n')
 	late.Stop()
 	if err != nil || strings.TrimSpace(line) != "ready" {
-		stop()
-		return nil, fmt.Errorf("the attackers did not get ready: %q, %w", line, err)
+		a.kill()
+		return nil, fmt.Errorf("the attackers did not get ready: they said %q (%v)", line, err)
 	}
-	return stop, nil
+	a.began = time.Now()
+	return a, nil
 }
 
-// residentMiB is a process's resident memory.
+// done is what attackers did in a second.
+type done struct{ opened, garbageMiB float64 }
+
+// end stops the attackers and reads what they have done.
+func (a *attackers) end() (done, error) {
+	took := time.Since(a.began).Seconds()
+	if err := a.process.Process.Signal(syscall.SIGTERM); err != nil {
+		return done{}, err
+	}
+	var counts struct {
+		Opened  float64 `json:"opened"`
+		Garbage float64 `json:"garbage_bytes"`
+	}
+	if err := json.NewDecoder(a.output).Decode(&counts); err != nil {
+		return done{}, fmt.Errorf("the attackers did not say what they have done: %w", err)
+	}
+	// Those that stay were opened before.
+	return done{opened: max(counts.Opened-hostileIdle-hostileSlow, 0) / took, garbageMiB: counts.Garbage / took / (1 << 20)}, nil
+}
+
+func (a *attackers) kill() {
+	a.cancel()
+	_ = a.process.Wait()
+}
+
+// residentMiB is the most resident memory that a process has had.
 func residentMiB(pid int) (float64, error) {
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	if err != nil {
 		return 0, err
 	}
-	found := regexp.MustCompile(`(?m)^VmRSS:\s+(\d+) kB$`).FindSubmatch(status)
+	found := regexp.MustCompile(`(?m)^VmHWM:\s+(\d+) kB$`).FindSubmatch(status)
 	if found == nil {
-		return 0, errors.New("no VmRSS in /proc")
+		return 0, errors.New("no VmHWM in /proc")
 	}
 	kib, err := strconv.ParseFloat(string(found[1]), 64)
 	return kib / 1024, err

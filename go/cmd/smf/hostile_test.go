@@ -105,10 +105,11 @@ func TestHostilePeers(t *testing.T) {
 		`smf_limit_hits_total\{limit="header_timeout_seconds"\}`,
 		`smf_limit_hits_total\{limit="memory_bytes"\}`,
 		`smf_reads_paused_total\{core="0",reason="memory"\}`,
-		`smf_pool_used_max_bytes\{core="0"\}`,
 	} {
 		require.Positive(t, metric(t, after, name), name)
 	}
+	require.Greater(t, metric(t, after, `smf_pool_used_max_bytes\{core="0"\}`), hostileMemory/2, "the attack did not use much")
+	require.Greater(t, resident, hostileMemory/2, "it was lent and not written to")
 	require.Eventually(t, func() bool {
 		return metric(t, metricsOf(t, s), connectionsOpen) == 1
 	}, patience, 10*time.Millisecond, "those who have gone are still counted")
@@ -143,7 +144,7 @@ func metric(t *testing.T, metrics, name string) int {
 func residentBytes(t *testing.T, s *server) int {
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", s.command.Process.Pid))
 	require.NoError(t, err)
-	found := regexp.MustCompile(`(?m)^VmRSS:\s+(\d+) kB$`).FindSubmatch(status)
+	found := regexp.MustCompile(`(?m)^VmHWM:\s+(\d+) kB$`).FindSubmatch(status)
 	require.NotNil(t, found)
 	kib, err := strconv.Atoi(string(found[1]))
 	require.NoError(t, err)
