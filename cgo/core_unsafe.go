@@ -58,9 +58,6 @@ func (c *Core) Events() []Event {
 // Now is the core's clock when the last poll returned, in nanoseconds.
 func (c *Core) Now() uint64 { return c.turn.nowNs }
 
-// Connections is how many are open, in both directions.
-func (c *Core) Connections() int { return int(c.turn.connections) }
-
 // Unsent is how many connections have bytes that their peer has not taken.
 func (c *Core) Unsent() int { return int(c.turn.unsent) }
 

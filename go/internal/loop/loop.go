@@ -54,7 +54,7 @@ type Worker interface {
 type Service interface {
 	NewWorker(call *Call) Worker   // call is what its Serve will get, always
 	Find(id uint32) *Method        // nil: no such method; always the same answer
-	Note(l *Loop, e *native.Event) // a reply, a connection that is up, a connection that ended
+	Note(l *Loop, e *native.Event) // a connection that ended
 }
 
 // Loop drives one core.
@@ -81,7 +81,6 @@ type Loop struct {
 
 	counts []counts // by Method.Index; nil: calls are not counted
 
-	stopped atomic.Bool
 	holders atomic.Int64 // goroutines and payloads that still use native memory
 	gone    chan struct{}
 	late    atomic.Int64
@@ -133,7 +132,6 @@ func (l *Loop) Start() {
 // Stop ends the loop; handlers that still run keep native memory in use until they return: Gone.
 // Any goroutine.
 func (l *Loop) Stop() {
-	l.stopped.Store(true)
 	l.core.Stop()
 }
 
