@@ -136,6 +136,7 @@ verb_run() {
     done
     cat build/run/server.log
     [[ -n $address ]] || die "the demo service did not start"
+    run build/bin/smf call "$address" SmfStorage.Get '{"name": "Hello, smf!"}' || status=$?
     run build/bin/smf load "$address" SmfStorage.Get --duration 3s || status=$?
     shown=$(wc -l <build/run/server.log)
     run kill -TERM "$server" || true # it has ended, and its status says how
@@ -143,12 +144,13 @@ verb_run() {
     trap - EXIT
     tail -n +$((shown + 1)) build/run/server.log
     ((ended == 0)) || die "the demo service ended with status $ended"
-    ((status == 0)) || die "the load program ended with status $status"
+    ((status == 0)) || die "a program that called the demo service ended with status $status"
     cat <<'END'
 
 That was a native loop serving Go handlers over TCP. What to try next:
   build/bin/smf serve --demo                             a server of your own, on port 11225
   build/bin/smf load 127.0.0.1:11225 SmfStorage.Get      call it, from another terminal
+  build/bin/smf check                                    what this machine offers, and what would help
   ./build.sh test                                        every test
   README.md                                              a service of your own in five minutes
 END
