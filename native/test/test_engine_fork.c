@@ -15,6 +15,10 @@
 #define CALLS 500u
 #define IN_FLIGHT 16u
 #define FORKS 8
+#define PEERS 16u
+#define ROUNDS 3u
+#define POLLS_MAX 20000
+#define POLLS_IDLE_MAX 10u /* of one wait: a look, a sleep, and some for signals */
 
 static struct smf_engine *server, *client, *with_baton;
 static uint64_t conns[2]; /* over TCP and over a unix socket */
@@ -209,7 +213,202 @@ static void a_fork_leaves_the_parent_alone(void)
     CHECK_EQ(pthread_join(thread, NULL), 0);
 }
 
-static const struct test tests[] = {TEST(a_fork_leaves_the_parent_alone)};
+/* While children that do nothing hold copies of all sockets. */
+
+/* Both cores of this process, driven in turn. */
+struct pair {
+    struct smf_engine *engines[2];
+    struct smf_core *server, *client;
+    uint64_t conns[PEERS];
+    uint32_t requests, replies, closed, sum; /* sum: of the values that came back */
+};
+
+static void pair_turn(struct pair *pair)
+{
+    int count = smf_core_poll(pair->server, 1000);
+
+    CHECK_GE(count, 0);
+    for (int i = 0; i < count; i++) {
+        const struct smf_event *event = &smf_core_turn(pair->server)->events[i];
+
+        pair->requests += event->kind == SMF_EVENT_REQUEST;
+        echo(pair->server, event, NULL);
+    }
+    count = smf_core_poll(pair->client, 1000);
+    CHECK_GE(count, 0);
+    for (int i = 0; i < count; i++) {
+        const struct smf_event *event = &smf_core_turn(pair->client)->events[i];
+        uint32_t value = 0;
+
+        pair->closed += event->kind == SMF_EVENT_CLOSED;
+        if (event->kind != SMF_EVENT_REPLY)
+            continue;
+        CHECK_EQ(event->size_bytes, sizeof value);
+        memcpy(&value, event->payload, sizeof value);
+        CHECK_EQ(event->user, value % PEERS); /* it came on its own connection */
+        pair->replies++;
+        pair->sum += value;
+    }
+}
+
+static uint64_t open_of(const struct smf_core *core)
+{
+    struct smf_core_stats stats;
+
+    smf_core_stats(core, &stats);
+    return stats.connections_open;
+}
+
+static void pair_send(struct pair *pair, uint32_t base)
+{
+    for (uint32_t i = 0; i < PEERS; i++) {
+        uint32_t value = base * PEERS + i;
+
+        CHECK_EQ(smf_core_send(pair->client, pair->conns[i], 1, 7, &value, sizeof value), SMF_OK);
+    }
+}
+
+static void pair_connect(struct pair *pair, char addresses[2][128])
+{
+    struct smf_error error;
+
+    for (uint32_t i = 0; i < PEERS; i++)
+        CHECK_EQ(smf_core_connect(pair->client, addresses[i % 2], i, &pair->conns[i], &error),
+                 SMF_OK);
+}
+
+/* Calls on every connection; each reply is what was asked on it. */
+static void pair_call(struct pair *pair, uint32_t base)
+{
+    pair->replies = pair->sum = 0;
+    pair_send(pair, base);
+    for (int polls = 0; pair->replies < PEERS; polls++) {
+        CHECK_LT(polls, POLLS_MAX);
+        pair_turn(pair);
+    }
+    CHECK_EQ(pair->sum, base * PEERS * PEERS + PEERS * (PEERS - 1) / 2);
+    CHECK_EQ(open_of(pair->server), PEERS);
+    CHECK_EQ(open_of(pair->client), PEERS);
+}
+
+/* A wait in which nothing happens is slept through. */
+static void stays_idle(struct smf_core *core)
+{
+    struct smf_core_stats before, after;
+
+    smf_core_stats(core, &before);
+    CHECK_EQ(smf_core_poll(core, 20000), 0);
+    smf_core_stats(core, &after);
+    CHECK_LE(after.polls - before.polls, POLLS_IDLE_MAX);
+}
+
+static pid_t fork_one_that_waits(void)
+{
+    pid_t pid;
+
+    fflush(stdout);
+    pid = fork();
+    CHECK_GE(pid, 0);
+    if (pid == 0) {
+        alarm(50);
+        pause();
+        _exit(1);
+    }
+    return pid;
+}
+
+/* What was written before the end arrives, and then the end. */
+static void the_last_reply_arrives(struct pair *pair)
+{
+    uint32_t requests = pair->requests;
+
+    pair->replies = pair->closed = 0;
+    pair_send(pair, 3);
+    for (int polls = 0; pair->requests < requests + PEERS; polls++) {
+        int count = smf_core_poll(pair->client, SMF_WAIT_NONE);
+
+        CHECK_EQ(count, 0);
+        count = smf_core_poll(pair->server, 1000);
+        CHECK_LT(polls, POLLS_MAX);
+        for (int i = 0; i < count; i++) {
+            pair->requests++;
+            echo(pair->server, &smf_core_turn(pair->server)->events[i], NULL);
+        }
+    }
+    CHECK_EQ(smf_core_poll(pair->server, SMF_WAIT_NONE), 0); /* writes them */
+    smf_engine_close(pair->engines[0]);
+    for (int polls = 0; pair->closed < PEERS; polls++) {
+        int count = smf_core_poll(pair->client, 1000);
+
+        CHECK_LT(polls, POLLS_MAX);
+        for (int i = 0; i < count; i++) {
+            const struct smf_event *event = &smf_core_turn(pair->client)->events[i];
+
+            pair->replies += event->kind == SMF_EVENT_REPLY;
+            pair->closed += event->kind == SMF_EVENT_CLOSED;
+            if (event->kind == SMF_EVENT_CLOSED)
+                CHECK_EQ(event->meta, SMF_CLOSE_BY_PEER);
+        }
+    }
+    CHECK_EQ(pair->replies, PEERS);
+}
+
+/* Requests go out, and then the connections end: the server hears of both. */
+static void leave_all(struct pair *pair)
+{
+    uint32_t requests = pair->requests;
+
+    pair_send(pair, 2);
+    for (uint32_t i = 0; i < PEERS; i++)
+        smf_core_disconnect(pair->client, pair->conns[i]); /* when that has gone out */
+    for (int polls = 0; open_of(pair->server) + open_of(pair->client) != 0; polls++) {
+        CHECK_LT(polls, POLLS_MAX);
+        pair_turn(pair);
+    }
+    CHECK_EQ(pair->requests, requests + PEERS);
+    stays_idle(pair->server);
+    stays_idle(pair->client);
+}
+
+static void connections_end_while_children_have_copies(void)
+{
+    struct pair pair = {.engines = {open_engine(0), open_engine(0)}};
+    struct smf_error error;
+    char addresses[2][128], path[64];
+    pid_t pids[ROUNDS];
+
+    snprintf(path, sizeof path, "unix:/tmp/smf-fork-copies-%d", (int)getpid());
+    pair.server = smf_engine_core(pair.engines[0], 0);
+    pair.client = smf_engine_core(pair.engines[1], 0);
+    CHECK_EQ(
+        smf_engine_listen(pair.engines[0], "127.0.0.1:0", addresses[0], sizeof *addresses, &error),
+        SMF_OK);
+    CHECK_EQ(smf_engine_listen(pair.engines[0], path, addresses[1], sizeof *addresses, &error),
+             SMF_OK);
+    for (uint32_t round = 0; round < ROUNDS; round++) {
+        pair_connect(&pair, addresses); /* in the memory of those that went */
+        pair.closed = 0;
+        pair_call(&pair, 4 + round);
+        pids[round] = fork_one_that_waits();
+        pair_call(&pair, 8 + round);
+        stays_idle(pair.server);
+        stays_idle(pair.client);
+        CHECK_EQ(pair.closed, 0);
+        if (round < ROUNDS - 1)
+            leave_all(&pair);
+    }
+    the_last_reply_arrives(&pair);
+    smf_engine_close(pair.engines[1]);
+    for (uint32_t round = 0; round < ROUNDS; round++) {
+        CHECK_EQ(kill(pids[round], SIGKILL), 0);
+        CHECK_EQ(waitpid(pids[round], NULL, 0), pids[round]);
+    }
+}
+
+static const struct test tests[] = {
+    TEST(a_fork_leaves_the_parent_alone),
+    TEST(connections_end_while_children_have_copies),
+};
 
 int main(int argc, char **argv)
 {

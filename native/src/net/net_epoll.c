@@ -124,11 +124,23 @@ static int watch(struct net_epoll *net, struct member *member, uint32_t events)
     return epoll_ctl(net->epoll_fd, EPOLL_CTL_ADD, member->fd, &event);
 }
 
+/* Ends a connection. A forked child may have a copy of the socket: then close alone would not tell the
+ * peer anything before the child ends. */
+static void hang_up(int fd)
+{
+    (void)shutdown(fd, SHUT_RDWR);
+    close(fd);
+}
+
+/* Ends the watch, too: it lasts as long as the socket, which a forked child's copy keeps, and would go on
+ * pointing at the stream. */
 static void stream_free(struct smf__stream *stream)
 {
-    if (stream->net != NULL)
+    if (stream->net != NULL) {
         members_remove(stream->net, &stream->member);
-    close(stream->member.fd);
+        (void)epoll_ctl(stream->net->epoll_fd, EPOLL_CTL_DEL, stream->member.fd, NULL);
+    }
+    hang_up(stream->member.fd);
     free(stream);
 }
 
@@ -149,7 +161,7 @@ static struct smf__stream *stream_new(struct net_epoll *net, int fd, void *conte
     int one = 1;
 
     if (stream == NULL) {
-        close(fd);
+        hang_up(fd);
         return NULL;
     }
     stream->member.kind = MEMBER_STREAM;
@@ -173,7 +185,7 @@ static void refuse_one(struct net_epoll *net, int listen_fd)
         close(net->spare_fd);
     fd = accept4(listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
     if (fd >= 0)
-        close(fd);
+        hang_up(fd);
     net->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
 }
 
@@ -416,7 +428,7 @@ static void net_listener_close(struct smf__net *base, struct smf__listener *list
     const struct sockaddr_un *un = (const struct sockaddr_un *)&listener->bound;
 
     members_remove(net, &listener->member);
-    /* Closing does not end the watch while another core has the same socket. */
+    /* Closing does not end the watch while another core, or a forked child, has the same socket. */
     (void)epoll_ctl(net->epoll_fd, EPOLL_CTL_DEL, listener->member.fd, NULL);
     close(listener->member.fd);
     if (listener->unlink_path && un->sun_path[0] != '\0')
