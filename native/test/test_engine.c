@@ -3,6 +3,7 @@
 #include <dirent.h>
 #include <pthread.h>
 
+#include <smf/code.h>
 #include <smf/engine.h>
 #include <smf/layout.h>
 
@@ -13,6 +14,7 @@
 #define TIMES 200
 #define CALLS 2000
 #define POLLS_MAX 100000
+#define DRAIN_S_MAX 40
 #define LOOKS_MAX 10000
 #define CONFIG_SIZE_FIRST_BYTES                                                                    \
     80u /* of the first settings that a program could be compiled with */
@@ -360,6 +362,95 @@ static void the_hot_connection_is_read_first(void)
     smf_engine_close(engine);
 }
 
+/* Draining, by a program that waits for ever. */
+
+struct drain_peer {
+    struct smf_engine *engine;
+    uint64_t conn;
+    uint32_t unavailable;
+};
+
+static void *stay_connected(void *context)
+{
+    struct drain_peer *peer = context;
+    struct smf_core *core = smf_engine_core(peer->engine, 0);
+
+    for (;;) {
+        int count = smf_core_poll(core, SMF_WAIT_FOREVER);
+
+        for (int i = 0; i < count; i++) {
+            const struct smf_event *event = &smf_core_turn(core)->events[i];
+
+            peer->unavailable +=
+                event->kind == SMF_EVENT_REPLY && event->meta == SMF_CODE_UNAVAILABLE;
+            if (event->kind == SMF_EVENT_CLOSED)
+                return NULL;
+        }
+    }
+}
+
+static void until_drained(struct smf_core *core)
+{
+    int polls = 0;
+
+    smf_core_drain(core);
+    while (!smf_core_drained(core)) {
+        int count = smf_core_poll(core, SMF_WAIT_FOREVER);
+
+        CHECK_GE(count, 0);
+        CHECK_LT(polls++, POLLS_MAX);
+        for (int i = 0; i < count; i++) {
+            const struct smf_event *event = &smf_core_turn(core)->events[i];
+
+            CHECK_EQ(event->kind, SMF_EVENT_REQUEST);
+            CHECK_EQ(smf_core_send_code(core, event->conn, event->session, SMF_CODE_UNAVAILABLE),
+                     SMF_OK);
+        }
+    }
+}
+
+/* calls: what the peer has sent when the drain begins; < 0: there is no peer. */
+static void drain_with(int calls)
+{
+    struct smf_engine *engine = engine_with(1, 0);
+    struct smf_core *core = smf_engine_core(engine, 0), *client;
+    struct drain_peer peer = {.engine = engine_with(1, 0)};
+    struct smf_error error;
+    pthread_t thread;
+    char bound[128];
+
+    client = smf_engine_core(peer.engine, 0);
+    CHECK_EQ(smf_engine_listen(engine, "127.0.0.1:0", bound, sizeof bound, &error), SMF_OK);
+    if (calls < 0) {
+        until_drained(core);
+        smf_engine_close(peer.engine);
+        smf_engine_close(engine);
+        return;
+    }
+    CHECK_EQ(smf_core_connect(client, bound, 0, &peer.conn, &error), SMF_OK);
+    while (smf_core_turn(core)->connections == 0) {
+        CHECK_GE(smf_core_poll(client, SMF_WAIT_NONE), 0);
+        CHECK_GE(smf_core_poll(core, SMF_WAIT_NONE), 0);
+    }
+    for (int i = 0; i < calls; i++)
+        CHECK_EQ(smf_core_send(client, peer.conn, (uint16_t)i, 7, &i, sizeof i), SMF_OK);
+    CHECK_GE(smf_core_poll(client, SMF_WAIT_NONE), 0);
+    CHECK_EQ(pthread_create(&thread, NULL, stay_connected, &peer), 0);
+    until_drained(core);
+    CHECK_EQ(pthread_join(thread, NULL), 0);
+    CHECK_EQ(peer.unavailable, calls);
+    smf_engine_close(peer.engine);
+    smf_engine_close(engine);
+}
+
+static void a_drain_ends_a_wait(void)
+{
+    alarm(DRAIN_S_MAX); /* one that does not end it waits for ever */
+    for (int i = 0; i < 20; i++)
+        drain_with(i % 4 - 1);
+    alarm(0);
+}
+
 static void nothing_is_left_behind(void)
 {
     int files, threads;
@@ -411,6 +502,7 @@ static const struct test tests[] = {
     TEST(library_and_headers_agree),
     TEST(engines_call_each_other),
     TEST(engines_come_and_go_beside_each_other),
+    TEST(a_drain_ends_a_wait),
     TEST(nothing_is_left_behind),
     TEST(listening_twice),
     TEST(the_hot_connection_is_read_first),

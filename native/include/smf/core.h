@@ -209,7 +209,8 @@ void smf_core_disconnect(struct smf_core *core, uint64_t conn);
 
 /* Ends in peace, over the next polls: accepts who has knocked already, stops listening, reads what was
  * sent until then, and closes each connection when its last reply has gone out. Requests that come
- * meanwhile are still handed out. Done when smf_core_drained. Threads: the driver. Errors: none. */
+ * meanwhile are still handed out; who begins nothing new answers SMF_CODE_UNAVAILABLE. Done when
+ * smf_core_drained; a poll that waits returns then. Threads: the driver. Errors: none. */
 void smf_core_drain(struct smf_core *core);
 
 /* 1 when a drain is over: no accepted connection is left. Threads: the driver. Cost: none. */

@@ -55,10 +55,15 @@ static void drain_on(struct smf__rpc *rpc)
     } else if (!rpc->unread && smf__rpc_promised(rpc) == 0) {
         rpc->settling = 1;
     }
-    if (rpc->settling)
-        settle_all(rpc);
-    else
+    if (!rpc->settling) {
         rpc->core->hurry = 1;
+        return;
+    }
+    settle_all(rpc);
+    if (rpc->accepted_open == 0 && !rpc->drained) {
+        rpc->drained = 1;
+        rpc->core->hurry = 1; /* once: whoever waits for the end looks whether this is it */
+    }
 }
 
 /* Those that the driver disconnected in the last turn: its sends have gone first. */

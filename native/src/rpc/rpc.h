@@ -132,6 +132,7 @@ struct smf__rpc {
     uint32_t accepted_open; /* accepted connections that are not closed */
     uint32_t drain_turns;   /* 0: not draining; else turns begun since, plus 1 */
     int settling;           /* draining, and all that was sent before has been read */
+    int drained;            /* and a turn has ended at once because no connection is left */
     int disconnected;       /* by smf_core_disconnect_all: nothing is accepted any more */
     int unread;             /* the last turn did not get through all that was there */
     int starved;            /* no memory to read into */

@@ -248,6 +248,8 @@ void smf__conn_close(struct smf__conn *conn, uint32_t reason)
     if (conn->accepted) {
         smf__uncount(rpc->core->turn.in_flight, conn->in_flight);
         rpc->accepted_open--;
+        if (rpc->settling && rpc->accepted_open == 0)
+            rpc->core->hurry = 1; /* no event tells that a drain is over */
     }
     conn->state = SMF__CONN_CLOSED;
     smf__uncount(rpc->core->turn.connections, 1u);
