@@ -1,5 +1,7 @@
 /* What the Go border mirrors, in the order in which smf_layout reports it. Whoever changes a structure
- * sees the border refuse to open until both sides agree. */
+ * sees the border refuse to open until both sides agree. It asks for equality, so a Go program needs
+ * exactly the library of its commit; what may grow within one SMF_ABI_VERSION (docs/c-api.md) is for C
+ * programs. */
 #ifndef SMF_LAYOUT_H
 #define SMF_LAYOUT_H
 
