@@ -79,6 +79,19 @@ static void fill_defaults(struct smf_engine_config *config)
 #undef DEFAULT
 }
 
+/* One of this ABI version's, as old or new programs have it. */
+static int is_config_size(uint32_t size)
+{
+    return size >= CONFIG_SIZE_MIN_BYTES && size <= CONFIG_SIZE_MAX_BYTES;
+}
+
+static int refuse_unknown(struct smf_error *error_out)
+{
+    return refuse(error_out,
+                  "smf_engine_config has a setting that this library does not know: link "
+                  "a newer one, or leave it 0");
+}
+
 /* The caller's settings, whose struct may be shorter than ours (an older program) or longer (a newer
  * one, which must not have set what we do not know). */
 static int read_config(struct smf_engine_config *config_out, const struct smf_engine_config *given,
@@ -86,13 +99,12 @@ static int read_config(struct smf_engine_config *config_out, const struct smf_en
 {
     const unsigned char *bytes = (const unsigned char *)given;
 
-    if (given->size < CONFIG_SIZE_MIN_BYTES || given->size > CONFIG_SIZE_MAX_BYTES)
+    if (!is_config_size(given->size))
         return refuse(error_out, "smf_engine_config.size does not fit: set it to sizeof(struct "
                                  "smf_engine_config)");
     for (uint32_t i = sizeof *config_out; i < given->size; i++) {
         if (bytes[i] != 0)
-            return refuse(error_out, "smf_engine_config has a setting that this library does not "
-                                     "know: link a newer one, or leave it 0");
+            return refuse_unknown(error_out);
     }
     memcpy(config_out, given, given->size < sizeof *config_out ? given->size : sizeof *config_out);
     config_out->size = sizeof *config_out;
@@ -101,6 +113,8 @@ static int read_config(struct smf_engine_config *config_out, const struct smf_en
 
 static int check_config(const struct smf_engine_config *config, struct smf_error *error_out)
 {
+    if (config->reserved != 0)
+        return refuse_unknown(error_out);
     if (config->cores > SMF_CORES_MAX)
         return refuse(error_out, "cores: at most 256");
     if (config->net > SMF_NET_EPOLL)

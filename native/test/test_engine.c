@@ -121,6 +121,10 @@ static void settings_of_other_versions(void)
     given.bytes[sizeof given - 1] = 1;
     CHECK_EQ(smf_engine_open(&engine, &given.config, &error), SMF_EINVAL);
     CHECK(strstr(error.text, "a setting that this library does not know") != NULL);
+    given.bytes[sizeof given - 1] = 0;
+    given.config.reserved = 1; /* which a newer library may give a meaning */
+    CHECK_EQ(smf_engine_open(&engine, &given.config, &error), SMF_EINVAL);
+    CHECK(strstr(error.text, "a setting that this library does not know") != NULL);
 }
 
 static void counters_of_other_versions(void)
