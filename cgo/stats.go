@@ -24,7 +24,9 @@ func (r *Stats) addTime(s *C.struct_smf_core_stats) {
 func (e *Engine) Settings() Config {
 	var s C.struct_smf_engine_config
 	s.size = C.sizeof_struct_smf_engine_config
-	C.smf_engine_settings(e.c, &s)
+	if C.smf_engine_settings(e.c, &s) != C.SMF_OK {
+		panic("smf: the library refuses the size of smf_engine_config that it had when it was opened; this is a bug in smf")
+	}
 	return Config{
 		Cores: int(s.cores), Net: netNames[s.net], SpinMicros: int(s.spin_us), Baton: s.baton != 0, Pin: s.pin != 0,
 		MemoryBytes: int64(s.memory_bytes), FrameBytesMax: int64(s.frame_size_bytes_max),

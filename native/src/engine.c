@@ -280,16 +280,19 @@ int smf_engine_listen(struct smf_engine *engine, const char *address, char *boun
     return SMF_OK;
 }
 
-void smf_engine_settings(const struct smf_engine *engine, struct smf_engine_config *settings_out)
+int smf_engine_settings(const struct smf_engine *engine, struct smf_engine_config *settings_out)
 {
     struct smf_engine_config settings = engine->config;
     uint32_t size = settings_out->size;
 
+    if (!is_config_size(size))
+        return SMF_EINVAL;
     if (settings.spin_us == 0)
         settings.spin_us = SMF__SPIN_DEFAULT_US;
     settings.size = size;
     memset(settings_out, 0, size);
     memcpy(settings_out, &settings, size < sizeof settings ? size : sizeof settings);
+    return SMF_OK;
 }
 
 const char *smf_engine_describe(const struct smf_engine *engine)

@@ -127,6 +127,37 @@ static void settings_of_other_versions(void)
     CHECK(strstr(error.text, "a setting that this library does not know") != NULL);
 }
 
+/* They are read into a struct that says how large it is; one that lies is not written to. */
+static void settings_are_read_back(void)
+{
+    static const uint32_t wrong[] = {0, CONFIG_SIZE_FIRST_BYTES - 1, 1025, UINT32_MAX};
+    struct smf_engine *engine = engine_with(1, 0);
+    union {
+        struct smf_engine_config config;
+        uint8_t bytes[sizeof(struct smf_engine_config) + 16];
+    } read;
+
+    memset(&read, 0xff, sizeof read);
+    read.config.size = sizeof read.config;
+    CHECK_EQ(smf_engine_settings(engine, &read.config), SMF_OK);
+    CHECK_EQ(read.config.size, sizeof read.config);
+    CHECK_EQ(read.config.memory_bytes, MEMORY_BYTES);
+    CHECK_GT(read.config.connections_max, 0);
+    CHECK_EQ(read.bytes[sizeof read.config], 0xff); /* the caller's struct ended before it */
+    read.config.size = sizeof read.config + 8;
+    CHECK_EQ(smf_engine_settings(engine, &read.config), SMF_OK);
+    CHECK_EQ(read.config.memory_bytes, MEMORY_BYTES);
+    CHECK_EQ(read.bytes[sizeof read.config], 0);
+    CHECK_EQ(read.bytes[sizeof read.config + 8], 0xff);
+    for (uint32_t i = 0; i < TEST_COUNT(wrong); i++) {
+        memset(&read, 0xff, sizeof read);
+        read.config.size = wrong[i];
+        CHECK_EQ(smf_engine_settings(engine, &read.config), SMF_EINVAL);
+        CHECK_EQ(read.config.cores, UINT32_MAX);
+    }
+    smf_engine_close(engine);
+}
+
 static void counters_of_other_versions(void)
 {
     struct smf_engine *engine = engine_with(1, 0);
@@ -502,6 +533,7 @@ static const struct test tests[] = {
     TEST(wrong_settings_are_named),
     TEST(defaults_are_enough),
     TEST(settings_of_other_versions),
+    TEST(settings_are_read_back),
     TEST(counters_of_other_versions),
     TEST(library_and_headers_agree),
     TEST(engines_call_each_other),

@@ -82,8 +82,9 @@ int smf_engine_listen(struct smf_engine *engine, const char *address, char *boun
                       uint32_t bound_size, struct smf_error *error_out);
 
 /* The engine's settings with every default filled in. settings_out->size says how large it is, as for
- * smf_engine_open; no more is written. Threads: any. Ownership: settings_out is the caller's. Cost: none. */
-void smf_engine_settings(const struct smf_engine *engine, struct smf_engine_config *settings_out);
+ * smf_engine_open; no more is written. Returns 0; SMF_EINVAL, and nothing is written, for a size that
+ * smf_engine_open would refuse. Threads: any. Ownership: settings_out is the caller's. Cost: none. */
+int smf_engine_settings(const struct smf_engine *engine, struct smf_engine_config *settings_out);
 
 /* One line that says which transport was chosen and why. Threads: any. Ownership: valid as long as the
  * engine. Cost: none. */
