@@ -128,6 +128,19 @@ func TestFunctionsToProbeExist(t *testing.T) {
 	}
 }
 
+// The library's name carries the ABI version.
+func TestTheLibraryHasItsName(t *testing.T) {
+	text, root := page(t, "debugging.md")
+	version := regexp.MustCompile(`(?m)^#define SMF_ABI_VERSION (\d+)u`).FindStringSubmatch(source(t, root, "native/include/smf/engine.h"))
+	require.NotNil(t, version)
+	capi, _ := page(t, "c-api.md")
+	names := regexp.MustCompile(`libsmf\.so\.(\d+)`).FindAllStringSubmatch(text+capi, -1)
+	require.NotEmpty(t, names)
+	for _, m := range names {
+		require.Equal(t, version[1], m[1], "a page speaks of %s, and SMF_ABI_VERSION is %s", m[0], version[1])
+	}
+}
+
 // The library has debug information and frame pointers, as the page says: a function begins by saving
 // the caller's frame.
 func TestTheLibraryCanBeLookedInto(t *testing.T) {

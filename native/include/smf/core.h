@@ -12,7 +12,7 @@
  *     }
  *
  * What a turn hands out (events and the payloads they point to) is valid until the next poll. What a
- * turn collects (sends) goes out in the next poll. Threads: the driver. Errors: none. */
+ * turn collects (sends) goes out in the next poll. */
 #ifndef SMF_CORE_H
 #define SMF_CORE_H
 

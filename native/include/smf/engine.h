@@ -74,10 +74,11 @@ struct smf_core *smf_engine_core(struct smf_engine *engine, uint32_t index);
 
 /* Listens on every core. Before the cores are driven. A connection that arrives goes to the core with
  * the fewest, whoever accepts it, and stays there: an engine whose cores are not all driven leaves some
- * of its peers waiting. bound_out receives the address with the port that the system chose. Addresses: "127.0.0.1:port", "[::1]:port", ":port", "unix:/path",
- * "unix:@name". Threads: any, while no core has a driver. Ownership: bound_out is the caller's, 128 bytes
- * are enough. Errors: SMF_EADDRINUSE, SMF_EADDRESS, SMF_EPERMISSION, SMF_ELIMIT, SMF_ESYSTEM, with
- * *error_out filled. Cost: some system calls for each core. */
+ * of its peers waiting. bound_out receives the address with the port that the system chose. Addresses:
+ * "127.0.0.1:port", "[::1]:port", ":port", "unix:/path", "unix:@name". Threads: any, while no core has a
+ * driver. Ownership: bound_out is the caller's, 128 bytes are enough. Errors: SMF_EADDRINUSE,
+ * SMF_EADDRESS, SMF_EPERMISSION, SMF_ELIMIT, SMF_ESYSTEM, with *error_out filled. Cost: some system calls
+ * for each core. */
 int smf_engine_listen(struct smf_engine *engine, const char *address, char *bound_out,
                       uint32_t bound_size, struct smf_error *error_out);
 

@@ -15,7 +15,8 @@ struct smf_core;
 
 #define SMF_BATCH_SIZES 12u /* how many classes of turns by size there are */
 
-/* Counters since the core was opened, and two levels (memory_budget_bytes, memory_used_bytes). */
+/* Counters since the core was opened; and levels: those whose comment says "now", the memory budget, and
+ * the most memory that was used. */
 struct smf_core_stats {
     uint64_t turns; /* polls of the driver */
     uint64_t waits; /* turns that slept in the kernel */
@@ -58,9 +59,9 @@ struct smf_core_stats {
     uint64_t starved;          /* looks without memory to read into */
     uint64_t unsent_exceeded;  /* closed as slow readers: over unsent_bytes_max, */
     uint64_t send_timeouts;    /* over send_timeout_ms */
-    /* Now. */
-    uint64_t in_flight;          /* calls */
-    uint64_t connections_unsent; /* with replies that the peer has not taken yet */
+    /* Levels. */
+    uint64_t in_flight;          /* calls, now */
+    uint64_t connections_unsent; /* now, with replies that the peer has not taken yet */
     /* Placement: how the cores of an engine share its connections. */
     uint64_t connections_open;       /* now, in both directions, until all of it is cleared away */
     uint64_t connections_handed_in;  /* accepted by another core and given to this one, */
