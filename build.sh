@@ -7,7 +7,9 @@ usage() {
     cat <<'END'
 usage: ./build.sh VERB
 
-  deps [--yes] [--check]   list what is missing and install it; --check: what check needs, too
+  deps [--yes] [--check] [STEP...]
+                           list what is missing and install it; --check: what check needs, too;
+                           STEP: what this step of it needs
   build                    the native library, its tests and bench programs, build/bin/smf and smfc
   run [--yes]              deps and build, then start the demo service and call it for 3 seconds
   test [--short]           every test of both languages
@@ -41,8 +43,11 @@ has() { command -v "$1" >/dev/null; }
 
 # --- deps -----------------------------------------------------------------------------------------
 
-# Prints the Debian packages that are missing. $1: build or check.
+arm64_root=/usr/aarch64-linux-gnu # headers and libraries for check_arm64
+
+# Prints the Debian packages that are missing for a build, and for these steps of check.
 missing_packages() {
+    local step
     has gcc || echo gcc libc6-dev
     has cmake || echo cmake
     has ninja || has make || echo make
@@ -51,34 +56,49 @@ missing_packages() {
     [[ -e /usr/include/xxhash.h ]] ||
         { has gcc && gcc -E -include xxhash.h -x c /dev/null >/dev/null 2>&1; } ||
         echo libxxhash-dev
-    [[ $1 == check ]] || return 0
-    has g++ || echo g++
-    has clang || echo clang
-    { has clang && [[ -e $(clang -print-file-name="libclang_rt.fuzzer-$(uname -m).a") ]]; } ||
-        { has clang && [[ -e $(clang -print-runtime-dir)/libclang_rt.fuzzer.a ]]; } ||
-        echo libclang-rt-dev
-    has clang-format || echo clang-format
-    has clang-tidy || echo clang-tidy
-    has shellcheck || echo shellcheck
-    has doxygen || echo doxygen
-    if [[ $(uname -m) != aarch64 ]]; then
-        has aarch64-linux-gnu-gcc || echo gcc-aarch64-linux-gnu libc6-dev-arm64-cross
+    for step; do
+        missing_for "$step"
+    done
+}
+
+# What one step of check needs beyond a build.
+missing_for() {
+    case $1 in
+    format) has clang-format || echo clang-format ;;
+    shell) has shellcheck || echo shellcheck ;;
+    reference) has doxygen || echo doxygen ;;
+    tidy) has clang-tidy || echo clang-tidy ;;
+    test | race | older) has g++ || echo g++ ;;
+    asan | tsan | fuzz)
+        has clang || echo clang
+        { has clang && [[ -e $(clang -print-file-name="libclang_rt.fuzzer-$(uname -m).a") ]]; } ||
+            { has clang && [[ -e $(clang -print-runtime-dir)/libclang_rt.fuzzer.a ]]; } ||
+            echo libclang-rt-dev
+        ;;
+    arm64)
+        [[ $(uname -m) != aarch64 ]] || return 0
+        has aarch64-linux-gnu-gcc || echo gcc-aarch64-linux-gnu
+        [[ -e $arm64_root/include/stdio.h && -e $arm64_root/lib/libc.so.6 ]] ||
+            echo libc6-dev-arm64-cross
         has qemu-aarch64-static || echo qemu-user-static
-    fi
-    has git || echo git
+        ;;
+    esac
 }
 
 verb_deps() {
-    local yes='' group=build argument answer packages sudo=()
+    local yes='' steps=() argument answer packages sudo=()
     for argument; do
         case $argument in
         --yes) yes=1 ;;
-        --check) group=check ;;
-        *) die "deps: unknown argument $argument" ;;
+        --check) steps=("${check_steps[@]}") ;;
+        *)
+            [[ " ${check_steps[*]} " == *" $argument "* ]] || die "deps: unknown argument $argument"
+            steps+=("$argument")
+            ;;
         esac
     done
     has go || die "the go command is missing: install Go 1.25 or newer and put it on PATH"
-    mapfile -t packages < <(missing_packages "$group" | tr ' ' '\n')
+    mapfile -t packages < <(missing_packages "${steps[@]}" | tr ' ' '\n' | sort -u)
     if ((${#packages[@]} == 0)); then
         echo "deps: nothing is missing"
         return
@@ -112,7 +132,7 @@ native_build() {
 clang_build() { native_build "$@" -DCMAKE_C_COMPILER=clang; }
 
 verb_build() {
-    [[ -z $(missing_packages build) ]] || verb_deps "$@"
+    [[ -z $(missing_packages) ]] || verb_deps "$@"
     native_build native -DSMF_IN_TREE=ON
     mkdir -p build/bin
     run go build -o build/bin/ ./go/cmd/smf ./go/cmd/smfc
@@ -313,12 +333,13 @@ check_older() {
 # under an emulator, which finds wrong sizes and system calls, but not a missing barrier. Go finds this
 # library the way a user's program does, installed.
 check_arm64() {
-    local root=/usr/aarch64-linux-gnu prefix=$PWD/build/arm64-prefix emulator
+    local prefix=$PWD/build/arm64-prefix emulator
     if [[ $(uname -m) == aarch64 ]]; then
         echo "this is such a machine: the other steps test it"
         return
     fi
-    emulator="qemu-aarch64-static -L $root"
+    run rm -rf "$prefix" # nothing of an earlier library
+    emulator="qemu-aarch64-static -L $arm64_root"
     native_build arm64 -DCMAKE_SYSTEM_NAME=Linux -DCMAKE_SYSTEM_PROCESSOR=aarch64 \
         -DCMAKE_C_COMPILER=aarch64-linux-gnu-gcc "-DCMAKE_CROSSCOMPILING_EMULATOR=${emulator// /;}"
     SMF_TEST_EMULATED=1 native_test arm64
@@ -347,7 +368,7 @@ verb_check() {
     for step in "${steps[@]}"; do
         [[ " ${check_steps[*]} " == *" $step "* ]] || die "check: no step $step; there are: ${check_steps[*]}"
     done
-    [[ -z $(missing_packages check) ]] || verb_deps --check
+    [[ -z $(missing_packages "${steps[@]}") ]] || verb_deps "${steps[@]}"
     verb_build
     start_count
     for step in "${steps[@]}"; do
@@ -374,7 +395,7 @@ verb_fmt() {
 }
 
 verb_docs() {
-    has doxygen || die "doxygen is missing: ./build.sh deps --check installs it"
+    has doxygen || die "doxygen is missing: ./build.sh deps reference installs it"
     mkdir -p build/docs
     run doxygen native/doc/Doxyfile
     echo "build/docs/c-api/index.html"
