@@ -1,6 +1,7 @@
 /* What a core counts of itself, and tallies: on a room that does what the test says. */
 #include <pthread.h>
 
+#include <smf/loop.h>
 #include <smf/tally.h>
 
 #include "core/core.h"
@@ -252,6 +253,45 @@ static void time_goes_somewhere(void)
     smf__core_close(script.core);
 }
 
+/* A program that sleeps in a loop of its own: armed is asleep, also when it sleeps twice before it polls,
+ * and when it collects something when it was woken. */
+static void sleep_outside_of_a_poll_is_sleep(void)
+{
+    static const int found[] = {1, 0, 1, LAST_AGAIN};
+    const uint64_t sleep_ns = 10000000;
+    struct script script;
+    struct smf_core_stats stats;
+
+    script_open(&script, found, 0);
+    CHECK_EQ(smf_core_poll(script.core, SMF_WAIT_NONE), 1);
+    script.clock.now_ns += HANDLE_NS;
+    CHECK_EQ(smf_core_arm(script.core), 0); /* the turn is not over */
+    CHECK_EQ(smf_core_poll(script.core, SMF_WAIT_NONE), 0);
+    CHECK_EQ(smf_core_arm(script.core), SMF_WAIT_FOREVER);
+    script.clock.now_ns += sleep_ns;
+    CHECK_EQ(stats_of(&script).asleep_ns, sleep_ns); /* asked while it sleeps */
+    CHECK_EQ(smf_core_arm(script.core), SMF_WAIT_FOREVER);
+    script.clock.now_ns += sleep_ns;
+    smf_core_turn(script.core)->send_count = 1;
+    CHECK_EQ(smf_core_arm(script.core), 0);
+    CHECK_EQ(stats_of(&script).asleep_ns, 2 * sleep_ns);
+    script.clock.now_ns += HANDLE_NS;
+    CHECK_EQ(smf_core_poll(script.core, SMF_WAIT_NONE), 1);
+    stats = stats_of(&script);
+    CHECK_EQ(stats.asleep_ns, 2 * sleep_ns);
+    CHECK_EQ(stats.waits, 2);
+    CHECK_EQ(stats.busy_ns, LOOK_NS + HANDLE_NS + HANDLE_NS + LOOK_NS);
+    CHECK_EQ(stats.busy_ns + stats.spinning_ns + stats.asleep_ns, script.clock.now_ns - 5000);
+    smf_core_turn(script.core)->event_count = 0;
+    CHECK_EQ(smf_core_arm(script.core), SMF_WAIT_FOREVER);
+    script.clock.now_ns += sleep_ns;
+    smf_core_turn(script.core)->send_count = 1; /* without another attempt to arm */
+    CHECK_EQ(smf_core_poll(script.core, SMF_WAIT_NONE), 1);
+    CHECK_EQ(stats_of(&script).busy_ns, stats.busy_ns + LOOK_NS);
+    CHECK_EQ(stats_of(&script).asleep_ns, 3 * sleep_ns);
+    smf__core_close(script.core);
+}
+
 /* Others read while the driver counts: nothing ever goes back. */
 
 #define TURNS 30000
@@ -303,6 +343,7 @@ static const struct test tests[] = {
     TEST(tallies_are_given_once),
     TEST(batches_are_counted_by_size),
     TEST(time_goes_somewhere),
+    TEST(sleep_outside_of_a_poll_is_sleep),
     TEST(others_read_meanwhile),
 };
 

@@ -45,10 +45,11 @@ int smf_core_fd(const struct smf_core *core);
 
 /* Asks whether the driver may sleep outside of smf_core_poll, and prepares it: for how many
  * microseconds at most (1 or more), SMF_WAIT_FOREVER, or 0: not at all, poll first. Holds until the next
- * poll; may be called again before. spin_us of the configuration has no say in it.
+ * poll; may be called again before. spin_us of the configuration has no say in it. The counters take the
+ * time until then for sleep (smf_core_stats.asleep_ns), whatever else the program does meanwhile.
  *
  * Threads: the driver. Errors: none; a stopped core says 0, and the poll SMF_ECLOSED. Cost: a memory
- * barrier, and a look at the clock while a timer runs; no system call. */
+ * barrier and a look at the clock; no system call. */
 int64_t smf_core_arm(struct smf_core *core);
 
 #ifdef __cplusplus

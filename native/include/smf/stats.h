@@ -50,7 +50,7 @@ struct smf_core_stats {
     uint64_t spins;                    /* looks that found nothing */
     uint64_t busy_ns;                  /* reading, sending, handling */
     uint64_t spinning_ns;              /* looking in vain */
-    uint64_t asleep_ns;                /* in the kernel, with nothing to do */
+    uint64_t asleep_ns; /* in the kernel, or armed: from smf_core_arm to the next poll */
     /* Limits that were met, beside those in closed and memory_refused. */
     uint64_t paused_in_flight; /* reads_paused by reason: in_flight_max, */
     uint64_t paused_running;   /* running_max, */

@@ -175,9 +175,10 @@ static void look(struct smf_core *core, int64_t wait_ns)
     if (wait_ns == 0) {
         core->room.poll(core->room.context, 0);
     } else {
-        smf__count_sleep(core);
+        smf__count_sleep(core, from_ns);
         sleep_armed(core, wait_ns);
-        from_ns = smf__count_wake(core);
+        from_ns = core->turn.now_ns; /* the room has set it to the end of the wait */
+        smf__count_wake(core, from_ns);
     }
     core->turn.now_ns = smf__clock_now_ns(&core->clock);
     smf__count_look(core, from_ns);
@@ -232,17 +233,22 @@ int smf_core_fd(const struct smf_core *core)
 int64_t smf_core_arm(struct smf_core *core)
 {
     uint64_t next_ns, now_ns;
+    int idle =
+        !core->busy && !core->hurry && core->turn.event_count == 0 && core->turn.send_count == 0;
 
-    if (!smf__core_is_ours(core) || core->busy || core->hurry || core->turn.event_count != 0 ||
-        core->turn.send_count != 0)
+    if (!smf__core_is_ours(core) || (!idle && !smf__counts_asleep(core)))
+        return 0;
+    now_ns = smf__clock_now_ns(&core->clock);
+    smf__count_unarmed(core, now_ns);
+    if (!idle)
         return 0;
     next_ns = smf__timers_next_ns(core->timers);
-    now_ns = next_ns != UINT64_MAX ? smf__clock_now_ns(&core->clock) : 0;
     if (!arm(core) || next_ns <= now_ns) {
         disarm(core);
         return 0;
     }
     smf__count(core->waits, 1);
+    smf__count_armed(core, now_ns);
     if (next_ns == UINT64_MAX)
         return SMF_WAIT_FOREVER;
     return (int64_t)((next_ns - now_ns + NS_PER_US - 1) / NS_PER_US);

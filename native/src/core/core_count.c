@@ -20,13 +20,17 @@ void smf__count_turn(struct smf_core *core, uint64_t handed_ns)
 {
     struct smf__core_counts *counts = &core->counts;
     uint32_t events = core->turn.event_count;
+    uint64_t slept_ns;
 
+    smf__count_unarmed(core, core->turn.now_ns);
+    slept_ns = counts->armed_ns;
+    counts->armed_ns = 0;
     counts->sent = core->turn.send_count != 0;
     smf__count(counts->batches[batch_size(events)], 1);
     if (events == 0 && !counts->sent)
         return;
     smf__count(counts->events, events);
-    smf__count(counts->busy_ns, core->turn.now_ns - handed_ns);
+    smf__count(counts->busy_ns, core->turn.now_ns - handed_ns - slept_ns);
 }
 
 void smf__count_look(struct smf_core *core, uint64_t from_ns)
@@ -43,20 +47,35 @@ void smf__count_look(struct smf_core *core, uint64_t from_ns)
     smf__count(counts->spinning_ns, spent_ns);
 }
 
-void smf__count_sleep(struct smf_core *core)
+void smf__count_sleep(struct smf_core *core, uint64_t now_ns)
 {
-    uint64_t slept_ns = core->counts.asleep;
-
-    __atomic_store_n(&core->counts.asleep, ASLEEP | (core->turn.now_ns - slept_ns),
+    __atomic_store_n(&core->counts.asleep, ASLEEP | (now_ns - core->counts.asleep),
                      __ATOMIC_RELEASE);
 }
 
-uint64_t smf__count_wake(struct smf_core *core)
+void smf__count_wake(struct smf_core *core, uint64_t now_ns)
 {
-    uint64_t slept_ns = core->turn.now_ns - (core->counts.asleep & ~ASLEEP);
+    __atomic_store_n(&core->counts.asleep, now_ns - (core->counts.asleep & ~ASLEEP),
+                     __ATOMIC_RELEASE);
+}
 
-    __atomic_store_n(&core->counts.asleep, slept_ns, __ATOMIC_RELEASE);
-    return core->turn.now_ns;
+void smf__count_armed(struct smf_core *core, uint64_t now_ns)
+{
+    core->counts.armed_at_ns = now_ns;
+    smf__count_sleep(core, now_ns);
+}
+
+void smf__count_unarmed(struct smf_core *core, uint64_t now_ns)
+{
+    if (!smf__counts_asleep(core))
+        return;
+    core->counts.armed_ns += now_ns - core->counts.armed_at_ns;
+    smf__count_wake(core, now_ns);
+}
+
+int smf__counts_asleep(const struct smf_core *core)
+{
+    return (core->counts.asleep & ASLEEP) != 0;
 }
 
 /* A core may sleep for hours, and is asked meanwhile. The word is looked at again after the clock: else

@@ -16,6 +16,8 @@ struct smf__core_counts {
     uint64_t
         asleep; /* awake: how many ns it has slept. Asleep: ASLEEP, and the clock less this is it */
     uint64_t asleep_told; /* any reader's: the most that was ever answered */
+    uint64_t armed_at_ns; /* while asleep outside of a poll: since when */
+    uint64_t armed_ns;    /* since the last poll: how long it was asleep */
     int sent; /* this turn began with something to send: its first look is not in vain */
     struct smf_tally *tallies; /* or NULL */
 };
@@ -26,9 +28,15 @@ void smf__count_turn(struct smf_core *core, uint64_t handed_ns);
 /* A look has ended that began at from_ns. */
 void smf__count_look(struct smf_core *core, uint64_t from_ns);
 
-/* Around a wait. The room has set turn.now_ns to the end of it; smf__count_wake returns that. */
-void smf__count_sleep(struct smf_core *core);
-uint64_t smf__count_wake(struct smf_core *core);
+/* Around a wait. */
+void smf__count_sleep(struct smf_core *core, uint64_t now_ns);
+void smf__count_wake(struct smf_core *core, uint64_t now_ns);
+
+/* The same for a program that waits outside of a poll: from arming to the next poll, or to the next
+ * attempt to arm. What else the program does in between counts as sleep, too: only it knows better. */
+void smf__count_armed(struct smf_core *core, uint64_t now_ns);
+void smf__count_unarmed(struct smf_core *core, uint64_t now_ns);
+int smf__counts_asleep(const struct smf_core *core);
 
 /* core_tally.c. Settles what was answered since handed_ns, now that it is sent. */
 void smf__tallies_settle(struct smf_core *core, uint64_t handed_ns);
