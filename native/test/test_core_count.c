@@ -253,6 +253,35 @@ static void time_goes_somewhere(void)
     smf__core_close(script.core);
 }
 
+static struct script *reading; /* whose letters are read */
+
+static void letter(struct smf_core *core, void *context)
+{
+    reading->clock.now_ns += HANDLE_NS;
+    core->turn.send_count = *(const uint32_t *)context;
+}
+
+/* What letters do is work, whether they send or not: a server may answer by letters alone. */
+static void letters_are_work(void)
+{
+    static const int found[] = {0, LAST_AGAIN};
+    struct script script;
+    struct smf_core_stats stats;
+
+    script_open(&script, found, 0);
+    reading = &script;
+    for (uint32_t sends = 0; sends < 2; sends++) {
+        CHECK_EQ(smf_core_post(script.core, letter, &sends), SMF_OK);
+        CHECK_EQ(smf_core_poll(script.core, SMF_WAIT_NONE), 0);
+        CHECK_EQ(smf_core_poll(script.core, SMF_WAIT_NONE), 0);
+        stats = stats_of(&script);
+        CHECK_EQ(stats.busy_ns, (sends + 1) * (HANDLE_NS + LOOK_NS));
+        CHECK_EQ(stats.spinning_ns, (sends + 1) * LOOK_NS); /* the look without a letter */
+        CHECK_EQ(stats.spins, sends + 1);
+    }
+    smf__core_close(script.core);
+}
+
 /* A program that sleeps in a loop of its own: armed is asleep, also when it sleeps twice before it polls,
  * and when it collects something when it was woken. */
 static void sleep_outside_of_a_poll_is_sleep(void)
@@ -343,6 +372,7 @@ static const struct test tests[] = {
     TEST(tallies_are_given_once),
     TEST(batches_are_counted_by_size),
     TEST(time_goes_somewhere),
+    TEST(letters_are_work),
     TEST(sleep_outside_of_a_poll_is_sleep),
     TEST(others_read_meanwhile),
 };

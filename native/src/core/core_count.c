@@ -25,9 +25,9 @@ void smf__count_turn(struct smf_core *core, uint64_t handed_ns)
     smf__count_unarmed(core, core->turn.now_ns);
     slept_ns = counts->armed_ns;
     counts->armed_ns = 0;
-    counts->sent = core->turn.send_count != 0;
+    counts->worked = core->turn.send_count != 0;
     smf__count(counts->batches[batch_size(events)], 1);
-    if (events == 0 && !counts->sent)
+    if (events == 0 && !counts->worked)
         return;
     smf__count(counts->events, events);
     smf__count(counts->busy_ns, core->turn.now_ns - handed_ns - slept_ns);
@@ -38,9 +38,9 @@ void smf__count_look(struct smf_core *core, uint64_t from_ns)
     struct smf__core_counts *counts = &core->counts;
     uint64_t spent_ns = core->turn.now_ns - from_ns;
 
-    if (core->turn.event_count != 0 || counts->sent) {
+    if (core->turn.event_count != 0 || counts->worked) {
         smf__count(counts->busy_ns, spent_ns);
-        counts->sent = 0;
+        counts->worked = 0;
         return;
     }
     smf__count(counts->spins, 1);

@@ -18,7 +18,7 @@ struct smf__core_counts {
     uint64_t asleep_told; /* any reader's: the most that was ever answered */
     uint64_t armed_at_ns; /* while asleep outside of a poll: since when */
     uint64_t armed_ns;    /* since the last poll: how long it was asleep */
-    int sent; /* this turn began with something to send: its first look is not in vain */
+    int worked; /* this turn began with something to send, or with letters: its first look is not in vain */
     struct smf_tally *tallies; /* or NULL */
 };
 

@@ -38,6 +38,7 @@ void smf__core_read_mail(struct smf_core *core)
             !smf__ring_pop(core->mailbox, &letter))
             return;
         letter.function(core, letter.context);
+        core->counts.worked = 1;
     }
 }
 
