@@ -109,13 +109,14 @@ type timing struct {
 	began time.Time
 }
 
-// start is for the call with which l.untimed has come to 0. The driver.
-func (t *timing) start(l *Loop) {
+// choose is for the call with which l.untimed has come to 0; its handler begins when it sets began. The
+// driver.
+func (t *timing) choose(l *Loop) {
 	l.untimed = untilTimed()
-	t.on, t.began = true, time.Now()
+	t.on = true
 }
 
-// stop adds what was timed to the method's. Once for each start: on says whether.
+// stop adds what was timed to the method's. Once for each choice: on says whether.
 func (t *timing) stop(m *Method) {
 	t.on = false
 	m.handled(time.Since(t.began))

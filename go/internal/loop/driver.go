@@ -201,7 +201,8 @@ func (d *driver) serve(m *Method, e *native.Event, i int) bool {
 	c.Payload, c.Loan = e.Payload(), core.Loan()
 	d.serving = i
 	if d.loop.untimed--; d.loop.untimed == 0 {
-		d.timing.start(d.loop)
+		d.timing.choose(d.loop)
+		d.timing.began = time.Now()
 	}
 	d.loop.token.release()
 	d.state = core.Enter(i)
@@ -313,7 +314,7 @@ func (l *Loop) spawn(m *Method, e *native.Event) {
 	}
 	t.call = Call{Loop: l, Method: m, arrived: l.core.Now()}
 	if l.untimed--; l.untimed == 0 {
-		t.timing.start(l)
+		t.timing.choose(l)
 	}
 	if size := int64(e.Size); size <= copyBytesMax && l.copied.Add(size) <= l.copyLimit {
 		t.in = append(t.in[:0], e.Payload()...)
@@ -341,6 +342,7 @@ func (l *Loop) spawn(m *Method, e *native.Event) {
 
 func (t *task) run() {
 	began := time.Now()
+	t.timing.began = began // what came before was waiting for a processor
 	returned := false
 	defer func() {
 		if !returned {
