@@ -27,7 +27,8 @@ func (source) Stats() rpc.Stats {
 	latency := rpc.Histogram{Count: 2, Sum: 3 * time.Microsecond, Buckets: make([]uint64, len(rpc.HistogramBounds())+1)}
 	latency.Buckets[4] = 2
 	return rpc.Stats{
-		Cores: []rpc.CoreStats{{Requests: 7, Closed: map[string]uint64{"by peer": 1}}},
+		Cores: []rpc.CoreStats{{Requests: 7, ConnectionsHandedIn: 3, ConnectionsHandedOut: 2,
+			Closed: map[string]uint64{"by peer": 1}}},
 		Methods: []rpc.MethodStats{{Service: "Paper", Name: "Fold", Replies: map[rpc.Code]uint64{200: 2},
 			Latency: latency, Handler: rpc.Histogram{Buckets: make([]uint64, len(latency.Buckets))}}},
 		Limits: []rpc.LimitStats{{Name: "in_flight", Value: 9, Hits: 1}},

@@ -69,7 +69,7 @@ func TestThePageListsReasonsAndLimits(t *testing.T) {
 		for _, m := range f.Metric {
 			for _, l := range m.Label {
 				switch l.GetName() {
-				case "reason", "limit", "state", "kind":
+				case "reason", "limit", "state", "kind", "direction":
 					require.Regexp(t, `\b`+l.GetValue()+`\b`, page, f.GetName())
 					seen++
 				}

@@ -70,8 +70,8 @@ var (
 	coreTurns  = family("core_turns_total", "Turns of the loop.", "core")
 	coreSleeps = family("core_sleeps_total", "Turns that slept in the kernel. Many for each request at low load are "+
 		"as it should be.", "core")
-	coreWakes = family("core_wakes_total", "Sleeps that another thread ended: replies of goroutines and deferred "+
-		"replies.", "core")
+	coreWakes = family("core_wakes_total", "Sleeps that another thread ended: replies of goroutines, deferred "+
+		"replies, connections that another core hands over.", "core")
 	coreSpins = family("core_spins_total", "Looks that found nothing. CPU that is spent for latency: "+
 		"ServerOptions.Spin.", "core")
 	coreBatch = family("core_batch_size", "Requests and news of connections that a turn handed out. Larger under "+
@@ -99,6 +99,8 @@ var (
 		"not keep theirs.", "core")
 	connectionsOpen = family("connections_open", "Connections now. Far apart between cores: they are spread "+
 		"badly.", "core")
+	connectionsHanded = family("connections_handed_total", "Connections that one core accepted and another serves: "+
+		"in, those given to this core; out, those it gave away. Many are as it should be.", "core", "direction")
 	connectionsUnsent = family("connections_unsent", "Connections whose peer has not taken its replies, now.", "core")
 	connectionsClosed = family("connections_closed_total", "Connections that ended, by reason. by_peer and by_us are "+
 		"ordinary; header, checksum and frame reasons are peers that speak something else.", "reason")
@@ -217,6 +219,8 @@ func (s sink) core(core string, c *rpc.CoreStats) {
 	s.counter(batonKicks, c.WatcherKicks, core)
 	s.counter(connectionsAccepted, c.Connections, core)
 	s.gauge(connectionsOpen, float64(c.ConnectionsOpen), core)
+	s.counter(connectionsHanded, c.ConnectionsHandedIn, core, "in")
+	s.counter(connectionsHanded, c.ConnectionsHandedOut, core, "out")
 	s.gauge(connectionsUnsent, float64(c.ConnectionsUnsent), core)
 	s.gauge(callsInFlight, float64(c.InFlight), core)
 	s.counter(readsPaused, c.PausedInFlight, core, "in_flight")

@@ -199,6 +199,14 @@ func TestMetricsOfRealCalls(t *testing.T) {
 	require.Positive(t, f[`smf_core_seconds_total{core="0",state="busy"}`])
 }
 
+func TestHandedOverConnections(t *testing.T) {
+	registry := prometheus.NewPedanticRegistry()
+	require.NoError(t, registry.Register(NewCollector(source{}, "")))
+	f := figures(t, registry)
+	require.EqualValues(t, 3, f[`smf_connections_handed_total{core="0",direction="in"}`])
+	require.EqualValues(t, 2, f[`smf_connections_handed_total{core="0",direction="out"}`])
+}
+
 // Buckets are cumulative, end at +Inf with all, and no latency is below its bucket.
 func TestLatencyBuckets(t *testing.T) {
 	registry := prometheus.NewPedanticRegistry()
