@@ -148,6 +148,9 @@ func (s *Server) Ready() error {
 }
 
 // Serve serves until Drain or Close, and returns nil after either.
+//
+// Errors: it serves already; ErrClosed; no memory for the counters of its methods: the server is closed
+// then.
 func (s *Server) Serve() error {
 	s.mu.Lock()
 	switch s.state {
@@ -164,7 +167,8 @@ func (s *Server) Serve() error {
 		}
 		if err := l.Count(len(s.methods)); err != nil {
 			s.mu.Unlock()
-			return fmt.Errorf("rpc: %w", err)
+			_ = s.Close() // loops that count already would refuse to begin again
+			return fmt.Errorf("rpc: counting calls by method: %w; the server is closed", err)
 		}
 	}
 	s.state = serverServing
