@@ -1,4 +1,5 @@
 /* What a core counts of itself, and tallies: on a room that does what the test says. */
+#include <errno.h>
 #include <pthread.h>
 
 #include <smf/loop.h>
@@ -18,7 +19,7 @@ struct script {
     struct smf__clock_manual clock;
     const int *found; /* events of each look, up to LAST_AGAIN or ALL_AGAIN */
     const int *first;
-    int looks;
+    int looks, woken;
     uint64_t sleep_ns;        /* what a wait takes */
     uint64_t asleep_ns;       /* what the counters said in the middle of the last wait */
     uint64_t tallied_at_send; /* latencies of the first tally when the room began to send */
@@ -58,7 +59,10 @@ static void script_poll(void *context, int64_t timeout_ns)
 
 static void script_wake(void *context)
 {
-    (void)context;
+    struct script *script = context;
+
+    script->woken++;
+    errno = EAGAIN; /* as a bell that rings already may leave it */
 }
 
 static void script_open(struct script *script, const int *found, int real)
@@ -282,6 +286,26 @@ static void letters_are_work(void)
     smf__core_close(script.core);
 }
 
+/* Signal handlers call both. */
+static void waking_and_stopping_keep_errno(void)
+{
+    static const int found[] = {0, LAST_AGAIN};
+    struct script script;
+
+    script_open(&script, found, 0);
+    CHECK_EQ(smf_core_arm(script.core), SMF_WAIT_FOREVER);
+    errno = EDOM;
+    smf_core_wake(script.core);
+    CHECK_EQ(errno, EDOM);
+    CHECK_EQ(script.woken, 1);
+    smf_core_turn(script.core)->pending = 0;
+    CHECK_EQ(smf_core_arm(script.core), SMF_WAIT_FOREVER);
+    smf_core_stop(script.core);
+    CHECK_EQ(errno, EDOM);
+    CHECK_EQ(script.woken, 2);
+    smf__core_close(script.core);
+}
+
 /* A program that sleeps in a loop of its own: armed is asleep, also when it sleeps twice before it polls,
  * and when it collects something when it was woken. */
 static void sleep_outside_of_a_poll_is_sleep(void)
@@ -372,6 +396,7 @@ static const struct test tests[] = {
     TEST(tallies_are_given_once),
     TEST(batches_are_counted_by_size),
     TEST(time_goes_somewhere),
+    TEST(waking_and_stopping_keep_errno),
     TEST(letters_are_work),
     TEST(sleep_outside_of_a_poll_is_sleep),
     TEST(others_read_meanwhile),

@@ -144,12 +144,12 @@ struct smf_turn *smf_core_turn(struct smf_core *core);
 
 /* Any thread, and signal handlers: makes the driver come back from poll with SMF_ECLOSED, this time
  * and ever after. No other core hands connections to a core that was stopped; those that it has wait for
- * the engine to be closed. Cost: a system call when the driver sleeps. */
+ * the engine to be closed. errno stays as it is. Cost: a system call when the driver sleeps. */
 void smf_core_stop(struct smf_core *core);
 
 /* Any thread, and signal handlers: sets pending and wakes the driver when it sleeps. The driver clears
- * pending (smf_turn.pending) before it looks at what the others left for it. Cost: a system call when
- * the driver sleeps. */
+ * pending (smf_turn.pending) before it looks at what the others left for it. errno stays as it is. Cost: a
+ * system call when the driver sleeps. */
 void smf_core_wake(struct smf_core *core);
 
 /* Any thread: has the driver call function(core, context) at the beginning of its next poll; so a

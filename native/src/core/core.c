@@ -279,16 +279,24 @@ void smf__core_ring_bell(struct smf_core *core)
     core->room.wake(core->room.context);
 }
 
+/* These two run in signal handlers: the errno of whoever was interrupted stays as it is. */
+
 void smf_core_wake(struct smf_core *core)
 {
+    int saved_errno = errno;
+
     __atomic_store_n(&core->turn.pending, 1, __ATOMIC_SEQ_CST);
     smf__core_ring_bell(core);
+    errno = saved_errno;
 }
 
 void smf_core_stop(struct smf_core *core)
 {
+    int saved_errno = errno;
+
     __atomic_store_n(&core->stopped, 1, __ATOMIC_SEQ_CST);
     smf__core_ring_bell(core);
     if (core->baton != NULL)
         smf__baton_stop(core->baton);
+    errno = saved_errno;
 }
