@@ -152,7 +152,7 @@ func TestConfig(t *testing.T) {
 // A port alone is not open to other machines.
 func TestListen(t *testing.T) {
 	for address, host := range map[string]string{"0": "127.0.0.1", ":0": "127.0.0.1", "127.0.0.1:0": "127.0.0.1",
-		"0.0.0.0:0": "::", "localhost:0": "127.0.0.1"} {
+		"0.0.0.0:0": "::", "localhost:0": "127.0.0.1", " 0\n": "127.0.0.1", "127.0.0.1:0 ": "127.0.0.1"} {
 		listener, err := Listen(address)
 		require.NoError(t, err, address)
 		got := listener.Addr().(*net.TCPAddr).IP

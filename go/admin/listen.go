@@ -9,7 +9,9 @@ import (
 
 // Listen listens where an admin server is to be reached. "33140" and ":33140" are ports of 127.0.0.1:
 // only an address that names its host, like "0.0.0.0:33140" or "[::]:33140", is open to other machines.
+// Spaces around it are of no account.
 func Listen(address string) (net.Listener, error) {
+	address = strings.TrimSpace(address)
 	host, port, err := net.SplitHostPort(address)
 	if err != nil {
 		if !isNumber(address) {
@@ -24,6 +26,6 @@ func Listen(address string) (net.Listener, error) {
 }
 
 func isNumber(s string) bool {
-	_, err := strconv.ParseUint(strings.TrimSpace(s), 10, 16)
+	_, err := strconv.ParseUint(s, 10, 16)
 	return err == nil
 }

@@ -20,6 +20,9 @@ const (
 
 // NewCollector makes a collector of a server's metrics, for programs with a registry of their own.
 // Nothing of it is on the path of a call: it reads the server's counters when it is asked.
+//
+// Several servers in one registry need a label that tells them apart, or the second is refused as a
+// duplicate: register each with prometheus.WrapRegistererWith, as in the example.
 func NewCollector(source Source, version string) prometheus.Collector {
 	return &collector{source: source, ready: source.Ready, version: version}
 }
