@@ -57,7 +57,8 @@ enum smf_close_reason {
     SMF_CLOSE_BODY_TIMEOUT = 12,     /* likewise a payload */
     SMF_CLOSE_IDLE_TIMEOUT = 13,     /* nothing was read, and no call in flight, for that long */
     SMF_CLOSE_SLOW_READER = 14,      /* did not take its replies in time, or too many waited */
-    SMF_CLOSE_NO_MEMORY = 15,        /* for what the peer has not taken, or, for too long, for a payload */
+    SMF_CLOSE_NO_MEMORY = 15,        /* for what the peer has not taken, or, for too long, for a
+                                        payload, or to take in a connection of another core */
     SMF_CLOSE_TOO_MANY = 16,         /* over the connection limit of all cores; closed on arrival */
     SMF_CLOSE_REASONS = 17           /* how many there are */
 };
