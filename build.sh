@@ -139,6 +139,7 @@ verb_build() {
 }
 
 verb_run() {
+    [[ $# == 0 || $* == --yes ]] || die "run: unknown argument $1"
     verb_build "$@"
     mkdir -p build/run
     # Port 0: the system chooses a free one, and the server says which.
@@ -407,7 +408,10 @@ verb_install() {
     local prefix=/usr/local sudo=()
     case "${1:-}" in
     '') ;;
-    --prefix) prefix=${2:?--prefix needs a folder} ;;
+    --prefix)
+        (($# > 1)) || die "install: --prefix needs a folder"
+        prefix=$2
+        ;;
     --prefix=*) prefix=${1#--prefix=} ;;
     *) die "install: unknown argument $1" ;;
     esac
@@ -421,6 +425,7 @@ verb_install() {
         run "${sudo[@]}" ldconfig
     else
         echo "To build and run against it:"
+        echo "  export PATH=$prefix/bin:\$PATH CMAKE_PREFIX_PATH=$prefix"
         echo "  export PKG_CONFIG_PATH=$prefix/lib/pkgconfig LD_LIBRARY_PATH=$prefix/lib"
     fi
 }
@@ -431,8 +436,5 @@ case $verb in
 help | -h | --help) usage ;;
 deps | build | run | test | bench | fuzz | soak | check | fmt | docs | clean | install) "verb_$verb" "$@" ;;
 check-step) "check_$1" ;; # one step of check, called by itself
-*)
-    usage >&2
-    die "no verb $verb"
-    ;;
+*) die "no verb $verb: ./build.sh lists them" ;;
 esac
