@@ -38,7 +38,9 @@ func documented(t *testing.T) map[string]string {
 func TestThePageListsWhatThereIs(t *testing.T) {
 	s := startServer(t, rpc.ServerOptions{Cores: 2})
 	require.NoError(t, call(t, dial(t, s.address), idEcho, "x"))
-	families, err := registryOf(t, s).Gather()
+	registry := registryOf(t, s)
+	require.NoError(t, registry.Register(NewClientCollector()))
+	families, err := registry.Gather()
 	require.NoError(t, err)
 	exposed := map[string]string{}
 	for _, f := range families {
@@ -51,7 +53,7 @@ func TestThePageListsWhatThereIs(t *testing.T) {
 		require.Greater(t, len(strings.Fields(f.GetHelp())), 2, f.GetName())
 	}
 	require.Equal(t, exposed, documented(t))
-	require.Len(t, slices.Collect(maps.Keys(exposed)), len(descs))
+	require.Len(t, slices.Collect(maps.Keys(exposed)), len(descs)+len(clientDescs))
 }
 
 // And so it does with the values of labels that tell apart what happened.

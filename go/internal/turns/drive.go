@@ -70,6 +70,7 @@ func (l *Loop) retire(waiting int64) {
 // looks is how often the next driver looks for input, each time for a while, before it leaves the loop
 // to the poller: once, or in short pieces where Go has one processor, or not at all.
 func (l *Loop) looks() int {
+	l.counts.drives.add() // asked once by each
 	if l.worth == 0 {
 		if l.passed++; l.passed%probeEvery != 0 {
 			return 0
@@ -195,6 +196,7 @@ func (l *Loop) drivesForAll() {
 // watches is the goroutine that drives when there is input and nobody looks for it.
 func (l *Loop) watches() {
 	for l.gate.wait() {
+		l.counts.arrivals.add()
 		l.fired()
 	}
 }

@@ -46,6 +46,7 @@ type Loop struct {
 	crew    chan struct{} // the token, on its way to the goroutine that drives for others
 	alarm   *time.Timer
 	gone    sync.WaitGroup // crew and watch
+	counts  counters
 
 	mu   sync.Mutex
 	mail []func()
