@@ -182,8 +182,9 @@ void smf_core_release(struct smf_core *core, struct smf_buffer *buffer);
 
 /* Answers a request (or sends a call: meta is then the method id) with a copy of payload: builds the
  * frame in the loan and adds it to the sends. Returns 0, SMF_EINVAL (empty payload, meta 0),
- * SMF_ELIMIT (send_capacity reached: poll first) or SMF_ENOMEM. A connection that is gone is no error:
- * what is sent to it is counted as stale. Threads: the driver. Cost: one copy, no system call. */
+ * SMF_ELIMIT (send_capacity reached: poll first) or SMF_ENOMEM (also for what is larger than an eighth of
+ * the budget, and never fits). A connection that is gone is no error: what is sent to it is counted as
+ * stale. What is sent in one turn may leave in another order. Threads: the driver. Cost: one copy, no system call. */
 int smf_core_send(struct smf_core *core, uint64_t conn, uint16_t session, uint32_t meta,
                   const void *payload, uint32_t size_bytes);
 
