@@ -17,8 +17,11 @@ import (
 	"github.com/smf-go/smf/schema/demo"
 )
 
-// usageStatus is how smf call ends when nothing was called because the command line is wrong.
+// usageStatus is how smf ends when nothing was done because the command line is wrong.
 const usageStatus = 2
+
+// requestMax is what a client sends that was told nothing else.
+const requestMax = 16 << 20
 
 const callTimeout = 10 * time.Second
 
@@ -52,12 +55,11 @@ a document does not fit the request), and with 2 when the command line is wrong.
 		Example: `  smf call 127.0.0.1:11225 SmfStorage.Get '{"name":"x"}'
   smf call 127.0.0.1:11225 SmfStorage.Get - <requests.json >replies.json
   smf call --list --schema shop.bfbs`,
-		Args: func(_ *cobra.Command, args []string) error { return wrongUsage(o.take(args)) },
+		Args: func(_ *cobra.Command, args []string) error { return o.take(args) },
 		RunE: func(command *cobra.Command, _ []string) error {
 			return call(command.Context(), o, command.InOrStdin(), command.OutOrStdout(), command.ErrOrStderr())
 		},
 	}
-	command.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return wrongUsage(err) })
 	flags := command.Flags()
 	flags.StringVar(&o.schema, "schema", "", "schema of the service, .bfbs or .fbs (default: that of the demo service)")
 	flags.StringArrayVarP(&o.includes, "include", "I", nil, "folder in which includes of a .fbs are looked for; may be repeated")
@@ -195,6 +197,9 @@ func (c *caller) connected(ctx context.Context, do func() error) error {
 
 // call makes one call and prints its reply.
 func (c *caller) call(ctx context.Context, request []byte) error {
+	if len(request) > requestMax {
+		return fmt.Errorf("the request has %d bytes as a FlatBuffer: a call carries at most 16 MiB (%d)", len(request), requestMax)
+	}
 	ctx, cancel := context.WithTimeout(ctx, c.options.timeout)
 	defer cancel()
 	message, err := c.client.Call(ctx, c.method.ID, request)

@@ -268,3 +268,10 @@ func TestDocumentedCalls(t *testing.T) {
 		}
 	}
 }
+
+func TestCallThatIsTooLarge(t *testing.T) {
+	document := `{"name":"` + strings.Repeat("x", 17_000_000) + `"}`
+	got := smfWith(t, document, "call", serveDemo(t).addresses[0], "SmfStorage.Get", "-")
+	require.Equal(t, 1, got.status)
+	require.Regexp(t, `^smf: line 1: the request has 170000\d\d bytes as a FlatBuffer: a call carries at most 16 MiB \(16777216\)\n$`, got.stderr)
+}

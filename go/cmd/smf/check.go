@@ -29,7 +29,8 @@ says of each thing whether it is ok, could be better, is missing, or can't be to
 can be done about it, the commands stand below: they are not run. Nothing is changed, and nothing is
 left behind.
 
-It ends with status 1 when something is missing that smf does not run without.`,
+It ends with status 1 when something is missing that smf does not run without, and with 2 when
+the command line is wrong.`,
 		Example: "  smf check --dir /var/lib/smf",
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) > 0 {
@@ -59,9 +60,9 @@ func check(o checkOptions, stdout io.Writer) error {
 			if errors.As(err, &problem) {
 				err = problem.Err
 			}
-			return fmt.Errorf("--dir %s: %w", folder, err)
+			return wrongUsage(fmt.Errorf("--dir %s: %w", folder, err))
 		} else if !info.IsDir() {
-			return fmt.Errorf("--dir %s: not a folder", folder)
+			return wrongUsage(fmt.Errorf("--dir %s: not a folder", folder))
 		}
 	}
 	report := machine.Here(o.folders).Check()

@@ -44,7 +44,8 @@ func newLoadCommand() *cobra.Command {
 		Long: `smf load keeps M calls in flight on each of C connections: whenever one is answered, the next one
 is sent (a closed loop). It knows the demo service: ` + strings.Join(methodNames(), ", ") + `.
 
-It ends with status 1 when a call failed, or none succeeded. SIGINT ends it early, with the table.`,
+It ends with status 1 when a call failed, or none succeeded, and with 2 when the command line is
+wrong. SIGINT ends it early, with the table.`,
 		Example: "  smf load 127.0.0.1:11225 SmfStorage.Get --conns 4 --outstanding 16 --duration 10s",
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) != 2 {
@@ -116,10 +117,10 @@ func requestOf(name string) []byte {
 func load(o loadOptions, stdout io.Writer) error {
 	method, err := findMethod(o.method)
 	if err != nil {
-		return err
+		return wrongUsage(err)
 	}
 	if err := o.check(); err != nil {
-		return err
+		return wrongUsage(err)
 	}
 	raiseProcs(1) // the clients' poll loop and the callers
 	ctx, cancel := context.WithCancel(context.Background())

@@ -29,8 +29,12 @@ func main() {
 
 func newCommand() *cobra.Command {
 	command := &cobra.Command{
-		Use:                "smf",
-		Short:              "Serve, call and load smf services",
+		Use:   "smf",
+		Short: "Serve, call and load smf services",
+		Long: `Serve, call and load smf services.
+
+Every command ends with status 0 when it did what was asked, with 1 when it could not, and with 2
+when the command line is wrong.`,
 		SilenceUsage:       true,
 		SilenceErrors:      true,
 		DisableSuggestions: true, // they make an error two lines long
@@ -44,6 +48,11 @@ func newCommand() *cobra.Command {
 		RunE: func(command *cobra.Command, _ []string) error { return command.Help() },
 	}
 	command.AddCommand(newServeCommand(), newCallCommand(), newLoadCommand(), newCheckCommand(), newVersionCommand())
+	command.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return wrongUsage(err) })
+	for _, c := range append(command.Commands(), command) {
+		check := c.Args
+		c.Args = func(c *cobra.Command, args []string) error { return wrongUsage(check(c, args)) }
+	}
 	return command
 }
 

@@ -185,9 +185,13 @@ func TestBadCommandLines(t *testing.T) {
 		{"serve --demo --bogus", "unknown flag: --bogus"},
 		{"serve --demo --drain-timeout -1s", "--drain-timeout -1s is negative"},
 		{"serve --demo --memory 12X", `invalid argument "12X" for "--memory" flag: not a size: use bytes or a unit, like 65536, 512MiB or 1GiB`},
-		{"serve --demo --net carrier-pigeon", `net "carrier-pigeon": this build knows auto and epoll`},
-		{"serve --demo --admin off --listen nowhere", `listen on address "nowhere": the port is missing ` +
-			"(use 127.0.0.1:11225, [::1]:11225, :11225, unix:/path or unix:@name)"},
+		{"serve --demo --net carrier-pigeon", `--net "carrier-pigeon": there are auto and epoll`},
+		{"serve --demo --memory 1", "--memory 1: it must be from 8MiB to 64GiB, or 0"},
+		{"serve --demo --cores -1", "--cores -1: it must be from 1 to 256, or 0"},
+		{"serve --demo --cores 500", "--cores 500: it must be from 1 to 256, or 0"},
+		{"version now", `version takes no arguments, and there is "now"`},
+		{"call 127.0.0.1:1", `call wants an address and a method: smf call 127.0.0.1:11225 SmfStorage.Get '{"name":"x"}'; ` +
+			"smf call --list lists the methods"},
 		{"serve --demo --admin nowhere --listen 127.0.0.1:0", `admin address "nowhere": not an address: a port, or host:port, like 127.0.0.1:33140; ` +
 			"choose another with --admin, or --admin off"},
 		{"check here", `check takes no arguments, and there is "here": folders go to --dir`},
@@ -202,13 +206,17 @@ func TestBadCommandLines(t *testing.T) {
 		{"load 127.0.0.1:1 SmfStorage.Get --duration 0s", "--duration 0s: it must be longer than nothing"},
 		{"load 127.0.0.1:1 SmfStorage.Get --warmup -1s", "--warmup -1s is negative"},
 		{"load 127.0.0.1:1 SmfStorage.Get --name-bytes -1", "--name-bytes -1: it must be from 0 to 16776192"},
-		{"load 127.0.0.1:1 SmfStorage.Get", "can't connect to 127.0.0.1:1: nobody listens there"},
 	} {
 		t.Run(test.args, func(t *testing.T) {
 			got := smf(t, strings.Fields(test.args)...)
-			require.Equal(t, outcome{1, "", "smf: " + test.stderr + "\n"}, got)
+			require.Equal(t, outcome{usageStatus, "", "smf: " + test.stderr + "\n"}, got)
 		})
 	}
+	require.Equal(t, outcome{1, "", `smf: listen on address "nowhere": the port is missing ` +
+		"(use 127.0.0.1:11225, [::1]:11225, :11225, unix:/path or unix:@name)\n"},
+		smf(t, "serve", "--demo", "--admin", "off", "--listen", "nowhere"))
+	require.Equal(t, outcome{1, "", "smf: can't connect to 127.0.0.1:1: nobody listens there\n"},
+		smf(t, "load", "127.0.0.1:1", "SmfStorage.Get"), "nothing is wrong with the command line")
 }
 
 func TestHelp(t *testing.T) {

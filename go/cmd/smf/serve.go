@@ -38,7 +38,8 @@ func newServeCommand() *cobra.Command {
 		Short: "Serve the demo service until SIGINT or SIGTERM",
 		Long: `smf serve --demo serves SmfStorage: Get answers with the name that it was asked with, the other
 methods with status 501. On SIGINT or SIGTERM it stops listening, lets the calls in flight finish
-and ends with status 0; a second signal ends it at once with status 1.
+and ends with status 0; a second signal ends it at once with status 1. It ends with 2 when the
+command line is wrong.
 
 The admin address answers /healthz, /readyz, /metrics and /stats to whoever asks; /config and
 /debug/pprof/ only with --admin-config and --admin-pprof. A port alone is one of 127.0.0.1.`,
@@ -67,14 +68,35 @@ The admin address answers /healthz, /readyz, /metrics and /stats to whoever asks
 	return command
 }
 
-// serve runs until a signal. stdout gets "listening on ADDR" per listener first: scripts wait for it.
-func serve(o serveOptions, stdout io.Writer) error {
+// Bounds of the engine's own, which names no flags.
+const (
+	coresMax  = 256
+	memoryMin = 8 << 20 // of a core
+	memoryMax = 64 << 30
+)
+
+// check finds what is wrong with the flags, before anything is opened.
+func (o *serveOptions) check() error {
 	switch {
 	case !o.demo:
 		return errors.New("nothing to serve: smf serve --demo serves the demo service; " +
 			"a service of your own is a Go program that uses go/rpc")
 	case o.drainTimeout < 0:
 		return fmt.Errorf("--drain-timeout %s is negative", o.drainTimeout)
+	case o.server.Cores < 0 || o.server.Cores > coresMax:
+		return fmt.Errorf("--cores %d: it must be from 1 to %d, or 0", o.server.Cores, coresMax)
+	case o.server.Net != "auto" && o.server.Net != "epoll":
+		return fmt.Errorf("--net %q: there are auto and epoll", o.server.Net)
+	case o.memory != 0 && (o.memory < memoryMin || o.memory > memoryMax):
+		return fmt.Errorf("--memory %s: it must be from 8MiB to 64GiB, or 0", &o.memory)
+	}
+	return nil
+}
+
+// serve runs until a signal. stdout gets "listening on ADDR" per listener first: scripts wait for it.
+func serve(o serveOptions, stdout io.Writer) error {
+	if err := o.check(); err != nil {
+		return wrongUsage(err)
 	}
 	cores, why := o.server.ChooseCores()
 	raised := raiseProcs(o.server.Cores)
@@ -170,7 +192,11 @@ func listenAdmin(address string) (net.Listener, error) {
 	if errors.As(reason, &call) {
 		reason = call.Err
 	}
-	return nil, fmt.Errorf("admin address %q: %w; choose another with --admin, or --admin off", address, reason)
+	err = fmt.Errorf("admin address %q: %w; choose another with --admin, or --admin off", address, reason)
+	if problem == nil {
+		return nil, wrongUsage(err) // nothing was tried: it is no address
+	}
+	return nil, err
 }
 
 // startAdmin returns what ends the admin server.

@@ -17,7 +17,12 @@ func newVersionCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "version",
 		Short: "Print the version of smf and of what it was built with",
-		Args:  cobra.NoArgs,
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return fmt.Errorf("version takes no arguments, and there is %q", args[0])
+			}
+			return nil
+		},
 		RunE: func(command *cobra.Command, _ []string) error {
 			library, abi := rpc.NativeVersion()
 			_, err := fmt.Fprintf(command.OutOrStdout(), "smf %s\ncommit %s\ngo %s %s/%s\nlibsmf %s (ABI %d)\n",
