@@ -18,7 +18,7 @@ func (t *Table) FromJSON(text []byte) ([]byte, error) {
 		return nil, path{}.errorf("the document has %d bytes, more than %d", len(text), MaxJSON)
 	}
 	if problem, at := checkText(text); problem != "" {
-		return nil, path{}.errorf("%s (at byte %d)", problem, at)
+		return nil, path{}.errorf("%s (at byte %d)", problem, at+1)
 	}
 	m := &maker{schema: t.schema, text: newDocument(text), b: newBuffer()}
 	token, err := m.token()
@@ -29,8 +29,10 @@ func (t *Table) FromJSON(text []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	end := int(m.text.InputOffset())
 	if _, err := m.text.Token(); !errors.Is(err, io.EOF) {
-		return nil, m.path.errorf("something follows the document (at byte %d)", m.text.InputOffset())
+		end += len(text[end:]) - len(bytes.TrimLeft(text[end:], " \t\r\n"))
+		return nil, m.path.errorf("something follows the document (at byte %d)", end+1)
 	}
 	if t == t.schema.root && len(t.schema.identifier) == 4 {
 		m.b.FinishWithFileIdentifier(root.at, []byte(t.schema.identifier))
@@ -78,7 +80,13 @@ func (m *maker) notJSON(err error) error {
 	var bad *json.SyntaxError
 	switch {
 	case errors.As(err, &bad):
-		return m.path.errorf("not JSON: %v (at byte %d)", bad, bad.Offset)
+		// The decoder's own offset counts from 0 or from 1, and not always from the document's begin.
+		at, message := m.text.InputOffset()+1, bad.Error()
+		var first *json.SyntaxError
+		if errors.As(json.Unmarshal(m.text.text, new(json.RawMessage)), &first) {
+			at = first.Offset
+		}
+		return m.path.errorf("not JSON: %s (at byte %d)", message, at)
 	case errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF):
 		return m.path.errorf("not JSON: it ends too early")
 	}

@@ -137,11 +137,14 @@ func TestErrorsOfDocuments(t *testing.T) {
 		`{"vectors":{"things_type":["Text"]}}`:                `$.vectors: field "things_type" says that there is a value, but field "things" is missing`,
 		``:                                                    `$: not JSON: it ends too early`,
 		`{"name":`:                                            `$.name: not JSON: it ends too early`,
-		`{"name" 1}`:                                          `$.name: not JSON: invalid character '1' after object key (at byte 8)`,
-		`{"thing":{x},"thing_type":"Leaf"}`:                   `$.thing: not JSON: invalid character 'x' (at byte 10)`,
+		`{"name" 1}`:                                          `$.name: not JSON: invalid character '1' after object key (at byte 9)`,
+		`{"thing":{x},"thing_type":"Leaf"}`:                   `$.thing: not JSON: invalid character 'x' (at byte 11)`,
 		`{} {}`:                                               `$: something follows the document (at byte 4)`,
-		"{\"name\":\"\xff\"}":                                 `$: not UTF-8 (at byte 9)`,
-		`{"name":"\\\ud800x"}`:                                `$: half of a surrogate pair (at byte 11)`,
+		"{\"name\":\"\xff\"}":                                 `$: not UTF-8 (at byte 10)`,
+		`{"name":"\\\ud800x"}`:                                `$: half of a surrogate pair (at byte 12)`,
+		`x`:                                                   `$: not JSON: invalid character 'x' looking for beginning of value (at byte 1)`,
+		`{name:"x"}`:                                          `$: not JSON: invalid character 'n' (at byte 2)`,
+		`{"name": x}`:                                         `$.name: not JSON: invalid character 'x' looking for beginning of value (at byte 10)`,
 	} {
 		_, err := animal.FromJSON([]byte(document))
 		require.EqualError(t, err, want, "%s", document)
