@@ -19,7 +19,7 @@ var fileSystems = map[int64]string{
 	unix.EXT4_SUPER_MAGIC: "ext4", unix.XFS_SUPER_MAGIC: "xfs", unix.BTRFS_SUPER_MAGIC: "btrfs",
 	unix.F2FS_SUPER_MAGIC: "f2fs", 0x2fc12fc1: "zfs", unix.TMPFS_MAGIC: "tmpfs", unix.RAMFS_MAGIC: "ramfs",
 	unix.OVERLAYFS_SUPER_MAGIC: "overlay", unix.NFS_SUPER_MAGIC: "nfs", unix.V9FS_MAGIC: "9p",
-	unix.FUSE_SUPER_MAGIC: "fuse",
+	unix.FUSE_SUPER_MAGIC: "fuse", unix.PROC_SUPER_MAGIC: "proc", unix.SYSFS_MAGIC: "sysfs",
 }
 
 // tryDirectIO writes to a nameless file in a folder, past the cache.
@@ -72,6 +72,10 @@ func namelessFile(folder string) (int, error) {
 // unnamedFile is for file systems without nameless files: it has a name for a moment.
 func unnamedFile(folder string) (int, error) {
 	file, err := os.CreateTemp(folder, ".smf-check-*")
+	var problem *os.PathError
+	if errors.As(err, &problem) {
+		return -1, problem.Err // the name is nobody's business
+	}
 	if err != nil {
 		return -1, err
 	}

@@ -2,6 +2,7 @@ package machine
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -38,9 +39,26 @@ func (m *Machine) container() string {
 	return ""
 }
 
+// once adds a line to a file that does not have it: who runs the command again adds nothing.
+func once(line, file string) string {
+	return fmt.Sprintf("grep -qsxF '%s' %s || echo '%s' | sudo tee -a %s", line, file, line, file)
+}
+
+// asUser drops sudo where the process is root already. Root in a container is not root on its host.
+func (m *Machine) asUser(lines []string) []string {
+	if m.Calls.UserID != 0 || slices.Contains(lines, onTheHost) {
+		return lines
+	}
+	plain := slices.Clone(lines)
+	for i := range plain {
+		plain[i] = strings.ReplaceAll(plain[i], "sudo ", "")
+	}
+	return plain
+}
+
 // sysctl sets a kernel parameter, now and at every start.
 func (m *Machine) sysctl(name, value string) []string {
-	line := fmt.Sprintf("echo '%s = %s' | sudo tee -a %s && sudo sysctl -p %s", name, value, sysctlFile, sysctlFile)
+	line := once(fmt.Sprintf("%s = %s", name, value), sysctlFile) + " && sudo sysctl -p " + sysctlFile
 	switch {
 	case m.container() == "":
 		return []string{line}
@@ -61,8 +79,8 @@ func (m *Machine) limit(item, value, service string) []string {
 		return []string{fmt.Sprintf("docker run --ulimit %s=%s IMAGE   # or podman", item, docker)}
 	}
 	return []string{
-		fmt.Sprintf("printf '* - %s %s\\nroot - %s %s\\n' | sudo tee -a %s   # then log in again", item, value,
-			item, value, limitsFile),
+		fmt.Sprintf("grep -qsxF '* - %s %s' %s || printf '* - %s %s\\nroot - %s %s\\n' | sudo tee -a %s   # then log in again",
+			item, value, limitsFile, item, value, item, value, limitsFile),
 		fmt.Sprintf("# a systemd service instead: %s under [Service]", service),
 	}
 }
@@ -79,8 +97,7 @@ func (m *Machine) kernelArgument(argument string) []string {
 
 // atStart writes to a file of the kernel's, now and at every start.
 func (m *Machine) atStart(path, value string) []string {
-	line := fmt.Sprintf("echo 'w %s - - - - %s' | sudo tee -a %s && sudo systemd-tmpfiles --create %s", path, value,
-		tmpfilesFile, tmpfilesFile)
+	line := once(fmt.Sprintf("w %s - - - - %s", path, value), tmpfilesFile) + " && sudo systemd-tmpfiles --create " + tmpfilesFile
 	if m.container() != "" {
 		return []string{onTheHost, line}
 	}

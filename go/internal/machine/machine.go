@@ -166,6 +166,7 @@ func (m *Machine) Check() Report {
 	var r Report
 	add := func(section string, f Finding) {
 		f.Section = section
+		f.Fix = m.asUser(f.Fix)
 		r.Findings = append(r.Findings, f)
 	}
 	for _, s := range sections {

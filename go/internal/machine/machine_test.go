@@ -265,3 +265,13 @@ func TestVerdicts(t *testing.T) {
 	require.Equal(t, `["ok","could be better","missing","unknown"]`, string(text))
 	require.Equal(t, "verdict 9", Verdict(9).String())
 }
+
+func TestRootNeedsNoSudo(t *testing.T) {
+	m := goodMachine()
+	m.set("proc/sys/net/core/somaxconn", "128")
+	require.Contains(t, strings.Join(find(t, m.Check(), "listen queue").Fix, " "), "sudo tee -a")
+	m.Calls.UserID = 0
+	fix := strings.Join(find(t, m.Check(), "listen queue").Fix, " ")
+	require.Contains(t, fix, "| tee -a")
+	require.NotContains(t, fix, "sudo")
+}
