@@ -180,6 +180,10 @@ func parseDiagnostics(output, absolute, schema string) (errs, warnings []string)
 				message, path, number = origin[1], origin[2], origin[3]
 			}
 			text = fmt.Sprintf("%s:%s: %s", name(path), number, message)
+			if _, name, found := strings.Cut(message, "must be declared before use: "); found &&
+				slices.Contains([]string{"slow", "idempotent", "timeout"}, name) {
+				text += fmt.Sprintf("; add: attribute %q;", name)
+			}
 			if match[3] == "warning" {
 				warnings = append(warnings, text)
 			} else {

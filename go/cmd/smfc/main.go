@@ -17,12 +17,22 @@ import (
 // errStale is why --check fails; what differs has been printed already.
 var errStale = errors.New("generated files are not up to date; run smfc again without --check")
 
+// version is the project's, as in CMakeLists.txt.
+const version = "0.1.0"
+
+// usageError is a wrong command line: smfc ends with 2, and not with 1.
+type usageError struct{ error }
+
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
 	command := newCommand()
 	if err := command.ExecuteContext(ctx); err != nil {
 		fmt.Fprintln(os.Stderr, "smfc:", err)
+		var usage *usageError
+		if errors.As(err, &usage) {
+			os.Exit(2)
+		}
 		os.Exit(1)
 	}
 }
@@ -42,7 +52,13 @@ Methods may have these attributes, declared in the schema as in: attribute "slow
   (slow)             computes for long: the server runs it beside its loop
   (idempotent)       may be called again when it is not known whether it ran
   (timeout: "250ms") the longest time that a handler gets`,
-		Args:          cobra.MinimumNArgs(1),
+		Version: version,
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return &usageError{errors.New("smfc wants a schema: smfc shop.fbs; smfc --help says more")}
+			}
+			return nil
+		},
 		SilenceUsage:  true,
 		SilenceErrors: true,
 		RunE: func(command *cobra.Command, schemas []string) error {
@@ -50,6 +66,7 @@ Methods may have these attributes, declared in the schema as in: attribute "slow
 			return run(command.Context(), options, check, command.ErrOrStderr())
 		},
 	}
+	command.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err} })
 	flags := command.Flags()
 	flags.StringVar(&options.Out, "out", "", "folder for the generated files (default: next to each schema)")
 	flags.StringVar(&options.Package, "package", "", "name of the Go package (default: the namespace's last part)")

@@ -52,7 +52,17 @@ func TestGenerateThenCheck(t *testing.T) {
 
 func TestNothingToDo(t *testing.T) {
 	_, err := smfc(t)
-	require.ErrorContains(t, err, "requires at least 1 arg")
+	var usage *usageError
+	require.ErrorAs(t, err, &usage)
+	require.EqualError(t, err, "smfc wants a schema: smfc shop.fbs; smfc --help says more")
+	_, err = smfc(t, "--bogus")
+	require.ErrorAs(t, err, &usage)
+	log, err := smfc(t, "--version")
+	require.NoError(t, err)
+	require.Equal(t, "smfc version "+version+"\n", log)
+	text, err := os.ReadFile(filepath.Join("..", "..", "..", "CMakeLists.txt"))
+	require.NoError(t, err)
+	require.Contains(t, string(text), "project(smf VERSION "+version+" ")
 	_, err = smfc(t, "--flatc", filepath.Join(t.TempDir(), "flatc"), "x.fbs")
 	require.ErrorContains(t, err, "what is needed is the FlatBuffers compiler")
 }
