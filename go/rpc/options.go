@@ -102,8 +102,6 @@ func (o *ServerOptions) ChooseCores() (cores int, why string) {
 
 func chooseCores(asked, procs, cpus int, variable string) (cores int, why string) {
 	switch {
-	case asked != 0 && asked > cpus:
-		return asked, fmt.Sprintf("asked for; more than the %s of this process", count(cpus, "CPU"))
 	case asked != 0:
 		return asked, "asked for"
 	case variable == strconv.Itoa(procs):

@@ -56,7 +56,8 @@ func TestLoadFailsWhenCallsFail(t *testing.T) {
 	got := smf(t, "load", s.addresses[0], "SmfStorage.Put", "--duration", "50ms", "--warmup", "0s")
 	require.Equal(t, 1, got.status)
 	require.Equal(t, "smf: calls failed\n", got.stderr)
-	require.Contains(t, got.stdout, "\n0 calls in 0.00 s: 0 calls/s, ")
+	require.Regexp(t, `\n0 calls in \d+\.\d\d s: 0 calls/s, `, got.stdout)
+	require.NotContains(t, got.stdout, "in 0.00 s")
 	require.Regexp(t, `\n      failed  status\n +[0-9,]+  501 not implemented\n$`, got.stdout)
 }
 
@@ -200,6 +201,15 @@ func TestRepliesAreLookedAt(t *testing.T) {
 		require.Zero(t, r.calls())
 		require.Contains(t, r.workers[0].examples[rpc.CodeBadRequest], test.text)
 	}
+}
+
+func TestFailuresAlone(t *testing.T) {
+	r := newTestRun(t, liar{reply: []byte("not a table at all")})
+	r.measure()
+	r.call(r.workers[0], true, time.Now())
+	r.finish()
+	require.Zero(t, r.result().calls())
+	require.Positive(t, r.result().elapsed)
 }
 
 func TestReport(t *testing.T) {

@@ -17,7 +17,8 @@ import (
 // report is what a run found out.
 type report struct {
 	latencies  *hdrhistogram.Histogram // of the measured calls that succeeded, in nanoseconds
-	elapsed    time.Duration           // from the first of them to the last reply
+	elapsed    time.Duration           // from the first of them to the last reply; without any, all of it
+	wentAway   bool                    // the server answered, and was unavailable
 	failures   map[rpc.Code]uint64     // of all calls, those before the measured phase too
 	examples   map[rpc.Code]string     // one message of each, where there is one
 	unanswered uint64                  // in flight when the time was over, and for long after
@@ -65,6 +66,9 @@ func (r *report) print(w io.Writer) {
 			line += ": " + example
 		}
 		fmt.Fprintf(w, "%12s  %s\n", grouped(r.failures[code]), line)
+	}
+	if r.wentAway {
+		fmt.Fprintf(w, "\nthe server was unavailable for a part of the time: the last reply came after %.2f s\n", r.elapsed.Seconds())
 	}
 	if r.unanswered > 0 {
 		fmt.Fprintf(w, "%12s  no reply within %s after the end\n", grouped(r.unanswered), replyPatience)

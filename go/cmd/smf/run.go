@@ -44,6 +44,7 @@ type run struct {
 	phase   atomic.Int32
 	gaveUp  atomic.Bool // the clients were closed with calls in flight
 	began   time.Time   // of the measured phase
+	over    time.Time   // when it ended
 }
 
 // worker is one goroutine's own; calls is read by others while it runs, the rest afterwards.
@@ -90,6 +91,7 @@ func (r *run) measure() {
 // finish lets the calls in flight end, and closes the clients.
 func (r *run) finish() {
 	r.phase.Store(phaseOver)
+	r.over = time.Now()
 	late := time.AfterFunc(replyPatience, func() {
 		r.gaveUp.Store(true)
 		r.closeClients()
@@ -198,5 +200,9 @@ func (r *run) result() *report {
 		}
 	}
 	sum.elapsed = last.Sub(r.began)
+	if sum.calls() == 0 {
+		sum.elapsed = r.over.Sub(r.began)
+	}
+	sum.wentAway = sum.calls() > 0 && sum.failures[rpc.CodeUnavailable] > 0
 	return sum
 }
