@@ -15,7 +15,7 @@ const (
 	CodeBadRequest      Code = 400
 	CodeUnauthenticated Code = 401
 	CodePermission      Code = 403
-	CodeNotFound        Code = 404 // no such method
+	CodeNotFound        Code = 404 // no such method, or what a handler did not find
 	CodeDeadline        Code = 408
 	CodeConflict        Code = 409
 	CodePrecondition    Code = 412
@@ -32,7 +32,7 @@ const (
 
 var codeTexts = map[Code]string{
 	CodeOK: "ok", CodeBadRequest: "malformed request", CodeUnauthenticated: "not authenticated",
-	CodePermission: "not permitted", CodeNotFound: "no such method", CodeDeadline: "deadline passed",
+	CodePermission: "not permitted", CodeNotFound: "not found", CodeDeadline: "deadline passed",
 	CodeConflict: "conflict", CodePrecondition: "precondition failed", CodeTooLarge: "too large",
 	CodeMisdirected: "not served here", CodeLimit: "over a limit", CodeCancelled: "cancelled",
 	CodeInternal: "handler failed", CodeNotImplemented: "not implemented",

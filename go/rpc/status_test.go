@@ -223,7 +223,7 @@ func TestErrorsAreCompared(t *testing.T) {
 	err := error(rpc.Errorf(rpc.CodeNotFound, "no %s", "such thing"))
 	require.ErrorIs(t, err, rpc.ErrNotFound)
 	require.NotErrorIs(t, err, rpc.ErrLimit)
-	require.EqualError(t, err, "rpc: 404 no such method: no such thing")
+	require.EqualError(t, err, "rpc: 404 not found: no such thing")
 	require.EqualError(t, rpc.ErrLimit, "rpc: 429 over a limit")
 	require.Equal(t, "status 799", rpc.Code(799).String())
 	require.True(t, errors.Is(&rpc.Error{Code: rpc.CodeInternal, Cause: fs.ErrExist}, fs.ErrExist))

@@ -181,7 +181,7 @@ static void a_code_and_the_address_of_a_peer(void)
     world_run(&world, 10);
     CHECK_EQ(serving.reply_meta, SMF_CODE_NOT_FOUND);
     CHECK_GT(strlen(serving.closed_peer), 3);
-    CHECK_STR(smf_code_name(serving.reply_meta), "no such method");
+    CHECK_STR(smf_code_name(serving.reply_meta), "not found");
     CHECK_STR(smf_code_name(200), "ok");
     CHECK_STR(smf_code_name(0), "unknown code");
     CHECK_EQ(smf_core_peer(world.client, conn, text, sizeof text), SMF_OK);

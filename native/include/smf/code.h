@@ -18,7 +18,7 @@ enum smf_code {
     SMF_CODE_BAD_REQUEST = 400,     /* the payload is not what the method takes */
     SMF_CODE_UNAUTHENTICATED = 401, /* who calls is not known */
     SMF_CODE_PERMISSION = 403,      /* who calls may not */
-    SMF_CODE_NOT_FOUND = 404,       /* no such method */
+    SMF_CODE_NOT_FOUND = 404,       /* no such method, or what a handler did not find */
     SMF_CODE_DEADLINE = 408,        /* its time has passed */
     SMF_CODE_CONFLICT = 409,        /* somebody else was first */
     SMF_CODE_PRECONDITION = 412,    /* things are not as the caller demands */
@@ -33,7 +33,7 @@ enum smf_code {
     SMF_CODE_OUT_OF_SPACE = 507     /* nothing more can be stored */
 };
 
-/* The code's meaning in a few words, "no such method". Threads: any. Ownership: static storage. Errors:
+/* The code's meaning in a few words, "not found". Threads: any. Ownership: static storage. Errors:
  * "unknown code". Cost: none. */
 const char *smf_code_name(uint32_t code);
 

@@ -44,7 +44,7 @@ const char *smf_code_name(uint32_t code)
     case SMF_CODE_PERMISSION:
         return "not permitted";
     case SMF_CODE_NOT_FOUND:
-        return "no such method";
+        return "not found";
     case SMF_CODE_DEADLINE:
         return "deadline passed";
     case SMF_CODE_CONFLICT:
