@@ -24,7 +24,20 @@ type Deferred struct {
 // Bytes answers with a copy of payload.
 func (d *Deferred) Bytes(payload []byte) bool { return d.answer(CodeOK, 0, payload) }
 
-// Finish answers with what a builder has finished. The builder is free again when Finish returns.
+// Object answers with a packed object of the object API.
+func (d *Deferred) Object(o Packer) bool {
+	if d.done.Load() {
+		return false
+	}
+	b := GetBuilder()
+	defer PutBuilder(b)
+	b.Finish(o.Pack(b))
+	return d.Finish(b)
+}
+
+// Finish answers with what a builder has built. Unlike Reply.Finish, which takes the root's offset and
+// finishes by itself, it wants a builder that is finished already: b.Finish(root) comes before it. The
+// builder is free again when Finish returns.
 func (d *Deferred) Finish(b *flatbuffers.Builder) bool {
 	return d.answer(CodeOK, native.MayPad, b.FinishedBytes())
 }
