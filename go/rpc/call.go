@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -40,10 +39,11 @@ type Packer interface {
 	Pack(*flatbuffers.Builder) flatbuffers.UOffsetT
 }
 
-// Reply is what a handler answers with, in one of five ways: write a small table by the function that
+// Reply is what a handler answers with, in one of these ways: write a small table by the function that
 // smfc generated for it (`return demo.ReplyResponse(reply, name)`: the fastest), build any table
-// (Builder and Finish), pack an object (Object), give bytes (Bytes), or promise it (Defer). A handler
-// that does none of it and returns nil answers with an empty table.
+// (Builder and Finish), pack an object (Object), give bytes (Bytes), write a FlatBuffer of known size in
+// place (Place, which the generated functions use), or promise it (Defer). A handler that does none of it
+// and returns nil answers with an empty table.
 type Reply struct {
 	builder  flatbuffers.Builder
 	heap     []byte // where it is built when nothing is lent; kept for the next call
@@ -119,6 +119,8 @@ func (r *Reply) Bytes(payload []byte) error {
 
 // Defer promises the reply: the handler returns nil, and whoever has the token answers later, from any
 // goroutine. The request is gone by then: copy what is needed of it before the handler returns.
+// What the handler itself answers besides, before or after, is not sent; that is logged, once a method. An
+// error that it returns is sent, unless the token has answered.
 func (r *Reply) Defer() *Deferred {
 	if r.deferred == nil {
 		r.deferred = &Deferred{payloadMax: r.payloadMax, loop: r.call.Loop, due: r.call.Due(), conn: r.call.Out.Conn, session: r.call.Out.Session}
@@ -157,6 +159,8 @@ type served struct {
 	Method
 	service string
 	run     Handler // with the interceptors around it
+
+	answeredTwice atomic.Bool // it was logged
 }
 
 // worker runs handlers, one at a time.
@@ -191,6 +195,8 @@ func (w *worker) Serve(c *loop.Call) {
 	}
 	if err != nil {
 		w.server.logs.handlerError(m, err)
+	} else if w.reply.deferred != nil && len(c.Out.Payload) > 0 {
+		w.server.logs.answeredTwice(m)
 	}
 	w.reply.outcome(err, &c.Out)
 }
@@ -220,7 +226,7 @@ func (w *worker) Failed(c *loop.Call, panicked any) {
 		return
 	}
 	w.server.log().Error("handler panicked", name, slog.String("panic", fmt.Sprint(panicked)),
-		slog.String("stack", string(debug.Stack())))
+		slog.String("stack", panicStack()))
 }
 
 type callKey struct{}

@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/smf-go/smf/go/rpc"
+	"github.com/smf-go/smf/schema/demo"
 )
 
 // promising serves a method that defers its replies and hands the tokens out.
@@ -48,10 +49,17 @@ func TestADeferredBuilderAndError(t *testing.T) {
 		(<-tokens).Finish(b)
 		(<-tokens).Fail(rpc.Errorf(rpc.CodeConflict, "no"))
 		(<-tokens).Bytes(nil)
+		d := <-tokens
+		d.Object(&demo.ResponseT{Name: "packed"})
+		d.Object(&demo.ResponseT{Name: "twice"})
 	}()
 	require.Contains(t, answer(t, c, idWork, "x"), "built")
 	require.Equal(t, rpc.CodeConflict, fails(t, c, idWork, "x").Code)
 	require.Len(t, answer(t, c, idWork, "x"), 12, "an empty table")
+	packed := []byte(answer(t, c, idWork, "x"))
+	require.NoError(t, demo.VerifyResponse(packed))
+	require.Contains(t, string(packed), "packed")
+	require.Equal(t, "x", answer(t, c, idEcho, "x"))
 }
 
 // The handler has answered through its token, and then fails: the caller gets one answer, and the next
@@ -98,6 +106,23 @@ func TestADeferredReplyThatCameFirst(t *testing.T) {
 			require.Equal(t, "the last", payload)
 		})
 	}
+}
+
+// What the handler says besides its promise is lost, and the log says so, once.
+func TestAHandlerThatAnswersThoughItPromised(t *testing.T) {
+	var log logText
+	_, address := start(t, rpc.ServerOptions{Logger: log.logger()},
+		method(idWork, func(_ context.Context, _ *rpc.Request, reply *rpc.Reply) error {
+			go reply.Defer().Bytes([]byte("from the token"))
+			return reply.Bytes([]byte("from the handler"))
+		}))
+	c := dial(t, address)
+	for range 3 {
+		require.Equal(t, "from the token", answer(t, c, idWork, "x"))
+	}
+	eventually(t, "it is logged", func() bool { return len(log.lines("after Reply.Defer")) > 0 })
+	require.Len(t, log.lines("after Reply.Defer"), 1)
+	require.Len(t, log.lines("Test.Method1001"), 1)
 }
 
 func TestADeferredReplyToAConnectionThatIsGone(t *testing.T) {

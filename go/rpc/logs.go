@@ -1,7 +1,10 @@
 package rpc
 
 import (
+	"fmt"
 	"log/slog"
+	"runtime"
+	"strings"
 	"sync"
 	"time"
 
@@ -47,7 +50,7 @@ func (l *limitedLogs) closed(peer string, reason native.CloseReason) {
 	if left, ok := l.allow("closed:" + reason.String()); ok {
 		// On a goroutine of its own: a log that is slow must not stop the loop.
 		go l.log.Warn("connection closed", slog.String("peer", peer), slog.String("reason", reason.String()),
-			slog.Int("left_out", left))
+			leftOut(left))
 	}
 }
 
@@ -58,6 +61,50 @@ func (l *limitedLogs) handlerError(m *served, err error) {
 	}
 	if left, ok := l.allow("handler:" + m.service + "." + m.Name); ok {
 		l.log.Error("handler failed", slog.String("method", m.service+"."+m.Name),
-			slog.String("error", err.Error()), slog.Int("left_out", left))
+			slog.String("error", err.Error()), leftOut(left))
 	}
+}
+
+// leftOut is nothing for 0: handlers leave empty attributes out.
+func leftOut(lines int) slog.Attr {
+	if lines == 0 {
+		return slog.Attr{}
+	}
+	return slog.Int("left_out", lines)
+}
+
+// answeredTwice tells, once for a method, of a handler that promised its reply and then answered, too.
+func (l *limitedLogs) answeredTwice(m *served) {
+	if m.answeredTwice.CompareAndSwap(false, true) {
+		l.log.Error("handler answered after Reply.Defer: only the token's answer is sent",
+			slog.String("method", m.service+"."+m.Name))
+	}
+}
+
+// framesMax bounds the stack that is logged for a panic.
+const framesMax = 32
+
+// panicStack is where a handler panicked: its own frames and those of interceptors, innermost first,
+// without what recovers on the one side and what calls handlers on the other. It is called while the
+// panic is being recovered.
+func panicStack() string {
+	pcs := make([]uintptr, 2*framesMax)
+	frames := runtime.CallersFrames(pcs[:runtime.Callers(2, pcs)])
+	var text strings.Builder
+	panicked, written := false, 0
+	for more := true; more && written < framesMax; {
+		var f runtime.Frame
+		f, more = frames.Next()
+		switch {
+		case f.Function == "runtime.gopanic":
+			panicked = true
+		case !panicked || strings.HasPrefix(f.Function, "runtime."):
+		case strings.HasSuffix(f.Function, "/go/rpc.(*worker).Serve"):
+			more = false
+		default:
+			fmt.Fprintf(&text, "%s\n\t%s:%d\n", f.Function, f.File, f.Line)
+			written++
+		}
+	}
+	return text.String()
 }

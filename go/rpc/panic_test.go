@@ -75,6 +75,9 @@ func TestHandlersThatDoNotReturn(t *testing.T) {
 			require.Contains(t, lines[0], "Test.Method1001")
 			if test.log == "on purpose" {
 				require.Contains(t, lines[0], "panic_test.go", "the stack")
+				require.NotContains(t, lines[0], "internal/loop", "what calls handlers")
+				require.NotContains(t, lines[0], "runtime.gopanic")
+				require.NotContains(t, lines[0], "Failed", "what recovers")
 			}
 			comesBack(t, server, c, idle)
 		})
