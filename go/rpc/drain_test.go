@@ -2,6 +2,7 @@ package rpc_test
 
 import (
 	"context"
+	"errors"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -73,6 +74,7 @@ func TestDrainBeforeServe(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, server.Drain(context.Background()))
 	require.ErrorIs(t, server.Serve(), rpc.ErrClosed)
+	require.ErrorContains(t, server.Serve(), "drained or closed does not serve again")
 }
 
 // A handler that never returns does not keep Drain beyond its deadline.
@@ -194,6 +196,25 @@ func TestCloseUnderLoad(t *testing.T) {
 		require.NoError(t, server.Close())
 		callers.Wait()
 	}
+}
+
+// Whoever asks when Drain has returned is told that all is over, however Drain ended.
+func TestAfterADrainThatRanOutOfTime(t *testing.T) {
+	server, address, tokens := promising(t)
+	c := dial(t, address)
+	go func() { _, _ = call(c, context.Background(), idWork, "x") }()
+	within(t, tokens, "the handler runs")
+	ctx, cancel := context.WithCancel(context.Background())
+	drained := make(chan error, 1)
+	go func() { drained <- server.Drain(ctx) }()
+	eventually(t, "it drains", func() bool { return errors.Is(server.Ready(), rpc.ErrDraining) })
+	err := server.Serve()
+	require.ErrorIs(t, err, rpc.ErrDraining)
+	require.ErrorContains(t, err, "does not serve again")
+	cancel()
+	require.ErrorIs(t, within(t, drained, "the drain ends"), context.Canceled)
+	require.ErrorIs(t, server.Ready(), rpc.ErrClosed)
+	require.ErrorIs(t, server.Serve(), rpc.ErrClosed)
 }
 
 func TestTheOrderOfThings(t *testing.T) {

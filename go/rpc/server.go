@@ -88,6 +88,9 @@ func (s *Server) Register(service Service) error {
 		m := &service.Methods[i]
 		if other, taken := methods[m.ID]; taken {
 			o := other.Owner.(*served)
+			if s.methods[m.ID] != nil && o.service == service.Name && o.Name == m.Name {
+				return fmt.Errorf("rpc: %s is registered already", service.Name)
+			}
 			return fmt.Errorf("rpc: %s.%s has the same method id %d as %s.%s: rename one", service.Name, m.Name,
 				m.ID, o.service, o.Name)
 		}
@@ -131,8 +134,9 @@ func (s *Server) Engine() string {
 	return s.engine.Describe()
 }
 
-// Ready is nil while the server serves, and else says why not: ErrNotServing before Serve, ErrDraining,
-// ErrClosed. It is for load balancers, which should send their calls elsewhere then.
+// Ready is nil while the server serves, and else says why not: ErrNotServing before Serve, ErrDraining
+// while Drain runs, ErrClosed after Close and when Drain has returned, also when its time was over. It
+// is for load balancers, which should send their calls elsewhere then.
 func (s *Server) Ready() error {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
@@ -147,19 +151,24 @@ func (s *Server) Ready() error {
 	return nil
 }
 
+const servesOnce = "a server that was drained or closed does not serve again; make a new one"
+
 // Serve serves until Drain or Close, and returns nil after either.
 //
-// Errors: it serves already; ErrClosed; no memory for the counters of its methods: the server is closed
-// then.
+// Errors: it serves already; ErrDraining and ErrClosed: it was drained or closed, which is for good; no
+// memory for the counters of its methods: the server is closed then.
 func (s *Server) Serve() error {
 	s.mu.Lock()
 	switch s.state {
 	case serverServing:
 		s.mu.Unlock()
+		if s.draining.Load() {
+			return fmt.Errorf("%w: %s", ErrDraining, servesOnce)
+		}
 		return errors.New("rpc: already serving")
 	case serverClosed:
 		s.mu.Unlock()
-		return ErrClosed
+		return fmt.Errorf("%w: %s", ErrClosed, servesOnce)
 	}
 	for _, l := range s.loops {
 		if s.options.NoMethodStats || len(s.methods) == 0 {
@@ -206,7 +215,7 @@ func (s *Server) Drain(ctx context.Context) error {
 		select {
 		case <-l.Drained():
 		case <-ctx.Done():
-			go s.Close() // which may take a moment that ctx does not have
+			go s.closeFrom(s.end()) // closing may take a moment that ctx does not have
 			return ctx.Err()
 		case <-s.done:
 			return nil
@@ -218,12 +227,21 @@ func (s *Server) Drain(ctx context.Context) error {
 // Close closes listeners and connections at once, cancels the handlers' contexts and makes Serve
 // return. It does not wait for handlers; memory that they use is freed when they have returned.
 func (s *Server) Close() error {
+	s.closeFrom(s.end())
+	return nil
+}
+
+// end makes the server closed for those who ask. It returns what it was before, for closeFrom.
+func (s *Server) end() (before serverState) {
 	s.mu.Lock()
-	before := s.state
-	s.state = serverClosed
-	s.mu.Unlock()
+	defer s.mu.Unlock()
+	before, s.state = s.state, serverClosed
+	return before
+}
+
+func (s *Server) closeFrom(before serverState) {
 	if before == serverClosed {
-		return nil
+		return
 	}
 	s.cancel()
 	if before == serverServing {
@@ -241,7 +259,6 @@ func (s *Server) Close() error {
 		s.free()
 	}
 	close(s.done)
-	return nil
 }
 
 func (s *Server) closeSockets() {

@@ -72,6 +72,7 @@ func TestErrorsBecomeStatuses(t *testing.T) {
 	}
 	require.Len(t, log.lines("handler failed"), 1, "of a kind, one in a second")
 	require.Contains(t, log.lines("handler failed")[0], fs.ErrNotExist.Error())
+	require.NotContains(t, log.lines("handler failed")[0], "left_out", "nothing was")
 
 	errOfTest = nil
 	require.Len(t, answer(t, c, idWork, "x"), 12, "an empty table")
@@ -216,6 +217,7 @@ func TestServicesThatCanNotBe(t *testing.T) {
 	}
 	require.NoError(t, server.Register(rpc.Service{Name: "C", Methods: []rpc.Method{one}}),
 		"nothing of a service that was refused is registered")
+	require.EqualError(t, server.Register(rpc.Service{Name: "C", Methods: []rpc.Method{one}}), "rpc: C is registered already")
 	require.ErrorContains(t, server.Register(rpc.Service{Name: "D", Methods: []rpc.Method{one}}), "C.Method1001")
 }
 
