@@ -114,9 +114,9 @@ func (c *Client) resolve(ctx context.Context) ([]string, error) {
 	if strings.HasPrefix(c.address, "unix:") {
 		return []string{c.address}, nil
 	}
-	host, port, err := net.SplitHostPort(c.address)
+	host, port, err := splitAddress(c.address)
 	if err != nil {
-		return nil, fmt.Errorf("address %q: %w (use host:port, [::1]:port or unix:/path)", c.address, err)
+		return nil, err
 	}
 	if host == "" {
 		host = "localhost"
@@ -140,13 +140,35 @@ func (c *Client) resolve(ctx context.Context) ([]string, error) {
 	return numeric, nil
 }
 
+// splitAddress splits "host:port". Errors: *Error; another attempt would not help.
+func splitAddress(address string) (host, port string, err error) {
+	host, port, err = net.SplitHostPort(address)
+	var why string
+	switch {
+	case strings.Contains(address, "://"):
+		why = "an address is no URL"
+	case err == nil:
+		return host, port, nil
+	case strings.HasPrefix(address, "["), strings.Count(address, ":") == 0:
+		why = "the port is missing"
+	default:
+		why = "an IPv6 address belongs in brackets"
+	}
+	return "", "", &Error{Code: CodeBadRequest, Cause: err,
+		Message: fmt.Sprintf("address %q: %s (use host:port, [::1]:port or unix:/path)", address, why)}
+}
+
 // dialOnce tries the addresses one after the other.
 func (c *Client) dialOnce(ctx context.Context) *Error {
 	addresses, err := c.resolve(ctx)
+	var failure *Error
+	if errors.As(err, &failure) {
+		return failure
+	}
 	if err != nil {
 		return &Error{Code: CodeUnavailable, Message: err.Error(), Cause: err}
 	}
-	failure := &Error{Code: CodeUnavailable, Message: fmt.Sprintf("%q has no address", c.address)}
+	failure = &Error{Code: CodeUnavailable, Message: fmt.Sprintf("%q has no address", c.address)}
 	for _, address := range addresses {
 		conn := newClientConn(c.engine, c.lost)
 		c.engine.loop.Expect()

@@ -203,8 +203,6 @@ func TestDialErrors(t *testing.T) {
 	require.NoError(t, closed.Close())
 	for _, test := range []struct{ address, says string }{
 		{refused, refused + ": nobody listens there"},
-		{"127.0.0.1", "use host:port"},
-		{"", "use host:port"},
 		{"no-such-host.invalid:80", "no-such-host.invalid"},
 		{"127.0.0.1:no-such-port", "no-such-port"},
 		{"127.0.0.1:99999", "99999"},
@@ -225,6 +223,22 @@ func TestDialErrors(t *testing.T) {
 	cancel()
 	_, err = rpc.Dial(ctx, "127.0.0.1:1", rpc.ClientOptions{})
 	require.Error(t, err)
+}
+
+func TestAddressesThatCanNotBe(t *testing.T) {
+	for _, test := range []struct{ address, why string }{
+		{"localhost", "the port is missing"},
+		{"127.0.0.1", "the port is missing"},
+		{"[::1]", "the port is missing"},
+		{"", "the port is missing"},
+		{"::1", "an IPv6 address belongs in brackets"},
+		{"http://localhost:80", "an address is no URL"},
+		{"http://localhost", "an address is no URL"},
+	} {
+		_, err := rpc.Dial(patient(t), test.address, rpc.ClientOptions{})
+		require.EqualError(t, err, fmt.Sprintf(
+			"rpc: 400 malformed request: address %q: %s (use host:port, [::1]:port or unix:/path)", test.address, test.why))
+	}
 }
 
 func TestCallsThatCanNotBe(t *testing.T) {
