@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"runtime/debug"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -115,7 +116,7 @@ func TestStats(t *testing.T) {
 	require.Equal(t, paper.Cores, stats.Cores)
 	require.Equal(t, paper.Limits, stats.Limits)
 	require.Equal(t, []MethodStats{{Service: "Paper", Name: "Fold", Replies: map[rpc.Code]uint64{200: 2},
-		Latency: Summary{Count: 2, Mean: 1.5, P50: 0.512, P90: 0.512, P99: 0.512, P999: 0.512}}}, stats.Methods)
+		Latency: Summary{Count: 2, MeanUs: 1.5, P50Us: 0.512, P90Us: 0.512, P99Us: 0.512, P999Us: 0.512}}}, stats.Methods)
 	require.Less(t, strings.Count(body, "\n"), 150, "for people to read")
 }
 
@@ -147,6 +148,10 @@ func TestConfig(t *testing.T) {
 	require.Equal(t, "none", config.Limits["IdleTimeout"])
 	require.Equal(t, "1s", config.Methods[0].Timeout)
 	require.Positive(t, config.GOMAXPROCS)
+	require.Equal(t, "none", config.GoMemoryLimit)
+	defer debug.SetMemoryLimit(debug.SetMemoryLimit(1 << 40))
+	_, body = get(t, url+"/config")
+	require.Contains(t, body, `"GoMemoryLimit": 1099511627776,`)
 }
 
 // A port alone is not open to other machines.

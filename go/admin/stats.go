@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"math"
 	"net/http"
 	"runtime"
 	"runtime/debug"
@@ -23,23 +24,23 @@ type Stats struct {
 
 // MethodStats are a method's counters, for people.
 type MethodStats struct {
-	Service, Name           string
-	Replies                 map[rpc.Code]uint64 // by status
-	Latency, Handler        Summary
-	Panics, Late, Goroutine uint64
-	OffLoop                 bool
+	Service, Name            string
+	Replies                  map[rpc.Code]uint64 // by status
+	Latency, Handler         Summary
+	Panics, Late, Goroutines uint64
+	OffLoop                  bool
 }
 
 // Summary is a histogram in a few figures, in microseconds. Quantiles are up to a quarter too large.
 type Summary struct {
-	Count                     uint64
-	Mean, P50, P90, P99, P999 float64
+	Count                               uint64
+	MeanUs, P50Us, P90Us, P99Us, P999Us float64
 }
 
 func summary(h rpc.Histogram) Summary {
 	micros := func(d time.Duration) float64 { return float64(d) / 1000 }
-	return Summary{Count: h.Count, Mean: micros(h.Mean()), P50: micros(h.Quantile(0.5)), P90: micros(h.Quantile(0.9)),
-		P99: micros(h.Quantile(0.99)), P999: micros(h.Quantile(0.999))}
+	return Summary{Count: h.Count, MeanUs: micros(h.Mean()), P50Us: micros(h.Quantile(0.5)), P90Us: micros(h.Quantile(0.9)),
+		P99Us: micros(h.Quantile(0.99)), P999Us: micros(h.Quantile(0.999))}
 }
 
 func (s *Server) stats(w http.ResponseWriter, _ *http.Request) {
@@ -56,7 +57,7 @@ func (s *Server) stats(w http.ResponseWriter, _ *http.Request) {
 	for _, m := range counters.Methods {
 		stats.Methods = append(stats.Methods, MethodStats{Service: m.Service, Name: m.Name, Replies: m.Replies,
 			Latency: summary(m.Latency), Handler: summary(m.Handler), Panics: m.Panics, Late: m.Late,
-			Goroutine: m.Goroutines, OffLoop: m.OffLoop})
+			Goroutines: m.Goroutines, OffLoop: m.OffLoop})
 	}
 	writeJSON(w, stats)
 }
@@ -67,7 +68,7 @@ type Config struct {
 	NativeVersion string
 	Go            string
 	GOMAXPROCS    int
-	GoMemoryLimit int64 // bytes; the greatest number there is: none
+	GoMemoryLimit any // bytes, or "none"
 	Engine        string
 	Addresses     []string
 	Cores         int
@@ -95,7 +96,7 @@ func (s *Server) config(w http.ResponseWriter, _ *http.Request) {
 	l := &now.Limits
 	config := Config{
 		Version: s.options.Version, NativeVersion: native, Go: runtime.Version(),
-		GOMAXPROCS: runtime.GOMAXPROCS(0), GoMemoryLimit: debug.SetMemoryLimit(-1),
+		GOMAXPROCS: runtime.GOMAXPROCS(0), GoMemoryLimit: memoryLimit(),
 		Engine: now.Engine, Addresses: now.Addresses, Cores: now.Cores, Net: now.Net, Spin: now.Spin.String(),
 		Poll: now.Poll, Pin: now.Pin, MemoryBytes: now.MemoryBytes,
 		Limits: map[string]any{
@@ -111,6 +112,14 @@ func (s *Server) config(w http.ResponseWriter, _ *http.Request) {
 			Idempotent: m.Idempotent, Verified: m.Verified, Timeout: orNone(m.Timeout)})
 	}
 	writeJSON(w, config)
+}
+
+// memoryLimit is the Go runtime's, where the greatest number there is stands for none.
+func memoryLimit() any {
+	if limit := debug.SetMemoryLimit(-1); limit != math.MaxInt64 {
+		return limit
+	}
+	return "none"
 }
 
 func orNone(d time.Duration) string {
