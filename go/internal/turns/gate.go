@@ -35,7 +35,7 @@ func openGate(core int) (*gate, error) {
 		err = g.control(unix.EPOLL_CTL_ADD, 0)
 	}
 	if err == nil && g.file.SetReadDeadline(time.Time{}) != nil {
-		err = errors.New("Go's poller does not take another descriptor; raise fs.epoll.max_user_watches")
+		err = errors.New("no room in Go's poller for another descriptor; raise fs.epoll.max_user_watches")
 	}
 	if err != nil {
 		g.close()
