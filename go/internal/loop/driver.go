@@ -51,9 +51,6 @@ func (l *Loop) newDriver() *driver {
 	return d
 }
 
-// drainLookMicros is how often a loop that drains looks whether it is done.
-const drainLookMicros = 1000
-
 // stuckLookMicros is how often a loop tries again to send what there was no memory for.
 const stuckLookMicros = 1000
 
@@ -74,12 +71,9 @@ func (d *driver) drive(from, n int) {
 		if l.stuck {
 			wait = stuckLookMicros // nothing tells that there is memory again
 		}
-		if l.closing && !l.ended {
-			wait = drainLookMicros // no event tells that the last connection is gone
-			if l.core.Drained() {
-				l.ended = true
-				close(l.drained)
-			}
+		if l.closing && !l.ended && l.core.Drained() { // a poll returns when the drain is over
+			l.ended = true
+			close(l.drained)
 		}
 		if n = l.core.Poll(wait); n < 0 {
 			l.release()

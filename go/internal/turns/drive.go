@@ -27,6 +27,9 @@ func (l *Loop) drive(w Waiter, cancelled <-chan struct{}, told bool) {
 			l.end()
 			return
 		}
+		if n > 0 || asked {
+			l.active++
+		}
 		if n > 0 && left > 0 {
 			l.worth = min(l.worth+hitWorth, worthMax)
 		}
@@ -42,7 +45,6 @@ func (l *Loop) drive(w Waiter, cancelled <-chan struct{}, told bool) {
 				return
 			}
 		case n > 0 || asked:
-			l.active++
 			left = looks
 		case left > 1 && waiting > 0:
 			left--
