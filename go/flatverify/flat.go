@@ -81,6 +81,12 @@ func StringAt(payload []byte, at int) bool {
 // BytesAt returns the bytes of the string that the offset at position at leads to, in a payload that
 // was found to be well-formed. In one that was not it may panic.
 func BytesAt(payload []byte, at int) []byte {
-	payload = payload[at+int(binary.LittleEndian.Uint32(payload[at:])):]
+	return Text(payload, at+int(binary.LittleEndian.Uint32(payload[at:])))
+}
+
+// Text returns the bytes of the string that begins at position at, in a payload that was found to be
+// well-formed. In one that was not it may panic.
+func Text(payload []byte, at int) []byte {
+	payload = payload[at:]
 	return payload[offsetSize : offsetSize+int(binary.LittleEndian.Uint32(payload))]
 }

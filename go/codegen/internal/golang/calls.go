@@ -1,0 +1,94 @@
+package golang
+
+import (
+	_ "embed"
+	"strings"
+	"text/template"
+)
+
+//go:embed smf.go.tmpl
+var callsText string
+
+var callsTemplate = template.Must(template.New("smf.go").Funcs(template.FuncMap{
+	"doc": docLines,
+	"an":  an,
+}).Parse(callsText))
+
+// docLines writes a schema's documentation as a comment behind the sentence that is there already.
+func docLines(lines []string) string {
+	if len(lines) == 0 {
+		return ""
+	}
+	return "//\n" + commentLines(lines)
+}
+
+// callsFile makes the servers, clients, verifiers and writers of a unit; nil: it has neither tables nor
+// services. It does so twice: writers only get names that nothing else has.
+func (g *generator) callsFile() (*File, error) {
+	if len(g.tables) == 0 && len(g.services) == 0 {
+		return nil, nil
+	}
+	view := &callsView{
+		Stem: g.stem, Source: g.Schema.Source, Namespace: g.Namespace,
+		Layouts: g.order, Services: g.serviceViews(),
+	}
+	for _, t := range g.tables {
+		view.Tables = append(view.Tables, g.views[t])
+	}
+	content, err := g.render(view, g.Names)
+	if err != nil {
+		return nil, err
+	}
+	if g.claimWriters(view) {
+		if content, err = g.render(view, nil); err != nil {
+			return nil, err
+		}
+	}
+	return &File{".smf.go", content}, nil
+}
+
+// render executes the template and notes what its result declares, unless names is nil. In the template,
+// a line "//from: X" says what follows is made from.
+func (g *generator) render(view *callsView, names *Names) ([]byte, error) {
+	var text strings.Builder
+	if err := callsTemplate.Execute(&text, view); err != nil {
+		return nil, err
+	}
+	p := &printer{}
+	for line := range strings.Lines(text.String()) {
+		if origin, found := strings.CutPrefix(line, "//from: "); found {
+			p.from("%s", strings.TrimSuffix(origin, "\n"))
+		} else {
+			p.WriteString(line)
+		}
+	}
+	return g.finish(p, names)
+}
+
+// claimWriters gives writers to the tables that can have them and whose functions' names are free: a
+// schema may well have a table ReplyRequest beside its Request. It says whether there are any.
+func (g *generator) claimWriters(view *callsView) bool {
+	any := false
+	for _, t := range view.Tables {
+		if !t.writable() {
+			continue
+		}
+		claimed := []string{t.GoName + "Bytes"}
+		if t.Replies {
+			claimed = append(claimed, "Reply"+t.GoName)
+		}
+		free := true
+		for _, name := range claimed {
+			free = free && !g.Names.taken(name)
+		}
+		if !free {
+			continue
+		}
+		for _, name := range claimed {
+			_ = g.Names.declare(name, "table "+t.GoName) // is free
+		}
+		t.Writer = g.newWriter(t)
+		any = true
+	}
+	return any
+}

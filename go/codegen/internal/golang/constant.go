@@ -1,0 +1,39 @@
+package golang
+
+import "strings"
+
+const constantColumns = 96
+
+// constantFile holds the binary schema as a constant: one that is not used takes no room in a program. Nil:
+// the unit is not the one that gets it, or its name is taken.
+func (g *generator) constantFile() (*File, error) {
+	name := camel(strings.TrimSuffix(g.Schema.Source, ".fbs")) + "Schema"
+	if g.Binary == nil || g.Names.taken(name) {
+		return nil, nil
+	}
+	p := &printer{}
+	p.p("// %s is the binary schema of %s, with everything that it includes: what", name, g.Schema.Source)
+	p.p("// schema.Read (github.com/smf-go/smf/go/schema) reads.")
+	p.WriteString("const " + name + " = \"\" +\n\t\"")
+	column := 0
+	for _, c := range g.Binary {
+		text := string(rune(c))
+		if c < ' ' || c > '~' || c == '"' || c == '\\' {
+			text = hexEscape(c)
+		}
+		if column+len(text) > constantColumns {
+			p.WriteString("\" +\n\t\"")
+			column = 0
+		}
+		p.WriteString(text)
+		column += len(text)
+	}
+	p.WriteString("\"\n")
+	content, err := g.finish(p, g.Names)
+	return &File{".bfbs.go", content}, err
+}
+
+func hexEscape(c byte) string {
+	const digits = "0123456789abcdef"
+	return `\x` + string([]byte{digits[c>>4], digits[c&15]})
+}

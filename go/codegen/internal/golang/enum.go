@@ -1,0 +1,62 @@
+package golang
+
+import "github.com/smf-go/smf/go/codegen/internal/model"
+
+// enum writes an enum's or a union's constants, and its names.
+func (g *generator) enum(p *printer, e *model.Enum) {
+	name := typeName(e.Name)
+	kind := "enum"
+	if e.IsUnion {
+		kind = "type of the union"
+	}
+	p.from("%s %s", kindOf(e), e.FullName())
+	p.doc(e.Doc, name+" is the "+kind+" "+e.FullName()+".")
+	p.p("type %s %s\n", name, scalarNames[e.Scalar].goType)
+	p.p("const (")
+	for _, v := range e.Values {
+		p.doc(v.Doc, "")
+		p.p("%s%s %s = %s", name, valueName(v), name, integer(e.Scalar, v.Number))
+	}
+	p.p(")\n")
+
+	p.p("// EnumNames%s are the names of the values.", name)
+	p.p("var EnumNames%s = map[%s]string{", name, name)
+	for _, v := range firstOfEach(e.Values) {
+		p.p("%s%s: %q,", name, valueName(v), v.Name)
+	}
+	p.p("}\n")
+	p.p("// EnumValues%s are the values, by their names.", name)
+	p.p("var EnumValues%s = map[string]%s{", name, name)
+	for _, v := range e.Values {
+		p.p("%q: %s%s,", v.Name, name, valueName(v))
+	}
+	p.p("}\n")
+	p.p("// String is the value's name; of one that has none, its number in parentheses.")
+	p.p("func (v %s) String() string {", name)
+	p.p("if s, ok := EnumNames%s[v]; ok {\nreturn s\n}", name)
+	if e.Scalar.IsUnsigned() {
+		p.p("return \"%s(\" + strconv.FormatUint(uint64(v), 10) + \")\"\n}\n", name)
+	} else {
+		p.p("return \"%s(\" + strconv.FormatInt(int64(v), 10) + \")\"\n}\n", name)
+	}
+}
+
+func kindOf(e *model.Enum) string {
+	if e.IsUnion {
+		return "union"
+	}
+	return "enum"
+}
+
+// firstOfEach drops values that have the number of an earlier one.
+func firstOfEach(values []*model.Value) []*model.Value {
+	var out []*model.Value
+	seen := make(map[int64]bool)
+	for _, v := range values {
+		if !seen[v.Number] {
+			out = append(out, v)
+		}
+		seen[v.Number] = true
+	}
+	return out
+}
