@@ -2,10 +2,7 @@ package rpc
 
 import (
 	"context"
-	"fmt"
 	"time"
-
-	"github.com/smf-go/smf/go/internal/frame"
 )
 
 // Handler serves one method. It runs on the core's poll loop as long as it is quick; it may block, and
@@ -28,14 +25,46 @@ type Method struct {
 	Slow       bool                       // computes for long: starts as a goroutine, never on the loop
 	Idempotent bool                       // may be tried again although it may have run
 	Timeout    time.Duration              // the handler's context has this deadline; 0: none
+	Streaming  Streaming                  // other than StreamingNone is refused at registration
 	Verify     func(payload []byte) error // nil: not verified. An error answers 400
 	Handle     Handler
 }
 
-// Service is a named set of methods. Package is the schema's namespace; it is not part of the ids.
+// Service is a named set of methods: what generated code says of a service in a schema. Package is the
+// schema's namespace; it is not part of the ids.
 type Service struct {
 	Name, Package string
+	Source        string // the schema's file, "smf_demo.fbs", for messages and for people; empty: none
+	Schema        string // the binary schema, which schema.Read (go/schema) reads; empty: not told
 	Methods       []Method
+
+	at string // where it was registered: "/home/you/shop/main.go:42"
+}
+
+// Streaming says which side of a call sends many messages instead of one.
+type Streaming uint8
+
+// What a schema says by (streaming: "…"); StreamingNone is what it says by nothing.
+const (
+	StreamingNone Streaming = iota
+	StreamingClient
+	StreamingServer
+	StreamingBidi
+)
+
+// String is the word that schemas use.
+func (s Streaming) String() string {
+	switch s {
+	case StreamingNone:
+		return "none"
+	case StreamingClient:
+		return "client"
+	case StreamingServer:
+		return "server"
+	case StreamingBidi:
+		return "bidi"
+	}
+	return "unknown"
 }
 
 // Registrar is what generated code registers services with: a *Server.
@@ -43,24 +72,26 @@ type Registrar interface {
 	Register(Service) error
 }
 
-// check fills in ids and says what is wrong with a service.
-func (s *Service) check() error {
-	if s.Name == "" || len(s.Methods) == 0 {
-		return fmt.Errorf("rpc: a service needs a name and methods (have %q with %d)", s.Name, len(s.Methods))
+// ServiceOption changes how one service is served by RegisterXServer, or called by NewXClient. The zero
+// value changes nothing.
+type ServiceOption struct{ unverified bool }
+
+// Unverified leaves the payloads of one service unchecked, for peers that are trusted to send nothing
+// but what smfc's or flatc's code has built: a server's requests, or a client's replies. What is read
+// from a payload that is not well-formed may then be wrong (but never is what lies outside of it), or end
+// in a panic: of whoever called, in a client; in a server it is a 500 for the call and a line in the log.
+//
+// It saves the check, which grows with what a payload holds. When in doubt, leave it out.
+func Unverified() ServiceOption { return ServiceOption{unverified: true} }
+
+// anyUnverified says whether one of the options is Unverified.
+func anyUnverified(options []ServiceOption) bool {
+	for _, o := range options {
+		if o.unverified {
+			return true
+		}
 	}
-	for i := range s.Methods {
-		m := &s.Methods[i]
-		if m.Handle == nil {
-			return fmt.Errorf("rpc: %s.%s has no handler", s.Name, m.Name)
-		}
-		if m.ID == 0 {
-			m.ID = frame.MethodID(s.Name, m.Name, m.In, m.Out)
-		}
-		if m.ID == 0 {
-			return fmt.Errorf("rpc: %s.%s has method id 0, which the wire format does not allow: rename it", s.Name, m.Name)
-		}
-	}
-	return nil
+	return false
 }
 
 // chain puts the interceptors around a handler, once.

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"maps"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -39,10 +38,11 @@ type Server struct {
 
 	payloadMax int
 
-	mu      sync.RWMutex
-	state   serverState
-	freed   bool
-	methods map[uint32]*loop.Method // not written any more once served
+	mu       sync.RWMutex
+	state    serverState
+	freed    bool
+	methods  map[uint32]*loop.Method // not written any more once served
+	services []Service               // in the order of registration
 
 	addresses []string // where it listens
 	draining  atomic.Bool
@@ -71,34 +71,6 @@ func (s *Server) log() *slog.Logger {
 		return s.options.Logger
 	}
 	return slog.Default()
-}
-
-// Register adds a service, before Serve.
-func (s *Server) Register(service Service) error {
-	if err := service.check(); err != nil {
-		return err
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.state != serverNew {
-		return errors.New("rpc: register services before Serve")
-	}
-	methods := maps.Clone(s.methods) // all of a service or nothing
-	for i := range service.Methods {
-		m := &service.Methods[i]
-		if other, taken := methods[m.ID]; taken {
-			o := other.Owner.(*served)
-			if s.methods[m.ID] != nil && o.service == service.Name && o.Name == m.Name {
-				return fmt.Errorf("rpc: %s is registered already", service.Name)
-			}
-			return fmt.Errorf("rpc: %s.%s has the same method id %d as %s.%s: rename one", service.Name, m.Name,
-				m.ID, o.service, o.Name)
-		}
-		methods[m.ID] = &loop.Method{ID: m.ID, Index: len(methods), Slow: m.Slow, Owner: &served{Method: *m, service: service.Name,
-			run: chain(s.options.Interceptors, m.Handle)}}
-	}
-	s.methods = methods
-	return nil
 }
 
 // Listen binds an address, before Serve: "127.0.0.1:11225", "[::1]:0", ":11225" (every address, IPv4

@@ -19,12 +19,21 @@ type Settings struct {
 	Limits        Limits
 	Interceptors  int // how many
 	NoMethodStats bool
-	Methods       []MethodSettings
+	Services      []ServiceSettings // by name
+	Methods       []MethodSettings  // by service and name
+}
+
+// ServiceSettings are those of a registered service.
+type ServiceSettings struct {
+	Name, Package string
+	Source        string // the schema's file
+	Verified      bool   // all of its methods are
 }
 
 // MethodSettings are those of a registered method.
 type MethodSettings struct {
 	Service, Name    string
+	In, Out          string
 	ID               uint32
 	Slow, Idempotent bool
 	Verified         bool // requests are verified before the handler sees them
@@ -54,11 +63,16 @@ func (s *Server) Settings() Settings {
 	if !settings.Poll {
 		settings.Spin = time.Duration(c.SpinMicros) * time.Microsecond
 	}
-	for _, m := range s.methods {
-		o := m.Owner.(*served)
-		settings.Methods = append(settings.Methods, MethodSettings{Service: o.service, Name: o.Name, ID: o.ID,
-			Slow: o.Slow, Idempotent: o.Idempotent, Verified: o.Verify != nil, Timeout: o.Timeout})
+	for i := range s.services {
+		o := ServiceSettings{Name: s.services[i].Name, Package: s.services[i].Package, Source: s.services[i].Source, Verified: true}
+		for _, m := range s.services[i].Methods {
+			o.Verified = o.Verified && m.Verify != nil
+			settings.Methods = append(settings.Methods, MethodSettings{Service: o.Name, Name: m.Name, In: m.In, Out: m.Out, ID: m.ID,
+				Slow: m.Slow, Idempotent: m.Idempotent, Verified: m.Verify != nil, Timeout: m.Timeout})
+		}
+		settings.Services = append(settings.Services, o)
 	}
+	slices.SortFunc(settings.Services, func(a, b ServiceSettings) int { return cmp.Compare(a.Name, b.Name) })
 	slices.SortFunc(settings.Methods, func(a, b MethodSettings) int {
 		return cmp.Or(cmp.Compare(a.Service, b.Service), cmp.Compare(a.Name, b.Name))
 	})

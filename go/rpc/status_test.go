@@ -200,27 +200,6 @@ func TestAReplyThatIsTooLarge(t *testing.T) {
 	}
 }
 
-func TestServicesThatCanNotBe(t *testing.T) {
-	server, err := rpc.NewServer(rpc.ServerOptions{Cores: 1})
-	require.NoError(t, err)
-	defer server.Close()
-	one := method(idWork, echo)
-	for _, test := range []struct {
-		service rpc.Service
-		says    string
-	}{
-		{rpc.Service{}, "a service needs a name and methods"},
-		{rpc.Service{Name: "A", Methods: []rpc.Method{{Name: "B"}}}, "A.B has no handler"},
-		{rpc.Service{Name: "A", Methods: []rpc.Method{one, one}}, "has the same method id"},
-	} {
-		require.ErrorContains(t, server.Register(test.service), test.says)
-	}
-	require.NoError(t, server.Register(rpc.Service{Name: "C", Methods: []rpc.Method{one}}),
-		"nothing of a service that was refused is registered")
-	require.EqualError(t, server.Register(rpc.Service{Name: "C", Methods: []rpc.Method{one}}), "rpc: C is registered already")
-	require.ErrorContains(t, server.Register(rpc.Service{Name: "D", Methods: []rpc.Method{one}}), "C.Method1001")
-}
-
 func TestErrorsAreCompared(t *testing.T) {
 	err := error(rpc.Errorf(rpc.CodeNotFound, "no %s", "such thing"))
 	require.ErrorIs(t, err, rpc.ErrNotFound)
