@@ -28,8 +28,10 @@ func (r *Request) Method() *Method { return &r.call.Method.Owner.(*served).Metho
 
 func (r *Request) table() *flatbuffers.Table { return root(&r.view, r.call.Payload) }
 
+// root looks at a payload's root table. What is behind the payload in its memory is out of reach also
+// for a length in it that was not verified.
 func root(t *flatbuffers.Table, payload []byte) *flatbuffers.Table {
-	t.Bytes = payload
+	t.Bytes = payload[:len(payload):len(payload)]
 	t.Pos = flatbuffers.GetUOffsetT(payload)
 	return t
 }

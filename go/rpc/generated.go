@@ -1,8 +1,11 @@
 package rpc
 
 import (
+	"context"
 	"errors"
 	"slices"
+
+	flatbuffers "github.com/google/flatbuffers/go"
 )
 
 // What follows is for the code that smfc generates.
@@ -24,4 +27,50 @@ func RegisterService(r Registrar, service Service, options []ServiceOption, hand
 		}
 	}
 	return r.Register(service)
+}
+
+// Stub is what a generated client calls through. Make it with NewStub.
+type Stub struct {
+	caller     Caller
+	unverified bool
+}
+
+// NewStub makes a stub that calls through c.
+func NewStub(c Caller, options ...ServiceOption) Stub {
+	return Stub{caller: c, unverified: anyUnverified(options)}
+}
+
+// CallTable calls a method with a finished builder, and looks at the reply as a table. A reply that
+// verify refuses is an error with code 400, unless the stub is Unverified.
+//
+// Cost: none beyond Caller.Call's and verify's; it allocates for errors only.
+func CallTable[T any](ctx context.Context, s *Stub, methodID uint32, req *flatbuffers.Builder, verify func([]byte) error) (Result[T], error) {
+	m, err := s.caller.Call(ctx, methodID, req.FinishedBytes())
+	if err != nil {
+		return Result[T]{}, err
+	}
+	if !s.unverified {
+		if err := verify(m.payload); err != nil {
+			return Result[T]{}, m.malformed(err)
+		}
+	}
+	return Result[T]{message: m, view: View[T](m)}, nil
+}
+
+// CallInto calls a method with what pack builds, and gives the reply to unpack, which must not keep it.
+// These are functions so that the objects of whoever calls can stay on the stack.
+//
+// Cost: as CallTable, and what pack and unpack allocate.
+func CallInto[T any](ctx context.Context, s *Stub, methodID uint32, pack func(*flatbuffers.Builder) flatbuffers.UOffsetT,
+	unpack func(*T), verify func([]byte) error) error {
+	b := GetBuilder()
+	b.Finish(pack(b))
+	result, err := CallTable[T](ctx, s, methodID, b, verify)
+	PutBuilder(b)
+	if err != nil {
+		return err
+	}
+	unpack(result.view)
+	result.message.Release()
+	return nil
 }

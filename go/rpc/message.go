@@ -67,16 +67,20 @@ type Result[T any] struct {
 }
 
 // NewResult verifies a reply and looks at it as a table. A reply that is not what it should be is
-// released, and the error's code is 400. For generated code.
+// released, and the error's code is 400. For clients that are written by hand; generated ones use CallTable.
 func NewResult[T any](m *Message, verify func([]byte) error) (Result[T], error) {
 	if verify != nil {
 		if err := verify(m.payload); err != nil {
-			m.Release()
-			return Result[T]{}, &Error{Code: CodeBadRequest, Message: "the reply is malformed: " + err.Error(),
-				MayHaveRun: true, Cause: err}
+			return Result[T]{}, m.malformed(err)
 		}
 	}
 	return Result[T]{message: m, view: View[T](m)}, nil
+}
+
+// malformed releases a reply that is not what it should be.
+func (m *Message) malformed(why error) *Error {
+	m.Release()
+	return &Error{Code: CodeBadRequest, Message: "the reply is malformed: " + why.Error(), MayHaveRun: true, Cause: why}
 }
 
 // Table is the reply, valid until Release.
