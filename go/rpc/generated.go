@@ -10,6 +10,16 @@ import (
 
 // What follows is for the code that smfc generates.
 
+// Generated1 is named by generated code with services. Where the compiler says that it is undefined, or
+// not constant, or that rpc.Generated2 is undefined, smfc and this package are of different versions:
+// run smfc again, by "go run github.com/smf-go/smf/go/cmd/smfc" or "go tool smfc", which take the
+// version that go.mod names; or change that version, by "go get".
+//
+// When generated code calls something new here, it names a constant more, with the next number. When
+// what older generated code calls goes away, or means something else, its constant becomes a variable of
+// the type RunSmfcAgain, so that the compiler's message says it.
+const Generated1 = 1
+
 // RegisterService registers a service that a schema describes, with a handler for each of its methods,
 // in their order. For generated code: messages name the place that has called RegisterService's caller.
 func RegisterService(r Registrar, service Service, options []ServiceOption, handlers ...Handler) error {

@@ -15,6 +15,8 @@ import (
 
 // What generated code consists of, for the method Get of the demo service.
 
+const _ = rpc.Generated1
+
 var getterService = rpc.Service{
 	Name:    "SmfStorage",
 	Package: "smf_gen.demo",
