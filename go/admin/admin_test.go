@@ -38,8 +38,9 @@ func (source) Stats() rpc.Stats {
 
 func (source) Settings() rpc.Settings {
 	return rpc.Settings{Engine: "net=paper", Addresses: []string{"127.0.0.1:1"}, Spin: 50 * time.Microsecond,
-		Limits:  rpc.Limits{HeaderTimeout: 10 * time.Second},
-		Methods: []rpc.MethodSettings{{Service: "Paper", Name: "Fold", Timeout: time.Second}}}
+		Limits:   rpc.Limits{HeaderTimeout: 10 * time.Second},
+		Services: []rpc.ServiceSettings{{Name: "Paper", Package: "office", Source: "paper.fbs", Verified: true}},
+		Methods:  []rpc.MethodSettings{{Service: "Paper", Name: "Fold", In: "office.Sheet", Timeout: time.Second, Verified: true}}}
 }
 
 func (s source) Ready() error {
@@ -146,7 +147,8 @@ func TestConfig(t *testing.T) {
 	require.Equal(t, "50µs", config.Spin)
 	require.Equal(t, "10s", config.Limits["HeaderTimeout"])
 	require.Equal(t, "none", config.Limits["IdleTimeout"])
-	require.Equal(t, "1s", config.Methods[0].Timeout)
+	require.Equal(t, source{}.Settings().Services, config.Services)
+	require.Equal(t, []MethodConfig{{Service: "Paper", Name: "Fold", In: "office.Sheet", Verified: true, Timeout: "1s"}}, config.Methods)
 	require.Positive(t, config.GOMAXPROCS)
 	require.Equal(t, "none", config.GoMemoryLimit)
 	defer debug.SetMemoryLimit(debug.SetMemoryLimit(1 << 40))

@@ -79,12 +79,14 @@ type Config struct {
 	Limits        map[string]any
 	Interceptors  int
 	NoMethodStats bool
+	Services      []rpc.ServiceSettings
 	Methods       []MethodConfig
 }
 
 // MethodConfig is a registered method.
 type MethodConfig struct {
 	Service, Name              string
+	In, Out                    string
 	ID                         uint32
 	Slow, Idempotent, Verified bool
 	Timeout                    string
@@ -105,11 +107,11 @@ func (s *Server) config(w http.ResponseWriter, _ *http.Request) {
 			"BodyTimeout": l.BodyTimeout.String(), "IdleTimeout": orNone(l.IdleTimeout),
 			"SendTimeout": l.SendTimeout.String(),
 		},
-		Interceptors: now.Interceptors, NoMethodStats: now.NoMethodStats,
+		Interceptors: now.Interceptors, NoMethodStats: now.NoMethodStats, Services: now.Services,
 	}
 	for _, m := range now.Methods {
-		config.Methods = append(config.Methods, MethodConfig{Service: m.Service, Name: m.Name, ID: m.ID, Slow: m.Slow,
-			Idempotent: m.Idempotent, Verified: m.Verified, Timeout: orNone(m.Timeout)})
+		config.Methods = append(config.Methods, MethodConfig{Service: m.Service, Name: m.Name, In: m.In, Out: m.Out, ID: m.ID,
+			Slow: m.Slow, Idempotent: m.Idempotent, Verified: m.Verified, Timeout: orNone(m.Timeout)})
 	}
 	writeJSON(w, config)
 }
