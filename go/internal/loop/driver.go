@@ -312,7 +312,7 @@ func (l *Loop) spawn(m *Method, e *native.Event) {
 	}
 	if size := int64(e.Size); size <= copyBytesMax && l.copied.Add(size) <= l.copyLimit {
 		t.in = append(t.in[:0], e.Payload()...)
-		t.call.Payload = t.in
+		t.call.Payload = t.in[:len(t.in):len(t.in)] // behind it is what earlier requests left
 	} else {
 		if size <= copyBytesMax {
 			l.copied.Add(-size)

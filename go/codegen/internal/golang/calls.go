@@ -30,7 +30,7 @@ func (g *generator) callsFile() (*File, error) {
 	}
 	view := &callsView{
 		Stem: g.stem, Source: g.Schema.Source, Namespace: g.Namespace,
-		Layouts: g.order, Services: g.serviceViews(),
+		Schema: g.schemaName(), Layouts: g.order, Services: g.serviceViews(),
 	}
 	for _, t := range g.tables {
 		view.Tables = append(view.Tables, g.views[t])

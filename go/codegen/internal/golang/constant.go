@@ -4,11 +4,21 @@ import "strings"
 
 const constantColumns = 96
 
-// constantFile holds the binary schema as a constant: one that is not used takes no room in a program. Nil:
-// the unit is not the one that gets it, or its name is taken.
-func (g *generator) constantFile() (*File, error) {
+// schemaName is the name of the constant with the binary schema; empty: the unit does not get one, or its
+// name is taken.
+func (g *generator) schemaName() string {
 	name := camel(strings.TrimSuffix(g.Schema.Source, ".fbs")) + "Schema"
 	if g.Binary == nil || g.Names.taken(name) {
+		return ""
+	}
+	return name
+}
+
+// constantFile holds the binary schema as a constant: one that is not used takes no room in a program. Nil:
+// see schemaName.
+func (g *generator) constantFile() (*File, error) {
+	name := g.schemaName()
+	if name == "" {
 		return nil, nil
 	}
 	p := &printer{}

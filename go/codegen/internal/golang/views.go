@@ -12,6 +12,7 @@ import (
 type callsView struct {
 	Stem      string // of unexported names: "smfDemo"
 	Source    string // "smf_demo.fbs"
+	Schema    string // the constant with the binary schema; empty: it is not in this package
 	Namespace string
 	Tables    []*tableView  // the unit's own
 	Layouts   []*layoutView // of them and of what they lead to, for the verifier
@@ -66,6 +67,14 @@ type methodView struct {
 	VerifyIn, VerifyOut string
 	Timeout             string // a Go expression; empty: none
 	FullName            string // "SmfStorage.Get"
+}
+
+// Streams is the streaming mode's constant of package rpc; empty: none.
+func (m *methodView) Streams() string {
+	return [...]string{
+		model.NoStreaming: "", model.ClientStreaming: "StreamingClient",
+		model.ServerStreaming: "StreamingServer", model.BidiStreaming: "StreamingBidi",
+	}[m.Streaming]
 }
 
 // makeViews prepares the tables of the unit. Views of types that they lead to are made on the way.
