@@ -40,6 +40,9 @@ func (e *Error) Unwrap() error {
 	return e.Errno
 }
 
+// NoAddress says that a text is no address: nothing was tried with it.
+func (e *Error) NoAddress() bool { return e.Status == StatusAddress && e.Errno == 0 }
+
 // LayoutError says that the linked library is not the one that this Go code was written for.
 type LayoutError struct {
 	What      string

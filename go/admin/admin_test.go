@@ -171,6 +171,10 @@ func TestListen(t *testing.T) {
 		_, err := Listen(address)
 		require.ErrorContains(t, err, "not an address: a port, or host:port, like 127.0.0.1:33140", address)
 	}
+	for _, address := range []string{"127.0.0.1:no-such-port", "127.0.0.1:70000", "127.0.0.1:", ":-1", "no-such-host.invalid:x"} {
+		_, err := Listen(address)
+		require.EqualError(t, err, "not an address: the port is no number from 0 to 65535, nor the name of a service", address)
+	}
 }
 
 // Zero would mean no bound, and a slow peer could hold a connection for ever.

@@ -63,7 +63,8 @@ type Client struct {
 }
 
 // Dial connects to "host:port", "127.0.0.1:11225", "[::1]:11225", "unix:/path" or "unix:@name". It
-// returns when the connection is up, or with the reason why it is not.
+// returns when the connection is up, or with the reason why it is not. An address that can't be is
+// CodeBadRequest, and ErrAddress.
 //
 // Cost: the first client of a process opens a poll loop, which all share.
 func Dial(ctx context.Context, address string, options ClientOptions) (*Client, error) {
@@ -126,8 +127,11 @@ func (c *Client) resolve(ctx context.Context) ([]string, error) {
 		resolver = net.DefaultResolver
 	}
 	number, err := resolver.LookupPort(ctx, "tcp", port)
-	if err != nil {
+	switch {
+	case err != nil && ctx.Err() != nil:
 		return nil, err
+	case err != nil || number == 0:
+		return nil, noAddress(c.address, "the port is no number from 1 to 65535, nor the name of a service")
 	}
 	addresses, err := resolver.LookupNetIP(ctx, "ip", host)
 	if err != nil {
@@ -140,22 +144,24 @@ func (c *Client) resolve(ctx context.Context) ([]string, error) {
 	return numeric, nil
 }
 
-// splitAddress splits "host:port". Errors: *Error; another attempt would not help.
+// splitAddress splits "host:port". Errors: those of noAddress.
 func splitAddress(address string) (host, port string, err error) {
 	host, port, err = net.SplitHostPort(address)
-	var why string
 	switch {
 	case strings.Contains(address, "://"):
-		why = "an address is no URL"
-	case err == nil:
+		return "", "", noAddress(address, "an address is no URL")
+	case err == nil && port != "":
 		return host, port, nil
-	case strings.HasPrefix(address, "["), strings.Count(address, ":") == 0:
-		why = "the port is missing"
-	default:
-		why = "an IPv6 address belongs in brackets"
+	case err == nil, strings.HasPrefix(address, "["), strings.Count(address, ":") == 0:
+		return "", "", noAddress(address, "the port is missing")
 	}
-	return "", "", &Error{Code: CodeBadRequest, Cause: err,
-		Message: fmt.Sprintf("address %q: %s (use host:port, [::1]:port or unix:/path)", address, why)}
+	return "", "", noAddress(address, "an IPv6 address belongs in brackets")
+}
+
+// noAddress is the error of a text that can't be an address.
+func noAddress(address, why string) *Error {
+	return &Error{Code: CodeBadRequest, Cause: ErrAddress,
+		Message: fmt.Sprintf("address %q: %s (use host:port, [::1]:port, unix:/path or unix:@name)", address, why)}
 }
 
 // dialOnce tries the addresses one after the other.

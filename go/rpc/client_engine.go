@@ -1,6 +1,7 @@
 package rpc
 
 import (
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -181,12 +182,21 @@ func (e *clientEngine) connect(conn *clientConn, address string) {
 		e.next++
 		id, err := e.loop.Core().Connect(address, e.next)
 		if err != nil {
-			conn.isDown(&Error{Code: CodeUnavailable, Message: "can't connect: " + err.Error(), Cause: err})
+			conn.isDown(connectError(err))
 			return
 		}
 		e.conns[e.next] = conn
 		conn.opened(id)
 	})
+}
+
+// connectError is of an attempt that did not even begin.
+func connectError(err error) *Error {
+	var problem *native.Error
+	if errors.As(err, &problem) && problem.NoAddress() {
+		return &Error{Code: CodeBadRequest, Message: problem.Text, Cause: ErrAddress}
+	}
+	return &Error{Code: CodeUnavailable, Message: "can't connect: " + err.Error(), Cause: err}
 }
 
 func (e *clientEngine) disconnect(conn *clientConn) {

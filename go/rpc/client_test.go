@@ -204,17 +204,14 @@ func TestDialErrors(t *testing.T) {
 	for _, test := range []struct{ address, says string }{
 		{refused, refused + ": nobody listens there"},
 		{"no-such-host.invalid:80", "no-such-host.invalid"},
-		{"127.0.0.1:no-such-port", "no-such-port"},
-		{"127.0.0.1:99999", "99999"},
 		{"unix:" + filepath.Join(t.TempDir(), "none"), "none"},
-		{"unix:" + strings.Repeat("x", 300), "can't connect"},
-		{"unix:a\x00b", "zero bytes"},
 	} {
 		c, err := rpc.Dial(patient(t), test.address, rpc.ClientOptions{})
 		require.Nil(t, c)
 		var e *rpc.Error
 		require.ErrorAs(t, err, &e, test.address)
 		require.Equal(t, rpc.CodeUnavailable, e.Code)
+		require.NotErrorIs(t, err, rpc.ErrAddress, "another attempt may succeed")
 		require.False(t, e.MayHaveRun)
 		require.Contains(t, err.Error(), test.says)
 		require.NotContains(t, err.Error(), "\n")
@@ -226,19 +223,50 @@ func TestDialErrors(t *testing.T) {
 }
 
 func TestAddressesThatCanNotBe(t *testing.T) {
+	const port = "the port is no number from 1 to 65535, nor the name of a service"
 	for _, test := range []struct{ address, why string }{
 		{"localhost", "the port is missing"},
 		{"127.0.0.1", "the port is missing"},
+		{"127.0.0.1:", "the port is missing"},
 		{"[::1]", "the port is missing"},
 		{"", "the port is missing"},
 		{"::1", "an IPv6 address belongs in brackets"},
 		{"http://localhost:80", "an address is no URL"},
 		{"http://localhost", "an address is no URL"},
+		{"127.0.0.1:no-such-port", port},
+		{"no-such-host.invalid:no-such-port", port},
+		{"127.0.0.1:99999", port},
+		{"127.0.0.1:-1", port},
+		{"127.0.0.1:0", port},
 	} {
 		_, err := rpc.Dial(patient(t), test.address, rpc.ClientOptions{})
-		require.EqualError(t, err, fmt.Sprintf(
-			"rpc: 400 malformed request: address %q: %s (use host:port, [::1]:port or unix:/path)", test.address, test.why))
+		require.EqualError(t, err, fmt.Sprintf("rpc: 400 malformed request: address %q: %s "+
+			"(use host:port, [::1]:port, unix:/path or unix:@name)", test.address, test.why))
+		require.ErrorIs(t, err, rpc.ErrAddress)
 	}
+	for _, test := range []struct{ address, says string }{
+		{"unix:", `address "unix:": the socket's path is missing (use `},
+		{"unix:" + strings.Repeat("x", 300), "the socket's path is longer than 107 bytes"},
+		{"unix:a\x00b", `"unix:a\x00b": an address has no zero bytes`},
+	} {
+		_, err := rpc.Dial(patient(t), test.address, rpc.ClientOptions{})
+		require.ErrorContains(t, err, test.says)
+		require.ErrorIs(t, err, rpc.ErrAddress)
+		var e *rpc.Error
+		require.ErrorAs(t, err, &e)
+		require.Equal(t, rpc.CodeBadRequest, e.Code)
+	}
+}
+
+// Names of services are ports, too.
+func TestServicesHaveNames(t *testing.T) {
+	c, err := rpc.Dial(patient(t), "127.0.0.1:https", rpc.ClientOptions{})
+	if err == nil { // somebody listens there
+		require.NoError(t, c.Close())
+		return
+	}
+	require.NotErrorIs(t, err, rpc.ErrAddress)
+	require.ErrorContains(t, err, "127.0.0.1:443")
 }
 
 func TestCallsThatCanNotBe(t *testing.T) {

@@ -88,6 +88,10 @@ var (
 // ErrClosed says that the server or client was closed.
 var ErrClosed = errors.New("rpc: closed")
 
+// ErrAddress is found by errors.Is in what Dial and Server.Listen return for a text that is no address:
+// nothing was tried, and another attempt would not help.
+var ErrAddress = errors.New("rpc: malformed address")
+
 // Why a server is not ready, beside ErrClosed.
 var (
 	ErrNotServing = errors.New("rpc: not serving yet")

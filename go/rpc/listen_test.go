@@ -1,6 +1,7 @@
 package rpc_test
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -47,6 +48,7 @@ func TestListenErrors(t *testing.T) {
 		if test.errno != nil {
 			require.ErrorIs(t, err, test.errno, "%q: %v", test.address, err)
 		}
+		require.Equal(t, test.errno == nil, errors.Is(err, rpc.ErrAddress), "%q", test.address)
 	}
 	address, err := server.Listen("127.0.0.1:0")
 	require.NoError(t, err, "a failed Listen leaves the server as it was")

@@ -78,7 +78,7 @@ func (s *Server) log() *slog.Logger {
 // come before Serve wait. May be called several times.
 //
 // Errors: one line that says what to do when the port is in use, the address is not this machine's, or
-// permission is missing; errors.Is finds the system's error number.
+// permission is missing; errors.Is finds the system's error number, and ErrAddress where it is no address.
 func (s *Server) Listen(address string) (string, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -90,11 +90,26 @@ func (s *Server) Listen(address string) (string, error) {
 	}
 	bound, err := s.engine.Listen(address)
 	if err != nil {
-		return "", fmt.Errorf("listen on %w", err)
+		return "", listenError(err)
 	}
 	s.addresses = append(s.addresses, bound)
 	return bound, nil
 }
+
+func listenError(err error) error {
+	var problem *native.Error
+	if errors.As(err, &problem) && problem.NoAddress() {
+		return &addressError{fmt.Errorf("listen on %w", err)}
+	}
+	return fmt.Errorf("listen on %w", err)
+}
+
+// addressError is an error that is ErrAddress, too.
+type addressError struct{ error }
+
+func (e *addressError) Is(target error) bool { return target == ErrAddress }
+
+func (e *addressError) Unwrap() error { return e.error }
 
 // Engine says in one line which engine serves, and why that one.
 func (s *Server) Engine() string {
