@@ -188,7 +188,7 @@ func (c *caller) connected(ctx context.Context, do func() error) error {
 	defer cancel()
 	client, err := rpc.Dial(dialing, c.options.address, rpc.ClientOptions{})
 	if err != nil {
-		return err
+		return ofAddress(err)
 	}
 	defer client.Close()
 	c.client = client

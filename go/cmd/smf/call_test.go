@@ -115,7 +115,7 @@ func TestCallsOnWrongCommandLines(t *testing.T) {
 		{"call", wants},
 		{"call 127.0.0.1:1", wants},
 		{`call 127.0.0.1:1 SmfStorage.Get {"name": "x"}`, `call takes one JSON document, and "\"x\"}" follows it: quote the document for the shell`},
-		{"call 127.0.0.1:1 SmfStorage.Get --bogus", "unknown flag: --bogus"},
+		{"call 127.0.0.1:1 SmfStorage.Get --bogus", "unknown flag: --bogus (smf call --help lists the flags)"},
 		{"call 127.0.0.1:1 SmfStorage.Get --timeout 0s", "--timeout 0s: it must be longer than nothing"},
 		{"call --list here", `--list takes no arguments, and there is "here"`},
 		{"call 127.0.0.1:1 SmfStorage.Steal", `unknown method "SmfStorage.Steal": there are ` + methods + "; --schema names the schema of another service"},

@@ -167,7 +167,7 @@ func dial(ctx context.Context, address string, count int) ([]*rpc.Client, error)
 			for _, c := range clients {
 				_ = c.Close()
 			}
-			return nil, err
+			return nil, ofAddress(err)
 		}
 		clients = append(clients, client)
 	}

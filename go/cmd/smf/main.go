@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/smf-go/smf/go/rpc"
 )
@@ -48,12 +49,29 @@ when the command line is wrong.`,
 		RunE: func(command *cobra.Command, _ []string) error { return command.Help() },
 	}
 	command.AddCommand(newServeCommand(), newCallCommand(), newLoadCommand(), newCheckCommand(), newVersionCommand())
-	command.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return wrongUsage(err) })
+	command.SetFlagErrorFunc(ofFlag)
 	for _, c := range append(command.Commands(), command) {
 		check := c.Args
 		c.Args = func(c *cobra.Command, args []string) error { return wrongUsage(check(c, args)) }
 	}
 	return command
+}
+
+// ofAddress makes an address that is none a mistake in the command line.
+func ofAddress(err error) error {
+	if errors.Is(err, rpc.ErrAddress) {
+		return wrongUsage(err)
+	}
+	return err
+}
+
+// ofFlag is an error in a flag. Who gave one that there is not is told where to look.
+func ofFlag(command *cobra.Command, err error) error {
+	var none *pflag.NotExistError
+	if errors.As(err, &none) {
+		err = fmt.Errorf("%w (%s --help lists the flags)", err, command.CommandPath())
+	}
+	return wrongUsage(err)
 }
 
 // oneLine is an error for people: without the package that it comes from, on one line.

@@ -54,7 +54,7 @@ The admin address answers /healthz, /readyz, /metrics and /stats to whoever asks
 	flags := command.Flags()
 	flags.BoolVar(&o.demo, "demo", false, "serve the demo service, SmfStorage")
 	flags.StringArrayVar(&o.listen, "listen", []string{"127.0.0.1:11225"},
-		"address to listen on: 127.0.0.1:11225, [::1]:0, :11225, unix:/path; may be repeated")
+		"address to listen on: 127.0.0.1:11225, [::1]:0, :11225, unix:/path, unix:@name; may be repeated")
 	flags.StringVar(&o.admin, "admin", "127.0.0.1:33140", `address of the admin server: 33140, 0.0.0.0:33140; "off": none`)
 	flags.BoolVar(&o.adminOptions.Config, "admin-config", false, "the admin server shows what the server runs with, too")
 	flags.BoolVar(&o.adminOptions.Profiles, "admin-pprof", false, "the admin server takes profiles, too: whoever reaches it can slow the process down")
@@ -167,7 +167,7 @@ func listen(server *rpc.Server, addresses []string) ([]string, error) {
 	for _, address := range addresses {
 		b, err := server.Listen(address)
 		if err != nil {
-			return nil, err
+			return nil, ofAddress(err)
 		}
 		bound = append(bound, b)
 	}
