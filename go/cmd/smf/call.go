@@ -25,6 +25,10 @@ const requestMax = 16 << 20
 
 const callTimeout = 10 * time.Second
 
+// namesOfMethods is the help of whoever takes one.
+const namesOfMethods = `The end of a method's name will do where no other method ends so: smf_gen.demo.SmfStorage.Get is
+SmfStorage.Get, too, and Get.`
+
 type callOptions struct {
 	address, method string
 	document        string // "-": those on standard input
@@ -45,6 +49,8 @@ func newCallCommand() *cobra.Command {
 line. Without JSON the request is empty: {}. It knows the demo service; --schema names the schema
 of another one: a binary schema (flatc --binary --schema --bfbs-builtins FILE.fbs), or a .fbs file,
 which takes flatc.
+
+` + namesOfMethods + `
 
 With - it reads documents from standard input, on one connection: each is called with in turn and
 its reply printed before the next one is read. A call that fails is reported with the line that its

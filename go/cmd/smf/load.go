@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/smf-go/smf/go/rpc"
+	"github.com/smf-go/smf/go/schema"
 	"github.com/smf-go/smf/schema/demo"
 )
 
@@ -42,7 +43,9 @@ func newLoadCommand() *cobra.Command {
 		Use:   "load ADDR SERVICE.METHOD",
 		Short: "Call a method over and over, and print latencies and calls per second",
 		Long: `smf load keeps M calls in flight on each of C connections: whenever one is answered, the next one
-is sent (a closed loop). It knows the demo service: ` + strings.Join(methodNames(), ", ") + `.
+is sent (a closed loop). It knows the methods of the demo service, which smf call --list lists.
+
+` + namesOfMethods + `
 
 It ends with status 1 when a call failed, or none succeeded, and with 2 when the command line is
 wrong. SIGINT ends it early, with the table.`,
@@ -67,25 +70,14 @@ wrong. SIGINT ends it early, with the table.`,
 	return command
 }
 
-// methods are those of the demo service, the only one that this program can build requests for.
-func methods() []rpc.Method { return demo.SmfStorageService.Methods }
-
-func methodNames() []string {
-	var names []string
-	for _, m := range methods() {
-		names = append(names, demo.SmfStorageService.Name+"."+m.Name)
+// findMethod finds a method of the demo service, the only one that this program can build requests for,
+// by the names that smf call knows.
+func findMethod(name string) (*schema.Method, error) {
+	s, err := schema.Read([]byte(demo.SmfDemoSchema))
+	if err != nil {
+		return nil, err
 	}
-	return names
-}
-
-func findMethod(name string) (*rpc.Method, error) {
-	names := methodNames()
-	for i, known := range names {
-		if name == known {
-			return &methods()[i], nil
-		}
-	}
-	return nil, fmt.Errorf("unknown method %q: there are %s", name, strings.Join(names, ", "))
+	return s.Method(name)
 }
 
 func (o *loadOptions) check() error {
@@ -142,7 +134,7 @@ func load(o loadOptions, stdout io.Writer) error {
 	if o.conns > 1 {
 		each = " on each"
 	}
-	fmt.Fprintf(stdout, "%s at %s: %s, %s in flight%s, names of %s\n", o.method, o.address,
+	fmt.Fprintf(stdout, "%s at %s: %s, %s in flight%s, names of %s\n", method.ShortName(), o.address,
 		counted(o.conns, "connection"), counted(o.outstanding, "call"), each, counted(o.nameBytes, "byte"))
 	r.start()
 	wait(ctx, o.warmup, nil)

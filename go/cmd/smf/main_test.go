@@ -174,7 +174,8 @@ func (s *server) wait() (int, string) {
 }
 
 func TestBadCommandLines(t *testing.T) {
-	const methods = "SmfStorage.Get, SmfStorage.Put, SmfStorage.Fire, SmfStorage.Forget, SmfStorage.SomethingElse"
+	const methods = "smf_gen.demo.SmfStorage.Get, smf_gen.demo.SmfStorage.Put, smf_gen.demo.SmfStorage.Fire, " +
+		"smf_gen.demo.SmfStorage.Forget, smf_gen.demo.SmfStorage.SomethingElse"
 	const listenAdvice = " (use 127.0.0.1:11225, [::1]:11225, :11225, unix:/path or unix:@name)"
 	const dialAdvice = " (use host:port, [::1]:port, unix:/path or unix:@name)"
 	for _, test := range []struct {
@@ -239,5 +240,26 @@ func TestHelp(t *testing.T) {
 		require.Zero(t, got.status)
 		require.Empty(t, got.stderr)
 		require.Contains(t, got.stdout, "Usage:")
+	}
+}
+
+// load, call and call --list mean the same methods by the same names.
+func TestNamesOfMethods(t *testing.T) {
+	address := serveDemo(t).addresses[0]
+	listed := smf(t, "call", "--list")
+	require.Zero(t, listed.status)
+	full, _, _ := strings.Cut(listed.stdout, "(")
+	require.Equal(t, "smf_gen.demo.SmfStorage.Get", full)
+	for _, name := range []string{full, "SmfStorage.Get", "Get"} {
+		require.Equal(t, outcome{0, `{"name":"x"}` + "\n", ""}, smf(t, "call", address, name, `{"name":"x"}`), name)
+		got := smf(t, "load", address, name, "--duration", "10ms", "--warmup", "0s")
+		require.Zero(t, got.status, got.stderr)
+		require.Contains(t, got.stdout, "SmfStorage.Get at "+address, name)
+	}
+	for _, name := range []string{"Storage.Get", "et", "get", ""} {
+		call, load := smf(t, "call", address, name), smf(t, "load", address, name)
+		require.Equal(t, usageStatus, load.status)
+		require.Equal(t, usageStatus, call.status)
+		require.Equal(t, strings.Replace(call.stderr, "; --schema names the schema of another service", "", 1), load.stderr)
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/HdrHistogram/hdrhistogram-go"
 
 	"github.com/smf-go/smf/go/rpc"
+	"github.com/smf-go/smf/go/schema"
 	"github.com/smf-go/smf/schema/demo"
 )
 
@@ -35,7 +36,7 @@ const (
 
 // run is a closed loop of calls: every worker has one in flight.
 type run struct {
-	method  *rpc.Method
+	method  *schema.Method
 	name    string
 	payload []byte
 	clients []*rpc.Client
@@ -61,7 +62,7 @@ type worker struct {
 }
 
 // newRun prepares a run. The clients are the run's from now on.
-func newRun(method *rpc.Method, name string, clients []*rpc.Client, outstanding int) *run {
+func newRun(method *schema.Method, name string, clients []*rpc.Client, outstanding int) *run {
 	r := &run{method: method, name: name, payload: requestOf(name), clients: clients}
 	figures := figuresOfFew
 	if len(clients)*outstanding > manyWorkers {
