@@ -131,11 +131,22 @@ native_build() {
 
 clang_build() { native_build "$@" -DCMAKE_C_COMPILER=clang; }
 
+# Prints what tells the programs the commit that this tree is at: nothing without git, or outside of a
+# clone. The go command notes it by itself, but not where -buildvcs=false is set.
+commit_flag() {
+    local commit
+    commit=$(git rev-parse --show-cdup HEAD 2>/dev/null) || return 0
+    commit=${commit#$'\n'} # the way up to the root: none
+    [[ $commit =~ ^[0-9a-f]+$ ]] || return 0
+    [[ -z $(git status --porcelain) ]] || commit+=" with changes"
+    echo "-X 'main.builtFrom=$commit'"
+}
+
 verb_build() {
     [[ -z $(missing_packages) ]] || verb_deps "$@"
     native_build native -DSMF_IN_TREE=ON
     mkdir -p build/bin
-    run go build -o build/bin/ ./go/cmd/smf ./go/cmd/smfc
+    run go build -ldflags "$(commit_flag)" -o build/bin/ ./go/cmd/smf ./go/cmd/smfc
 }
 
 verb_run() {

@@ -32,18 +32,22 @@ func newVersionCommand() *cobra.Command {
 	}
 }
 
-// commit is what the go command knew of the repository when it built this program.
+// builtFrom is the commit that build.sh saw, set by the linker: the go command notes none when it is told
+// not to (-buildvcs=false).
+var builtFrom string
+
+// commit is what is known of the repository when this program was built.
 func commit() string {
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
-		return "unknown"
+		info = &debug.BuildInfo{}
 	}
-	return commitOf(info.Settings)
+	return commitOf(info, builtFrom)
 }
 
-func commitOf(settings []debug.BuildSetting) string {
-	revision, modified := "unknown", ""
-	for _, s := range settings {
+func commitOf(info *debug.BuildInfo, builtFrom string) string {
+	revision, modified := "", ""
+	for _, s := range info.Settings {
 		switch {
 		case s.Key == "vcs.revision":
 			revision = s.Value
@@ -51,5 +55,13 @@ func commitOf(settings []debug.BuildSetting) string {
 			modified = " with changes"
 		}
 	}
-	return revision + modified
+	switch {
+	case revision != "":
+		return revision + modified
+	case builtFrom != "":
+		return builtFrom
+	case info.Main.Version != "" && info.Main.Version != "(devel)":
+		return "of module version " + info.Main.Version
+	}
+	return "unknown (built outside of a git repository, or with -buildvcs=false)"
 }
