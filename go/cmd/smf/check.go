@@ -42,7 +42,7 @@ the command line is wrong.`,
 	}
 	flags := command.Flags()
 	flags.StringArrayVar(&o.folders, "dir", []string{"."}, "folder to try direct I/O in; may be repeated")
-	flags.BoolVar(&o.json, "json", false, "print JSON")
+	flags.BoolVar(&o.json, "json", false, "print JSON, as docs/check.md describes it")
 	return command
 }
 

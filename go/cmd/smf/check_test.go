@@ -3,8 +3,13 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"maps"
 	"os"
 	"os/exec"
+	"path/filepath"
+	"reflect"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -12,6 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/smf-go/smf/go/internal/machine"
+	"github.com/smf-go/smf/go/internal/sourcetree"
 )
 
 // oldMachine is a report of a machine that smf does not run on.
@@ -78,6 +84,62 @@ func TestReportAsJSON(t *testing.T) {
 	require.Equal(t, []string{"# words, and", "sudo swapoff -a"}, parsed.Findings[2].Fix)
 }
 
+// keysOf are the keys of what a type becomes in JSON, as rows of docs/check.md: with types, in order.
+func keysOf(of string, object reflect.Type) (rows []string) {
+	kinds := map[reflect.Type]string{reflect.TypeFor[string](): "string", reflect.TypeFor[machine.Verdict](): "string",
+		reflect.TypeFor[[]string](): "list of strings", reflect.TypeFor[[]machine.Finding](): "list of objects",
+		reflect.TypeFor[map[string]any](): "object"}
+	for i := range object.NumField() {
+		field := object.Field(i)
+		if field.Anonymous {
+			rows = append(rows, keysOf(of, field.Type)...)
+			continue
+		}
+		key, option, _ := strings.Cut(field.Tag.Get("json"), ",")
+		row := "| " + of + " | `" + key + "` | " + kinds[field.Type] + " |"
+		if option == "omitempty" {
+			row += " may be left out"
+		}
+		rows = append(rows, row)
+	}
+	return rows
+}
+
+// docs/check.md describes the shape: every key with its type, no other, and which may be left out.
+func TestTheShapeOfTheJSONIsDocumented(t *testing.T) {
+	root, err := sourcetree.Root()
+	require.NoError(t, err)
+	page, err := os.ReadFile(filepath.Join(root, "docs", "check.md"))
+	require.NoError(t, err)
+	var documented []string
+	for _, m := range regexp.MustCompile(`(?m)^(\| (?:the document|a finding) \| [^|]+ \| [^|]+ \|)(.*)$`).FindAllStringSubmatch(string(page), -1) {
+		if strings.Contains(m[2], "Not there: ") {
+			m[1] += " may be left out"
+		}
+		documented = append(documented, m[1])
+	}
+	require.Equal(t, append(keysOf("the document", reflect.TypeFor[checkResult]()),
+		keysOf("a finding", reflect.TypeFor[machine.Finding]())...), documented)
+
+	// What is printed has these keys, and those that are never left out.
+	got := smf(t, "check", "--json", "--dir", t.TempDir())
+	require.Zero(t, got.status, got.stderr)
+	var printed map[string]any
+	require.NoError(t, json.Unmarshal([]byte(got.stdout), &printed))
+	keys := slices.Collect(maps.Keys(printed))
+	for _, finding := range printed["findings"].([]any) {
+		for key := range finding.(map[string]any) {
+			if !slices.Contains(keys, key) {
+				keys = append(keys, key)
+			}
+		}
+	}
+	require.Len(t, keys, len(documented), "%v", keys)
+	for _, key := range keys {
+		require.Contains(t, strings.Join(documented, "\n"), "| `"+key+"` |")
+	}
+}
+
 // The machine that builds this project has all that is needed.
 func TestCheckOfThisMachine(t *testing.T) {
 	folder := t.TempDir()
@@ -86,6 +148,8 @@ func TestCheckOfThisMachine(t *testing.T) {
 	require.Empty(t, got.stderr)
 	require.Contains(t, got.stdout, "Nothing that smf needs is missing.")
 	require.Contains(t, got.stdout, folder+" (")
+	require.Regexp(t, `\n  unknown +direct I/O +/proc \(proc\): no file can be made here to try it: `, got.stdout)
+	require.Regexp(t, "things? can't be told\\.", got.stdout, "which is no reason to fail")
 	require.NotContains(t, got.stdout, "\x1b")
 	for line := range strings.Lines(got.stdout) {
 		if strings.HasPrefix(line, "  ok") {
