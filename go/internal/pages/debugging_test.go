@@ -187,6 +187,27 @@ func TestCommandsAreShell(t *testing.T) {
 	}
 }
 
+// packages are where the tools of the page come from.
+var packages = map[string]string{"curl": "curl", "perf": "linux-perf", "gdb": "gdb", "strace": "strace", "bpftrace": "bpftrace",
+	"top": "procps", "ss": "iproute2", "dlv": "github.com/go-delve/delve/cmd/dlv@latest"}
+
+// The first commands of the page install the tools that the others use, and nothing else.
+func TestToolsCanBeInstalled(t *testing.T) {
+	text, _ := page(t, "debugging.md")
+	install := regexp.MustCompile("(?s)```sh\n(.*?)```").FindStringSubmatch(text)
+	require.NotNil(t, install)
+	require.Contains(t, install[1], "apt-get install ")
+	_, others, _ := strings.Cut(text, install[0])
+	var needed []string
+	for tool, name := range packages {
+		if regexp.MustCompile("(?m)(^|\\| |`)(timeout \\d+ )?" + tool + " ").MatchString(others) {
+			needed = append(needed, name)
+		}
+	}
+	installed := strings.Fields(regexp.MustCompile(`(?m)^(apt-get|go) install `).ReplaceAllString(install[1], ""))
+	require.ElementsMatch(t, needed, installed)
+}
+
 // Links lead somewhere: the file is there, and has the heading.
 func TestLinksLeadSomewhere(t *testing.T) {
 	for _, name := range pages {
