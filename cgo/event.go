@@ -16,15 +16,17 @@ type CloseReason uint32
 
 // The reasons that Go code tells apart; String names all of them.
 const (
-	CloseByPeer        CloseReason = 0
-	CloseByUs          CloseReason = 1
-	CloseConnectFailed CloseReason = 2
-	CloseFrameTooLarge CloseReason = 10
-	CloseHeaderTimeout CloseReason = 11
-	CloseBodyTimeout   CloseReason = 12
-	CloseIdleTimeout   CloseReason = 13
-	CloseTooMany       CloseReason = 16
-	CloseReasons                   = 17 // how many there are
+	CloseByPeer         CloseReason = 0
+	CloseByUs           CloseReason = 1
+	CloseConnectFailed  CloseReason = 2
+	CloseBadCompression CloseReason = 4 // from here on
+	CloseMetaZero       CloseReason = 8 // to here: what came is no header
+	CloseFrameTooLarge  CloseReason = 10
+	CloseHeaderTimeout  CloseReason = 11
+	CloseBodyTimeout    CloseReason = 12
+	CloseIdleTimeout    CloseReason = 13
+	CloseTooMany        CloseReason = 16
+	CloseReasons                    = 17 // how many there are
 )
 
 // BatchSizes is how many sizes of batches are told apart: none, 1, 2 to 3, 4 to 7, …

@@ -151,17 +151,23 @@ func (e *clientEngine) Note(ev *native.Event) {
 	case native.EventClosed:
 		delete(e.conns, ev.User)
 		e.last, e.lastUser = nil, 0
-		conn.isDown(closedError(ev))
+		conn.isDown(closedError(ev, conn.good.Load()))
 	}
 }
 
-func closedError(ev *native.Event) *Error {
+// closedError says why a connection ended. good: a reply has come on it.
+func closedError(ev *native.Event, good bool) *Error {
 	reason := native.CloseReason(ev.Meta)
 	if reason == native.CloseConnectFailed {
 		return &Error{Code: CodeUnavailable, Message: fmt.Sprintf("can't connect to %s: %s", ev.Payload(),
 			connectProblem(native.Status(-int(ev.Session))))}
 	}
-	return &Error{Code: CodeUnavailable, Message: fmt.Sprintf("connection to %s ended: %s", ev.Payload(), reason)}
+	text := fmt.Sprintf("connection to %s ended: %s", ev.Payload(), reason)
+	if !good && reason >= native.CloseBadCompression && reason <= native.CloseMetaZero {
+		// The first thing that came is no header: a letter, as HTTP begins with, is bad compression.
+		text += " (it does not speak smf; an admin address speaks HTTP)"
+	}
+	return &Error{Code: CodeUnavailable, Message: text}
 }
 
 func connectProblem(s native.Status) string {

@@ -174,7 +174,12 @@ func TestRepliesThatNobodyWaitsFor(t *testing.T) {
 func TestAPeerThatSendsRubbish(t *testing.T) {
 	address, accept := peer(t)
 	c := dial(t, address)
-	for _, rubbish := range []string{"HTTP/1.1 400 Bad Request\r\n\r\n", string(make([]byte, 16)), "\x00\x00\x01\x00\xff\xff\xff\x7f\x01\x00\x00\x00\xc8\x00\x00\x00"} {
+	const other = " (it does not speak smf; an admin address speaks HTTP)"
+	for _, test := range []struct{ rubbish, says string }{
+		{"HTTP/1.1 400 Bad Request\r\n\r\n", "bad compression" + other},
+		{string(make([]byte, 16)), "size zero" + other},
+		{"\x00\x00\x01\x00\xff\xff\xff\x7f\x01\x00\x00\x00\xc8\x00\x00\x00", "frame too large"},
+	} {
 		w := accept()
 		errs := make(chan error, 1)
 		go func() {
@@ -188,12 +193,31 @@ func TestAPeerThatSendsRubbish(t *testing.T) {
 			}
 		}()
 		w.receive()
-		_, err := w.Write([]byte(rubbish))
+		_, err := w.Write([]byte(test.rubbish))
 		require.NoError(t, err)
 		err = within(t, errs, "the caller is told")
 		require.ErrorIs(t, err, rpc.ErrUnavailable)
-		require.Contains(t, err.Error(), address)
+		require.EqualError(t, err, "rpc: 503 unavailable: connection to "+address+" ended: "+test.says+" before the reply came")
 	}
+}
+
+// Who has answered before does speak smf.
+func TestAPeerThatGoesMad(t *testing.T) {
+	address, accept := peer(t)
+	c := dial(t, address)
+	w := accept()
+	results := make(chan error, 1)
+	ask := func() { _, err := call(c, patient(t), idEcho, "x"); results <- err }
+	go ask()
+	h, payload := w.receive()
+	w.send(h.Session, uint32(rpc.CodeOK), payload)
+	require.NoError(t, within(t, results, "an answer"))
+	go ask()
+	w.receive()
+	_, err := w.Write([]byte("HTTP/1.1 400 Bad Request\r\n\r\n"))
+	require.NoError(t, err)
+	require.EqualError(t, within(t, results, "the caller is told"),
+		"rpc: 503 unavailable: connection to "+address+" ended: bad compression before the reply came")
 }
 
 func TestDialErrors(t *testing.T) {

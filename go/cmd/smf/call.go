@@ -210,10 +210,7 @@ func (c *caller) call(ctx context.Context, request []byte) error {
 	defer cancel()
 	message, err := c.client.Call(ctx, c.method.ID, request)
 	if err != nil {
-		if errors.Is(err, context.DeadlineExceeded) {
-			return fmt.Errorf("no reply within %s: the server may have run the call, or run it still", c.options.timeout)
-		}
-		return err
+		return c.failed(err)
 	}
 	defer message.Release()
 	options := schema.JSONOptions{Defaults: c.options.defaults}
@@ -226,6 +223,31 @@ func (c *caller) call(ctx context.Context, request []byte) error {
 	}
 	_, err = c.stdout.Write(append(reply, '\n'))
 	return err
+}
+
+// failed says how a call failed, and what it may come from when there has never been a reply.
+func (c *caller) failed(err error) error {
+	hint := silence()
+	if hint != "" {
+		hint = "; " + hint
+	}
+	var failure *rpc.Error
+	switch {
+	case errors.Is(err, context.DeadlineExceeded):
+		return fmt.Errorf("no reply within %s: the server may have run the call, or run it still%s", c.options.timeout, hint)
+	case errors.As(err, &failure) && failure.Code == rpc.CodeUnavailable && failure.MayHaveRun:
+		return fmt.Errorf("%w%s", err, hint)
+	}
+	return err
+}
+
+// silence is what to think when nothing has come back on any connection of this program; "": something
+// has.
+func silence() string {
+	if rpc.ClientStats().BytesReceived > 0 {
+		return ""
+	}
+	return "nothing came back at all: does an smf server listen there? (its admin address speaks HTTP)"
 }
 
 // callAll calls with every document of the input.

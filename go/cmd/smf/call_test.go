@@ -20,6 +20,7 @@ import (
 	"github.com/smf-go/smf/go/internal/sourcetree"
 	"github.com/smf-go/smf/go/rpc"
 	"github.com/smf-go/smf/go/schema"
+	"github.com/smf-go/smf/schema/demo"
 )
 
 // smfWith runs the program with something on its standard input.
@@ -136,9 +137,76 @@ func TestCallWithoutFlatc(t *testing.T) {
 		"(Debian, Ubuntu: apt install flatbuffers-compiler)\n"}, runToEnd(t, command))
 }
 
+const (
+	noReply         = ": the server may have run the call, or run it still"
+	nothingCameBack = "nothing came back at all: does an smf server listen there? (its admin address speaks HTTP)"
+)
+
 func TestCallOfASilentServer(t *testing.T) {
-	require.Equal(t, outcome{1, "", "smf: no reply within 50ms: the server may have run the call, or run it still\n"},
+	require.Equal(t, outcome{1, "", "smf: no reply within 50ms" + noReply + "; " + nothingCameBack + "\n"},
 		smf(t, "call", silent(t), "SmfStorage.Get", "--timeout", "50ms"))
+}
+
+// An HTTP server waits for the end of what it takes for a line.
+func TestCallOfAnAdminServer(t *testing.T) {
+	address := strings.TrimPrefix(serveDemo(t).admin, "http://")
+	require.Equal(t, outcome{1, "", "smf: no reply within 50ms" + noReply + "; " + nothingCameBack + "\n"},
+		smf(t, "call", address, "SmfStorage.Get", "--timeout", "50ms"))
+}
+
+// answering is a server that says the same to everybody who says something, and closes.
+func answering(t *testing.T, words string) string {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = listener.Close() })
+	go func() {
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			_, _ = conn.Read(make([]byte, 1<<10))
+			_, _ = io.WriteString(conn, words)
+			_ = conn.Close()
+		}
+	}()
+	return listener.Addr().String()
+}
+
+func TestCallOfWhoSpeaksSomethingElse(t *testing.T) {
+	address := answering(t, "HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n")
+	require.Equal(t, outcome{1, "", "smf: connection to " + address + " ended: bad compression " +
+		"(it does not speak smf; an admin address speaks HTTP) before the reply came\n"}, smf(t, "call", address, "SmfStorage.Get"))
+	address = answering(t, "")
+	require.Equal(t, outcome{1, "", "smf: connection to " + address + " ended: by peer before the reply came; " + nothingCameBack + "\n"},
+		smf(t, "call", address, "SmfStorage.Get"))
+}
+
+// waiter answers nobody whose name is "wait".
+type waiter struct{ demoStore }
+
+func (w waiter) Get(ctx context.Context, req *demo.Request, reply *rpc.Reply) error {
+	if string(req.Name()) == "wait" {
+		<-ctx.Done()
+	}
+	return w.demoStore.Get(ctx, req, reply)
+}
+
+// Who has answered once is an smf server.
+func TestCallOfAServerThatFallsSilent(t *testing.T) {
+	server, err := rpc.NewServer(rpc.ServerOptions{Cores: 1})
+	require.NoError(t, err)
+	require.NoError(t, demo.RegisterSmfStorageServer(server, waiter{}))
+	address, err := server.Listen("127.0.0.1:0")
+	require.NoError(t, err)
+	served := make(chan error, 1)
+	go func() { served <- server.Serve() }()
+	t.Cleanup(func() {
+		_ = server.Close()
+		<-served
+	})
+	require.Equal(t, outcome{1, `{"name":"x"}` + "\n", "smf: line 2: no reply within 2s" + noReply + "\n"},
+		smfWith(t, `{"name":"x"}`+"\n"+`{"name":"wait"}`+"\n", "call", address, "SmfStorage.Get", "-", "--timeout", "2s"))
 }
 
 // farm has what generated Go code cannot have.

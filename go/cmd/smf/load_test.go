@@ -73,7 +73,22 @@ func TestLoadFailsWhenTheServerGoesAway(t *testing.T) {
 	require.NoError(t, s.command.Process.Kill())
 	got := <-ended
 	require.Equal(t, 1, got.status)
-	require.Regexp(t, `  503 unavailable: `, got.stdout)
+	require.Regexp(t, `  503 unavailable: .+\n\nthe server was unavailable for a part of the time: the last reply came after \d\.\d\d s\n$`, got.stdout)
+}
+
+// Which is not said when it was never there, or failed otherwise.
+func TestAServerThatWentAwayHadAnswered(t *testing.T) {
+	r := newTestRun(t, demoStore{})
+	w := r.workers[0]
+	r.measure()
+	r.call(w, true, time.Now())
+	require.False(t, r.result().wentAway)
+	w.failures[rpc.CodeInternal]++
+	require.False(t, r.result().wentAway)
+	w.failures[rpc.CodeUnavailable]++
+	require.True(t, r.result().wentAway)
+	w.latencies.Reset()
+	require.False(t, r.result().wentAway)
 }
 
 func TestSIGINTEndsALoadWithTheTable(t *testing.T) {
@@ -112,7 +127,7 @@ func silent(t *testing.T) string {
 func TestLoadOfASilentServerEnds(t *testing.T) {
 	got := smf(t, "load", silent(t), "SmfStorage.Get", "--outstanding", "3", "--duration", "10ms", "--warmup", "0s")
 	require.Equal(t, 1, got.status)
-	require.Contains(t, got.stdout, "           3  no reply within 5s after the end\n")
+	require.Contains(t, got.stdout, "           3  no reply within 5s after the end\n\n"+nothingCameBack+"\n")
 }
 
 // newTestRun is a run of one worker against a service in this process.
@@ -232,6 +247,14 @@ latency         p50         p90         p99       p99.9         max
        1,234  503 unavailable: gone
            2  no reply within 5s after the end
 `, b.String())
+	r.wentAway = true
+	b.Reset()
+	r.print(&b)
+	require.Contains(t, b.String(), `
+           2  no reply within 5s after the end
+
+the server was unavailable for a part of the time: the last reply came after 2.00 s
+`)
 }
 
 func TestGrouped(t *testing.T) {

@@ -22,6 +22,7 @@ type report struct {
 	failures   map[rpc.Code]uint64     // of all calls, those before the measured phase too
 	examples   map[rpc.Code]string     // one message of each, where there is one
 	unanswered uint64                  // in flight when the time was over, and for long after
+	silence    string                  // what to think, because nothing came back; or ""
 }
 
 func (r *report) calls() uint64 { return uint64(r.latencies.TotalCount()) }
@@ -67,11 +68,14 @@ func (r *report) print(w io.Writer) {
 		}
 		fmt.Fprintf(w, "%12s  %s\n", grouped(r.failures[code]), line)
 	}
+	if r.unanswered > 0 {
+		fmt.Fprintf(w, "%12s  no reply within %s after the end\n", grouped(r.unanswered), replyPatience)
+	}
 	if r.wentAway {
 		fmt.Fprintf(w, "\nthe server was unavailable for a part of the time: the last reply came after %.2f s\n", r.elapsed.Seconds())
 	}
-	if r.unanswered > 0 {
-		fmt.Fprintf(w, "%12s  no reply within %s after the end\n", grouped(r.unanswered), replyPatience)
+	if r.silence != "" {
+		fmt.Fprintf(w, "\n%s\n", r.silence)
 	}
 }
 

@@ -46,6 +46,8 @@ type run struct {
 	gaveUp  atomic.Bool // the clients were closed with calls in flight
 	began   time.Time   // of the measured phase
 	over    time.Time   // when it ended
+	closing sync.Once
+	silence string // what to think if nothing came back; "": something did
 }
 
 // worker is one goroutine's own; calls is read by others while it runs, the rest afterwards.
@@ -103,9 +105,12 @@ func (r *run) finish() {
 }
 
 func (r *run) closeClients() {
-	for _, client := range r.clients {
-		_ = client.Close()
-	}
+	r.closing.Do(func() {
+		r.silence = silence() // the counters go with the clients
+		for _, client := range r.clients {
+			_ = client.Close()
+		}
+	})
 }
 
 // calls is how many have succeeded so far.
@@ -186,7 +191,7 @@ func (r *run) fail(w *worker, err error) time.Time {
 
 // result adds the workers up; after finish.
 func (r *run) result() *report {
-	sum := &report{latencies: hdrhistogram.New(latencyMin, latencyMax, figuresOfFew),
+	sum := &report{silence: r.silence, latencies: hdrhistogram.New(latencyMin, latencyMax, figuresOfFew),
 		failures: map[rpc.Code]uint64{}, examples: map[rpc.Code]string{}}
 	last := r.began
 	for _, w := range r.workers {
