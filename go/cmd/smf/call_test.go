@@ -137,6 +137,22 @@ func TestCallWithoutFlatc(t *testing.T) {
 		"(Debian, Ubuntu: apt install flatbuffers-compiler)\n"}, runToEnd(t, command))
 }
 
+// flatc says that an attribute is unknown; what to do about smf's own is said, too.
+func TestAttributesThatAreNotDeclared(t *testing.T) {
+	if _, err := exec.LookPath("flatc"); err != nil {
+		require.Empty(t, os.Getenv("CI"), "CI has flatc")
+		t.Skip("flatc is not installed: ./build.sh deps")
+	}
+	path := filepath.Join(t.TempDir(), "s.fbs")
+	for attribute, hint := range map[string]string{"slow": `; add: attribute "slow";`, "timeout": `; add: attribute "timeout";`, "quick": ""} {
+		require.NoError(t, os.WriteFile(path, []byte("namespace s;\ntable T {}\nrpc_service S { Go(T): T ("+attribute+`: "1s"); }`), 0o600))
+		got := smf(t, "call", "127.0.0.1:1", "S.Go", "--schema", path)
+		require.Equal(t, usageStatus, got.status)
+		require.Contains(t, got.stderr, "s.fbs:3: ")
+		require.True(t, strings.HasSuffix(got.stderr, "must be declared before use: "+attribute+hint+"\n"), got.stderr)
+	}
+}
+
 const (
 	noReply         = ": the server may have run the call, or run it still"
 	nothingCameBack = "nothing came back at all: does an smf server listen there? (its admin address speaks HTTP)"
