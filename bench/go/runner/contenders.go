@@ -10,14 +10,14 @@ type contender struct {
 	label       string
 	program     string // in build/bin
 	module      string // folder of the Go module that it is built from
-	packagePath string // of the Go program; "": CMake built it
+	packagePath string // of the Go program; "": ./build.sh build built it
 	bytes       []string
 	typed       []string
 	environment []string
 	engineLine  bool // its second line of output says which engine it uses
 	ownLoad     bool // it is its own load client
 	works       bool // it has the methods that compute
-	adminLine   bool // its third line of output says where its counters are
+	adminLine   bool // a further line of output says where its counters are
 	cores       int  // it has so many, and as many CPUs; 0: one
 }
 
@@ -30,6 +30,7 @@ const (
 	smfGoEco = "smf-go-sleeping"
 	smfGoTwo = "smf-go-two-cores"
 	smfGoOne = "smf-go-crowded"
+	smfServe = "smf-serve"
 	smfC     = "smf-c"
 	bareC    = "bare-c"
 	plainGo  = "plain-go"
@@ -65,6 +66,12 @@ var contenders = map[string]contender{
 		label: "smf, all on one core", program: "smf-bench-go", packagePath: "./bench/go/server",
 		bytes: []string{"--cores", "1", "--admin", "127.0.0.1:0"}, environment: threePs,
 		engineLine: true, works: true, adminLine: true, cores: 2,
+	},
+	// What users start, with the bounds that they set.
+	smfServe: {
+		label: "smf serve", program: "smf",
+		typed:       []string{"serve", "--demo", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--memory", strconv.Itoa(hostileMemory)},
+		environment: twoPs, engineLine: true, adminLine: true,
 	},
 	smfC: {
 		label: "smf, C handler", program: "smf-bench-echo-smf",

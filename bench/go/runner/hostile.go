@@ -70,7 +70,7 @@ func measureHostile(b *bench) (table, error) {
 		t.Rows = append(t.Rows, []string{phase.name, measured.stat(callsPerSecond).text(""), measured.stat(p50).text(""),
 			measured.stat(p99).text(""), number(measured.stat(p999).Median), measured.stat(resident).text(""),
 			number(measured.stat(serverCPU).Median), number(measured.stat(opened).Median), number(measured.stat(garbage).Median)})
-		t.Cells = append(t.Cells, cell{Load: phase.name, Contender: "smf serve", Rounds: measured})
+		t.Cells = append(t.Cells, cell{Load: phase.name, Contender: contenders[smfServe].label, Rounds: measured})
 		if i > 0 {
 			t.Targets = append(t.Targets, target{Name: phase.name + ": p99 of quiet", Bar: 2, Unit: "×", Value: pairwise(measured, quiet, p99)},
 				target{Name: phase.name + ": resident MiB", Bar: 1.1 * (hostileMemory >> 20), Value: measured.stat(resident)})
@@ -86,7 +86,7 @@ func garbage(m *measurement) float64   { return m.GarbageMiB }
 
 // hostilePhase measures one phase with a server of its own.
 func (b *bench) hostilePhase(args []string, attacked bool) (*measurement, error) {
-	s, admin, err := b.startDemo()
+	s, err := b.start(contenders[smfServe], true)
 	if err != nil {
 		return nil, err
 	}
@@ -98,7 +98,7 @@ func (b *bench) hostilePhase(args []string, attacked bool) (*measurement, error)
 		}
 		defer attackers.kill()
 	}
-	m, err := b.call(contenders[smfGo], s, load{conns: 1, depth: 0, payload: 60, typed: true, rate: hostileRate, sleeps: true})
+	m, err := b.call(contenders[smfServe], s, load{conns: 1, depth: 0, payload: 60, typed: true, rate: hostileRate, sleeps: true})
 	if err != nil {
 		return nil, err
 	}
@@ -108,7 +108,7 @@ func (b *bench) hostilePhase(args []string, attacked bool) (*measurement, error)
 	if !attacked {
 		return m, nil
 	}
-	if err := sawAttack(admin); err != nil {
+	if err := sawAttack(s.admin); err != nil {
 		return nil, err
 	}
 	did, err := attackers.end()
@@ -117,46 +117,6 @@ func (b *bench) hostilePhase(args []string, attacked bool) (*measurement, error)
 		err = errors.New("there was no garbage, or nobody knocked")
 	}
 	return m, err
-}
-
-// startDemo starts smf serve on the server CPU.
-func (b *bench) startDemo() (s *server, admin string, err error) {
-	process := exec.CommandContext(b.ctx, b.program("smf"), "serve", "--demo", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0",
-		"--memory", strconv.Itoa(hostileMemory))
-	process.Env = append(os.Environ(), twoPs...)
-	output, input, err := os.Pipe()
-	if err != nil {
-		return nil, "", err
-	}
-	defer output.Close()
-	defer input.Close()
-	log, err := os.OpenFile(b.program("../bench/hostile.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
-	if err != nil {
-		return nil, "", err
-	}
-	defer log.Close()
-	process.Stdout, process.Stderr = input, log
-	if err := startOn(b.serverCPUs(contenders[smfGo]), process); err != nil {
-		return nil, "", err
-	}
-	s = &server{process: process}
-	if err := output.SetReadDeadline(time.Now().Add(startPatience)); err != nil {
-		s.stop()
-		return nil, "", err
-	}
-	for lines := bufio.NewScanner(output); s.address == "" || admin == ""; {
-		if !lines.Scan() {
-			s.stop()
-			return nil, "", fmt.Errorf("smf serve did not say where it listens (see build/bench/hostile.log)")
-		}
-		if text, found := strings.CutPrefix(lines.Text(), "listening on "); found {
-			s.address, _, _ = strings.Cut(text, " ")
-		}
-		if text, found := strings.CutPrefix(lines.Text(), "admin on "); found {
-			admin, _, _ = strings.Cut(text, " ")
-		}
-	}
-	return s, admin, nil
 }
 
 // attackers are running ones.
@@ -175,7 +135,7 @@ func (b *bench) attack(address string, args []string) (*attackers, error) {
 	a := &attackers{process: exec.CommandContext(ctx, "chrt", args...), cancel: cancel}
 	output, err := a.process.StdoutPipe()
 	if err == nil {
-		cpus, _ := b.loadCPUs(contenders[smfGo])
+		cpus, _ := b.loadCPUs(contenders[smfServe])
 		err = startOn(cpus, a.process)
 	}
 	if err != nil {

@@ -58,7 +58,7 @@ func (b *bench) start(c contender, typed bool) (*server, error) {
 }
 
 // readAddress reads "listening ADDRESS", and the lines that describe the engine and say where the
-// counters are if there are such.
+// counters are if there are such. smf serve says the same in more words.
 func (s *server) readAddress(output *os.File, c contender, engine *string) error {
 	if err := output.SetReadDeadline(time.Now().Add(startPatience)); err != nil {
 		return err
@@ -72,20 +72,22 @@ func (s *server) readAddress(output *os.File, c contender, engine *string) error
 	if !found {
 		return fmt.Errorf("said %q instead of where it listens", line)
 	}
-	s.address = address
+	s.address = strings.TrimPrefix(address, "on ")
 	if c.engineLine {
 		if line, err = lines.ReadString('\n'); err != nil {
 			return fmt.Errorf("did not say which engine it uses: %w", err)
 		}
 		if *engine == "" {
-			*engine = strings.TrimSpace(line)
+			*engine = strings.TrimPrefix(strings.TrimSpace(line), "engine: ")
 		}
 	}
-	if c.adminLine {
+	for c.adminLine && s.admin == "" {
 		if line, err = lines.ReadString('\n'); err != nil {
 			return fmt.Errorf("did not say where its counters are: %w", err)
 		}
-		s.admin = strings.TrimPrefix(strings.TrimSpace(line), "admin ")
+		if admin, found := strings.CutPrefix(strings.TrimSpace(line), "admin "); found {
+			s.admin = strings.TrimPrefix(admin, "on ")
+		}
 	}
 	return nil
 }

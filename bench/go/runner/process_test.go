@@ -53,6 +53,26 @@ func TestServerIsStartedReadAndStopped(t *testing.T) {
 	require.Zero(t, server.threads())
 }
 
+// What smf serve says of itself is read, too.
+func TestTheDemoIsStartedReadAndStopped(t *testing.T) {
+	b := fakeBench(t)
+	said := "listening on 127.0.0.1:5; echo engine: epoll, because; echo cores=1 \\(why\\); echo admin on http://127.0.0.1:6"
+	c := fakeServer(t, b, "echo "+said+"; exec sleep 60")
+	c.engineLine, c.adminLine = contenders[smfServe].engineLine, contenders[smfServe].adminLine
+	server, err := b.start(c, true)
+	require.NoError(t, err)
+	require.Equal(t, "127.0.0.1:5", server.address)
+	require.Equal(t, "http://127.0.0.1:6", server.admin)
+	require.Equal(t, "epoll, because", b.engine)
+	server.stop()
+	require.Equal(t, "serve", contenders[smfServe].args(true, 7)[0])
+
+	c = fakeServer(t, b, "echo listening on 127.0.0.1:5; echo engine: epoll; echo cores=1")
+	c.engineLine, c.adminLine = true, true
+	_, err = b.start(c, true)
+	require.ErrorContains(t, err, "did not say where its counters are")
+}
+
 func TestServerThatDoesNotStartIsAnError(t *testing.T) {
 	b := fakeBench(t)
 	_, err := b.start(fakeServer(t, b, "exit 3"), false)
