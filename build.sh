@@ -232,8 +232,12 @@ verb_test() {
 }
 
 verb_bench() {
+    has go || verb_deps
+    mkdir -p build/bin
+    go build -o build/bin/runner ./bench/go/runner
+    build/bin/runner --check "$@" # before minutes go into a build
     verb_build
-    run go run ./bench/go/runner "$@"
+    run build/bin/runner "$@"
 }
 
 verb_fuzz() {

@@ -2,6 +2,7 @@
 //
 //	runner rpc [--full] [--quick] [--rounds N] [--seconds S] [--only a|b|c] [--without NAME,NAME]
 //	runner NAME [the same]; the names are in benchmarks
+//	runner --check …        nothing but to look whether that is right
 //
 // One server at a time runs on one CPU, the load client on another. Contenders take turns within a
 // round, and rounds follow each other, so that a machine that changes its speed does so for all of them.
@@ -28,7 +29,9 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	if err := run(ctx, os.Args[1:]); err != nil {
-		fmt.Fprintln(os.Stderr, "runner:", err)
+		if !errors.Is(err, flag.ErrHelp) {
+			fmt.Fprintln(os.Stderr, "bench:", err)
+		}
 		os.Exit(1)
 	}
 }
@@ -53,34 +56,47 @@ var tables = []struct {
 }
 
 // lettersOf are the tables of a benchmark; the error tells which there are.
-func lettersOf(name string) (string, error) {
+func lettersOf(args []string) (string, error) {
 	var names []string
 	for _, b := range benchmarks {
-		if b.name == name {
+		if len(args) > 0 && b.name == args[0] {
 			return b.letters, nil
 		}
 		names = append(names, b.name)
 	}
-	return "", fmt.Errorf("no benchmark %q; there are %s", name, strings.Join(names, ", "))
+	there := "there are " + strings.Join(names, ", ")
+	if len(args) == 0 {
+		return "", errors.New("which benchmark? " + there)
+	}
+	return "", fmt.Errorf("no benchmark %q; %s", args[0], there)
+}
+
+// wanted is what a command line asks for: a bench, and the letters of its tables.
+func wanted(args []string) (*bench, string, error) {
+	letters, err := lettersOf(args)
+	if err != nil {
+		return nil, "", err
+	}
+	b, only, err := parse(args)
+	switch {
+	case err != nil:
+		return nil, "", err
+	case strings.Trim(only, letters) != "":
+		return nil, "", fmt.Errorf("%s has the tables %s", args[0], letters)
+	case only != "":
+		letters = only
+	}
+	return b, letters, nil
 }
 
 func run(ctx context.Context, args []string) error {
-	if len(args) == 0 {
-		return errors.New("usage: runner NAME [options]")
+	onlyCheck := len(args) > 0 && args[0] == "--check"
+	if onlyCheck {
+		args = args[1:]
 	}
-	letters, err := lettersOf(args[0])
-	if err != nil {
+	b, letters, err := wanted(args)
+	if err != nil || onlyCheck {
 		return err
-	}
-	b, only, err := parse(args)
-	if err != nil {
-		return err
-	}
-	if strings.Trim(only, letters) != "" {
-		return fmt.Errorf("%s has the tables %s", args[0], letters)
-	}
-	if only != "" {
-		letters = only
 	}
 	b.ctx = ctx
 	if err := b.prepare(); err != nil {
