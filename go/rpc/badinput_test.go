@@ -74,6 +74,33 @@ func TestFaultyHeaders(t *testing.T) {
 	}
 }
 
+// Who breaks the rules and sends on at full speed has to wait until he is closed; what he sends is not
+// read.
+func TestGarbageAtFullSpeed(t *testing.T) {
+	server, address := start(t, rpc.ServerOptions{})
+	w := dialWire(t, address)
+	garbage := []byte(strings.Repeat("garbage ", 8<<10))
+	for written := 0; written < 1<<30; written += len(garbage) {
+		if _, err := w.Write(garbage); err != nil {
+			require.NotErrorIs(t, err, os.ErrDeadlineExceeded)
+			break
+		}
+	}
+	require.Equal(t, map[string]uint64{"bad compression": 1}, core(server).Closed)
+	require.Less(t, core(server).Reads, uint64(200), "of at most 16 KiB each")
+
+	// Who leaves is seen to leave meanwhile.
+	leaver := dialWire(t, address)
+	require.NoError(t, leaver.SetWriteDeadline(time.Now().Add(50*time.Millisecond)))
+	for err := error(nil); err == nil; {
+		_, err = leaver.Write(garbage)
+	}
+	require.NoError(t, leaver.Close())
+	eventually(t, "both are gone", func() bool { return core(server).ConnectionsOpen == 0 })
+	require.Less(t, core(server).Reads, uint64(400))
+	require.Equal(t, "x", answer(t, dial(t, address), idEcho, "x"))
+}
+
 // split cuts a batch into one, two or many pieces.
 func split(batch []byte, way int) [][]byte {
 	switch way {

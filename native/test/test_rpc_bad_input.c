@@ -77,6 +77,85 @@ static void bad_headers_close_after_the_replies_that_are_due(void)
     }
 }
 
+/* Sends as much as it can for 200 ms, and returns how much was taken from it. */
+static uint64_t flood(struct raw *raw)
+{
+    static uint8_t bytes[16u << 10];
+    struct iovec vector = {.iov_base = bytes, .iov_len = sizeof bytes};
+    uint64_t taken = 0;
+
+    for (int i = 0; i < 200 && raw->stream != NULL; i++) {
+        int64_t size = raw->world->raw_net->ops->send(raw->stream, &vector, 1);
+
+        CHECK(size > 0 || size == -EAGAIN);
+        if (size > 0)
+            taken += (uint64_t)size;
+        world_run(raw->world, 1);
+    }
+    return taken;
+}
+
+static void garbage_is_not_read_for_long(const struct smf_frame *frame)
+{
+    static struct serving serving;
+    struct smf__rpc_config limits = world_limits();
+    struct world world;
+    struct raw *raw, *other, *leaver;
+
+    limits.frame_size_bytes_max = 1u << 20;
+    serving_open(&world, &serving, SERVING_MEMORY_BYTES, &limits);
+    raw = raw_open(&world);
+    leaver = raw_open(&world);
+    other = raw_open(&world);
+    check_served(&world, raw, 1);
+    send_bad(raw, frame);
+    send_bad(leaver, frame);
+    world_run(&world, 1);
+    CHECK_EQ(raw->ended, 1);
+    CHECK_LE(flood(raw), SMF__RPC_LINGER_BYTES_MAX + SMF__RPC_LINGER_READ_BYTES +
+                             SMF__SIM_WINDOW_DEFAULT_BYTES);
+    check_served(&world, other, 1);
+    CHECK_GT(flood(leaver), SMF__RPC_LINGER_BYTES_MAX);
+    CHECK_EQ(smf_core_turn(world.server)->connections, 3);
+    raw_close(leaver); /* is seen although it is not read */
+    world_run(&world, 1);
+    CHECK_EQ(smf_core_turn(world.server)->connections, 2);
+    world_run(&world, 1000); /* raw's time is over */
+    CHECK_EQ(smf_core_turn(world.server)->connections, 1);
+    CHECK_EQ(world.closed, 2);
+    check_served(&world, other, 2);
+    world_close(&world);
+}
+
+/* Who breaks the rules and sends on has to wait: what it sends costs nothing. */
+static void garbage_at_full_speed_is_not_read(void)
+{
+    for (size_t i = 0; i < TEST_COUNT(bad_headers); i++)
+        garbage_is_not_read_for_long(&bad_headers[i].frame);
+}
+
+/* Who has kept them may have much on the way when its connection is closed here, and its last replies
+ * behind it. */
+static void who_kept_the_rules_may_send_on(void)
+{
+    static struct serving serving;
+    struct smf__rpc_config limits = world_limits();
+    struct world world;
+    struct raw *raw;
+
+    serving_open(&world, &serving, SERVING_MEMORY_BYTES, &limits);
+    raw = raw_open(&world);
+    serving.hold = 1;
+    raw_call(raw, 1);
+    world_run(&world, 1);
+    CHECK_EQ(serving.held_count, 1);
+    smf_core_disconnect(world.server, serving.held[0].conn);
+    world_run(&world, 1);
+    CHECK_EQ(raw->ended, 1);
+    CHECK_GE(flood(raw), 1u << 20);
+    world_close(&world);
+}
+
 static void frames_over_the_whole_budget_cost_nothing(void)
 {
     static struct serving serving;
@@ -459,6 +538,8 @@ static void many_calls_with_checksum_0(void)
 
 static const struct test tests[] = {
     TEST(bad_headers_close_after_the_replies_that_are_due),
+    TEST(garbage_at_full_speed_is_not_read),
+    TEST(who_kept_the_rules_may_send_on),
     TEST(frames_over_the_whole_budget_cost_nothing),
     TEST(same_session_twice_is_answered_twice),
     TEST(half_a_header_is_waited_for_10_s),

@@ -28,6 +28,8 @@
 #define SMF__RPC_FEED_MAX 16u             /* connections that wait for memory, tried in one turn */
 #define SMF__RPC_LINGER_READ_BYTES 16384u /* of what is thrown away, in one turn */
 #define SMF__RPC_LINGER_NS 1000000000ull  /* for the peer to read its last replies and close */
+#define SMF__RPC_LINGER_BYTES_MAX                                                                  \
+    65536u /* thrown away of a peer that broke the rules; then it is not read any more */
 #define SMF__RPC_BACKLOG_COPY_MAX_BYTES (16u << 10) /* larger rests are held, not copied */
 #define SMF__RPC_BACKLOG_PAUSE_DIVISOR 16u          /* reading stops at unsent_bytes_max / this */
 
@@ -89,7 +91,8 @@ struct smf__conn {
     struct smf_frame frame;
     struct smf_buffer *body; /* a payload that straddles reads is put together here */
     uint32_t body_have;
-    uint32_t rest_size; /* bytes that were read and are not parsed yet */
+    uint32_t thrown_bytes; /* LINGERING: read and thrown away */
+    uint32_t rest_size;    /* bytes that were read and are not parsed yet */
     uint8_t *rest;
     struct smf_buffer *rest_buffer; /* one reference, while rest_size > 0 */
     struct smf__segment *unsent_first, *unsent_last;
@@ -171,6 +174,7 @@ void smf__conn_settle(struct smf__conn *conn);
 void smf__conn_reap(struct smf__rpc *rpc);
 void smf__conn_pause(struct smf__conn *conn, uint32_t why);
 void smf__conn_no_longer_hungry(struct smf__conn *conn);
+int smf__conn_throws_away(const struct smf__conn *conn);
 void smf__conn_interest(struct smf__conn *conn);
 struct smf_event *smf__rpc_event(struct smf__rpc *rpc, struct smf__conn *conn, uint32_t kind);
 

@@ -134,12 +134,22 @@ void smf__conn_connected(struct smf__conn *conn, int status)
     smf__conn_interest(conn);
 }
 
+/* What a lingering peer still sends is thrown away, so that it comes to read its last replies. One that
+ * broke the rules may go on at full speed: after a while it has to wait, until it closes or is closed. */
+int smf__conn_throws_away(const struct smf__conn *conn)
+{
+    int broke_rules =
+        conn->reason >= SMF_CLOSE_BAD_COMPRESSION && conn->reason <= SMF_CLOSE_BODY_TIMEOUT;
+
+    return !broke_rules || conn->thrown_bytes < SMF__RPC_LINGER_BYTES_MAX;
+}
+
 /* Tells the transport what this connection waits for. */
 void smf__conn_interest(struct smf__conn *conn)
 {
     uint32_t lasting = conn->pauses & ~(uint32_t)SMF__PAUSE_TURN;
-    int read =
-        (conn->state == SMF__CONN_OPEN && lasting == 0) || conn->state == SMF__CONN_LINGERING;
+    int read = (conn->state == SMF__CONN_OPEN && lasting == 0) ||
+               (conn->state == SMF__CONN_LINGERING && smf__conn_throws_away(conn));
 
     if (conn->state == SMF__CONN_CONNECTING || conn->state == SMF__CONN_CLOSED)
         return;

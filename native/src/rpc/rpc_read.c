@@ -279,7 +279,7 @@ static void end_of_stream(struct smf__conn *conn)
         smf__conn_close(conn, SMF_CLOSE_BY_PEER);
 }
 
-/* Reads and throws away until the peer closes. */
+/* Reads and throws away until the peer closes, or has sent too much. */
 static void linger(struct smf__conn *conn)
 {
     struct smf__rpc *rpc = conn->rpc;
@@ -293,8 +293,13 @@ static void linger(struct smf__conn *conn)
     if (vector.iov_len > SMF__RPC_LINGER_READ_BYTES)
         vector.iov_len = SMF__RPC_LINGER_READ_BYTES;
     size = rpc->net->ops->recv(conn->stream, &vector, 1);
-    if (size == 0 || (size < 0 && size != -EAGAIN))
+    if (size > 0) {
+        conn->thrown_bytes += (uint32_t)size;
+        if (!smf__conn_throws_away(conn))
+            smf__conn_interest(conn);
+    } else if (size != -EAGAIN) {
         smf__conn_close(conn, conn->reason);
+    }
 }
 
 static void took(struct smf__conn *conn, uint32_t size)
