@@ -130,8 +130,8 @@ func (c *Client) resolve(ctx context.Context) ([]string, error) {
 	switch {
 	case err != nil && ctx.Err() != nil:
 		return nil, err
-	case err != nil || number == 0:
-		return nil, noAddress(c.address, "the port is no number from 1 to 65535, nor the name of a service")
+	case err != nil:
+		return nil, noAddress(c.address, "the port is no number from 0 to 65535, nor the name of a service")
 	}
 	addresses, err := resolver.LookupNetIP(ctx, "ip", host)
 	if err != nil {

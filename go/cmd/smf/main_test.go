@@ -209,7 +209,7 @@ func TestBadCommandLines(t *testing.T) {
 		{"serve --demo --admin off --listen example.com:80", `listen on address "example.com:80": the host is not a numeric address` + listenAdvice},
 		{"load nowhere SmfStorage.Get", `address "nowhere": the port is missing` + dialAdvice},
 		{"load 127.0.0.1:no-such-port SmfStorage.Get", `address "127.0.0.1:no-such-port": ` +
-			"the port is no number from 1 to 65535, nor the name of a service" + dialAdvice},
+			"the port is no number from 0 to 65535, nor the name of a service" + dialAdvice},
 		{"call http://127.0.0.1:11225 SmfStorage.Get", `address "http://127.0.0.1:11225": an address is no URL` + dialAdvice},
 		{"call unix: SmfStorage.Get", `address "unix:": the socket's path is missing` + listenAdvice},
 		{"check here", `check takes no arguments, and there is "here": folders go to --dir`},
