@@ -241,6 +241,11 @@ func TestHelp(t *testing.T) {
 		require.Empty(t, got.stderr)
 		require.Contains(t, got.stdout, "Usage:")
 	}
+	require.Contains(t, smf(t, "serve", "--help").stdout, "127.0.0.1:11225, [::1]:0, :11225, unix:/path, unix:@name")
+	for _, command := range []string{"call", "load"} {
+		require.Contains(t, smf(t, command, "--help").stdout, namesOfMethods)
+	}
+	require.Contains(t, smf(t, "check", "--help").stdout, "docs/check.md")
 }
 
 // load, call and call --list mean the same methods by the same names.
