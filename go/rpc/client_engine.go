@@ -178,6 +178,8 @@ func connectProblem(s native.Status) string {
 		return "not permitted"
 	case native.StatusAddress:
 		return "no route to that address"
+	case native.StatusTimeout:
+		return "no answer"
 	}
 	return "the network reported an error"
 }

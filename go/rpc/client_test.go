@@ -225,10 +225,13 @@ func TestDialErrors(t *testing.T) {
 	require.NoError(t, err)
 	refused := closed.Addr().String()
 	require.NoError(t, closed.Close())
+	file := filepath.Join(t.TempDir(), "file")
+	require.NoError(t, os.WriteFile(file, nil, 0o600))
 	for _, test := range []struct{ address, says string }{
 		{refused, refused + ": nobody listens there"},
 		{"no-such-host.invalid:80", "no-such-host.invalid"},
-		{"unix:" + filepath.Join(t.TempDir(), "none"), "none"},
+		{"unix:/none/socket", "can't connect: unix:/none/socket: No such file or directory: nobody listens there"},
+		{"unix:" + file, ": Connection refused: what is there is no socket"},
 	} {
 		c, err := rpc.Dial(patient(t), test.address, rpc.ClientOptions{})
 		require.Nil(t, c)
@@ -271,6 +274,7 @@ func TestAddressesThatCanNotBe(t *testing.T) {
 		{"unix:", `address "unix:": the socket's path is missing (use `},
 		{"unix:" + strings.Repeat("x", 300), "the socket's path is longer than 107 bytes"},
 		{"unix:a\x00b", `"unix:a\x00b": an address has no zero bytes`},
+		{"127.0.0.1:0", "address \"127.0.0.1:0\": port 0 is for listening; say the port that the server has"},
 	} {
 		_, err := rpc.Dial(patient(t), test.address, rpc.ClientOptions{})
 		require.ErrorContains(t, err, test.says)

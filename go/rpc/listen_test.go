@@ -55,6 +55,45 @@ func TestListenErrors(t *testing.T) {
 	require.NotContains(t, address, ":0")
 }
 
+// What is wrong with an address is said as it is, and what to do about it.
+func TestListenErrorsNameTheCause(t *testing.T) {
+	server, err := rpc.NewServer(rpc.ServerOptions{Cores: 2})
+	require.NoError(t, err)
+	defer server.Close()
+	other, err := rpc.NewServer(rpc.ServerOptions{Cores: 1})
+	require.NoError(t, err)
+	defer other.Close()
+	folder := t.TempDir()
+	file := filepath.Join(folder, "file")
+	require.NoError(t, os.WriteFile(file, nil, 0o600))
+	socket, err := server.Listen("unix:" + filepath.Join(folder, "socket"))
+	require.NoError(t, err)
+	port, err := server.Listen("127.0.0.1:0")
+	require.NoError(t, err)
+	for _, test := range []struct {
+		server        *rpc.Server
+		address, says string
+		errno         error
+	}{
+		{server, "[::1]", `address "[::1]": the port is missing (use 127.0.0.1:11225, [::1]:11225, :11225, unix:/path or unix:@name)`, nil},
+		{server, "localhost", `address "localhost": the port is missing (use 127.0.0.1:11225, [::1]:11225, :11225, unix:/path or unix:@name)`, nil},
+		{server, "unix:/none/socket", "unix:/none/socket: No such file or directory: make the folder first, or choose another path", syscall.ENOENT},
+		{server, "unix:" + file, "unix:" + file + ": Address already in use: what is there is no socket; remove it or choose another path", syscall.EADDRINUSE},
+		{server, port, port + ": Address already in use: this engine listens there already", syscall.EADDRINUSE},
+		{server, socket, socket + ": Address already in use: this engine listens there already", syscall.EADDRINUSE},
+		{other, port, port + ": Address already in use: another server listens there, of this program or another; " +
+			"stop it or choose another port (0: any)", syscall.EADDRINUSE},
+		{other, socket, socket + ": Address already in use: another server listens there, of this program or another; " +
+			"stop it or choose another path", syscall.EADDRINUSE},
+	} {
+		_, err := test.server.Listen(test.address)
+		require.EqualError(t, err, "listen on "+test.says)
+		if test.errno != nil {
+			require.ErrorIs(t, err, test.errno)
+		}
+	}
+}
+
 func TestListenOnManyAddresses(t *testing.T) {
 	server, err := rpc.NewServer(rpc.ServerOptions{Cores: 2, Logger: slog.New(slog.DiscardHandler)})
 	require.NoError(t, err)

@@ -61,6 +61,12 @@ static int listen_on(struct smf__net *net, const char *address, struct smf__list
     return status;
 }
 
+static void says(const struct smf_error *error, const char *what)
+{
+    if (strstr(error->text, what) == NULL)
+        test_fail(__FILE__, __LINE__, "\"%s\" does not say \"%s\"", error->text, what);
+}
+
 /* Waits for an event of this kind; of this stream unless that is NULL. */
 static struct smf__net_event wait_for(struct smf__net *net, uint32_t kind,
                                       const struct smf__stream *stream)
@@ -224,20 +230,45 @@ static void unix_sockets(void)
 
 static void bad_addresses_are_explained(void)
 {
-    static const char *const texts[] = {
-        "",         "127.0.0.1",    "127.0.0.1:", ":65536",        ":-1",          ":1x",
-        ":",        "::1:80",       "[::1:80",    "[::1]",         "[]:80",        "256.0.0.1:80",
-        "1.2.3:80", "host.test:80", "unix:",      "127.0.0.1: 80", "[127.0.0.1:80"};
+    static const char no_port[] = "the port is missing", no_number[] = "the port is not a number",
+                      brackets[] = "an IPv6 address belongs in brackets",
+                      no_host[] = "the host is not a numeric address";
+    static const struct {
+        const char *text, *why;
+    } bad[] = {{"", no_port},
+               {"127.0.0.1", no_port},
+               {"127.0.0.1:", no_port},
+               {"[::1]", no_port},
+               {"[::1]:", no_port},
+               {"localhost", no_port},
+               {":", no_port},
+               {":65536", no_number},
+               {":-1", no_number},
+               {":1x", no_number},
+               {"127.0.0.1: 80", no_number},
+               {"::1:80", brackets},
+               {"fe80::abcd", brackets},
+               {"[::1:80", brackets},
+               {"[]:80", brackets},
+               {"[127.0.0.1:80", brackets},
+               {"256.0.0.1:80", no_host},
+               {"1.2.3:80", no_host},
+               {"host.test:80", no_host},
+               {"http://localhost:80", "an address is no URL"},
+               {"unix:", "the socket's path is missing"},
+               {"unix:@", "the socket's name is missing"}};
     struct smf__net *net = open_net();
     struct smf__listener *listener;
     struct smf__stream *stream;
     struct smf_error error;
     char bound[SMF__NET_ADDRESS_SIZE_BYTES], endless[300];
 
-    for (size_t i = 0; i < TEST_COUNT(texts); i++) {
-        CHECK_EQ(listen_on(net, texts[i], &listener, bound, &error), SMF_EADDRESS);
-        CHECK(strstr(error.text, "use 127.0.0.1:11225") != NULL);
-        CHECK_EQ(net->ops->connect(net, texts[i], NULL, &stream, &error), SMF_EADDRESS);
+    for (size_t i = 0; i < TEST_COUNT(bad); i++) {
+        CHECK_EQ(listen_on(net, bad[i].text, &listener, bound, &error), SMF_EADDRESS);
+        says(&error, bad[i].why);
+        says(&error, "use 127.0.0.1:11225");
+        CHECK_EQ(net->ops->connect(net, bad[i].text, NULL, &stream, &error), SMF_EADDRESS);
+        says(&error, bad[i].why);
     }
     memset(endless, 'x', sizeof endless);
     memcpy(endless, "unix:/", 6);
@@ -246,7 +277,7 @@ static void bad_addresses_are_explained(void)
              SMF_EADDRESS);
     CHECK_LT(strlen(error.text), sizeof error.text);
     CHECK_EQ(listen_on(net, "192.0.2.1:0", &listener, bound, &error), SMF_EADDRESS);
-    CHECK(strstr(error.text, "not an address of this machine") != NULL);
+    says(&error, "not an address of this machine");
     net->ops->close(net);
 }
 
@@ -258,6 +289,14 @@ static void longest_unix_path(void)
     memset(address + 6, 'y', 106); /* with the @: 107 */
     memcpy(address + 6, name, (size_t)size);
     listen_and_talk(address, address);
+}
+
+static void make_file(const char *path)
+{
+    int fd = open(path, O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
+
+    CHECK_GE(fd, 0);
+    close(fd);
 }
 
 static void nobody_listens(void)
@@ -275,7 +314,38 @@ static void nobody_listens(void)
     net->ops->stream_close(stream);
     unix_address(address, sizeof address, "nobody");
     CHECK_EQ(net->ops->connect(net, address, NULL, &stream, &error), SMF_EREFUSED);
-    CHECK(strstr(error.text, "nobody listens there") != NULL);
+    says(&error, "nobody listens there");
+    make_file(address + 5);
+    CHECK_EQ(net->ops->connect(net, address, NULL, &stream, &error), SMF_EREFUSED);
+    says(&error, "what is there is no socket");
+    unix_address(address, sizeof address, "nobody/socket");
+    CHECK_EQ(net->ops->connect(net, address, NULL, &stream, &error), SMF_EADDRESS);
+    says(&error, "a part of the path is a file");
+    unix_address(address, sizeof address, "nobody");
+    unlink(address + 5);
+    net->ops->close(net);
+}
+
+/* A port that the system would choose is no place to connect to; without a host it is this machine. */
+static void where_to_connect(void)
+{
+    static const char *const none[] = {"127.0.0.1:0", ":0", "[::1]:0", "localhost:0"};
+    struct smf__net *net = open_net();
+    struct smf__listener *listener;
+    struct smf__stream *stream;
+    struct smf_error error;
+    char bound[SMF__NET_ADDRESS_SIZE_BYTES], peer[SMF__NET_ADDRESS_SIZE_BYTES];
+
+    for (size_t i = 0; i < TEST_COUNT(none); i++) {
+        CHECK_EQ(net->ops->connect(net, none[i], NULL, &stream, &error), SMF_EADDRESS);
+        says(&error, none[i]);
+        says(&error, "port 0 is for listening; say the port that the server has");
+    }
+    CHECK_EQ(listen_on(net, "127.0.0.1:0", &listener, bound, &error), SMF_OK);
+    CHECK_EQ(net->ops->connect(net, strrchr(bound, ':'), NULL, &stream, &error), SMF_OK);
+    (void)meet(net, stream, NULL);
+    net->ops->stream_peer(stream, peer, sizeof peer);
+    CHECK_STR(peer, bound);
     net->ops->close(net);
 }
 
@@ -291,9 +361,31 @@ static void port_in_use(void)
     CHECK_EQ(listen_on(net, "127.0.0.1:0", &listener, bound, &error), SMF_OK);
     CHECK_EQ(listen_on(other, bound, &second, bound, &error), SMF_EADDRINUSE);
     CHECK_EQ(error.os_errno, EADDRINUSE);
-    CHECK(strstr(error.text, "another program listens there") != NULL);
+    says(&error, "another server listens there, of this program or another; stop it or choose "
+                 "another port (0: any)");
+    CHECK_EQ(listen_on(net, bound, &second, bound, &error), SMF_EADDRINUSE);
+    says(&error, "this engine listens there already");
+    CHECK_EQ(listen_on(net, strrchr(bound, ':'), &second, bound, &error), SMF_EADDRINUSE);
+    says(&error, "this engine listens there already");
     net->ops->close(net);
     CHECK_EQ(listen_on(other, bound, &second, bound, &error), SMF_OK);
+    other->ops->close(other);
+}
+
+/* The port is ours on one address; on another one it is somebody else's. */
+static void port_in_use_on_another_address(void)
+{
+    struct smf__net *net = open_net(), *other = open_net();
+    struct smf__listener *listener;
+    struct smf_error error;
+    char bound[SMF__NET_ADDRESS_SIZE_BYTES], again[SMF__NET_ADDRESS_SIZE_BYTES];
+
+    CHECK_EQ(listen_on(net, "127.0.0.1:0", &listener, bound, &error), SMF_OK);
+    snprintf(again, sizeof again, "127.0.0.2%s", strrchr(bound, ':'));
+    CHECK_EQ(listen_on(other, again, &listener, bound, &error), SMF_OK);
+    CHECK_EQ(listen_on(net, again, &listener, bound, &error), SMF_EADDRINUSE);
+    says(&error, "another server listens there");
+    net->ops->close(net);
     other->ops->close(other);
 }
 
@@ -391,7 +483,6 @@ static void unix_files_of_others(void)
     struct smf__listener *listener, *second;
     struct smf_error error;
     char address[SMF__NET_ADDRESS_SIZE_BYTES], bound[SMF__NET_ADDRESS_SIZE_BYTES];
-    int fd;
 
     unix_address(address, sizeof address, "stale");
     close(plain_server(address + 5, 1));
@@ -399,17 +490,26 @@ static void unix_files_of_others(void)
     CHECK_EQ(listen_on(net, address, &listener, bound, &error), SMF_OK); /* replaced */
     talk(net, address);
     CHECK_EQ(listen_on(other, address, &second, bound, &error), SMF_EADDRINUSE); /* it lives */
+    says(&error, "another server listens there, of this program or another; stop it or choose "
+                 "another path");
+    CHECK_EQ(listen_on(net, address, &second, bound, &error), SMF_EADDRINUSE);
+    says(&error, "this engine listens there already");
     (void)wait_for(net, SMF__NET_ACCEPTED, NULL); /* somebody looked whether it does */
     talk(net, address);
     unix_address(address, sizeof address, "file");
-    fd = open(address + 5, O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
-    CHECK_GE(fd, 0);
-    close(fd);
+    make_file(address + 5);
     CHECK_EQ(listen_on(other, address, &second, bound, &error), SMF_EADDRINUSE);
+    says(&error, "what is there is no socket; remove it or choose another path");
     CHECK_EQ(access(address + 5, F_OK), 0); /* nobody's file is removed */
+    unix_address(address, sizeof address, "file/socket");
+    CHECK_EQ(listen_on(other, address, &second, bound, &error), SMF_EADDRESS);
+    says(&error, "a part of the path is a file; choose another path");
+    unix_address(address, sizeof address, "file");
     unlink(address + 5);
     unix_address(address, sizeof address, "no/such/folder");
-    CHECK_NE(listen_on(other, address, &second, bound, &error), SMF_OK);
+    CHECK_EQ(listen_on(other, address, &second, bound, &error), SMF_EADDRESS);
+    CHECK_EQ(error.os_errno, ENOENT);
+    says(&error, "make the folder first, or choose another path");
     net->ops->close(net);
     other->ops->close(other);
 }
@@ -514,6 +614,7 @@ static int first_free_port(void)
 static void refused_without_privileges(void *context)
 {
     const char *address = context;
+    struct smf__stream *stream;
     struct smf__net *net;
     struct smf__listener *listener;
     struct smf_error error;
@@ -523,7 +624,13 @@ static void refused_without_privileges(void *context)
         CHECK_EQ(setuid(65534), 0);
     net = open_net();
     CHECK_EQ(listen_on(net, address, &listener, bound, &error), SMF_EPERMISSION);
-    CHECK(strstr(error.text, "need privileges") != NULL);
+    says(&error, strncmp(address, "unix:", 5) == 0
+                     ? "this user may not make files in that folder; choose another"
+                     : "ports below 1024 need privileges; choose another port");
+    if (strncmp(address, "unix:", 5) == 0) {
+        CHECK_EQ(net->ops->connect(net, address, NULL, &stream, &error), SMF_EPERMISSION);
+        says(&error, "this user may not write to that socket, or enter its folder");
+    }
     net->ops->close(net);
 }
 
@@ -644,7 +751,9 @@ static const struct test tests[] = {
     TEST(bad_addresses_are_explained),
     TEST(longest_unix_path),
     TEST(nobody_listens),
+    TEST(where_to_connect),
     TEST(port_in_use),
+    TEST(port_in_use_on_another_address),
     TEST(port_in_use_by_several_cores),
     TEST(unix_socket_of_several_cores),
     TEST(unix_file_of_a_busy_server),

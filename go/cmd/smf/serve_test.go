@@ -257,8 +257,8 @@ func TestPortInUse(t *testing.T) {
 	s := serveDemo(t)
 	taken := s.addresses[0]
 	got := smf(t, "serve", "--demo", "--admin", "off", "--listen", taken)
-	require.Equal(t, outcome{1, "", "smf: listen on " + taken + ": Address already in use: another program listens " +
-		"there; stop it or choose another port (0: any)\n"}, got)
+	require.Equal(t, outcome{1, "", "smf: listen on " + taken + ": Address already in use: another server listens " +
+		"there, of this program or another; stop it or choose another port (0: any)\n"}, got)
 
 	taken = strings.TrimPrefix(s.admin, "http://")
 	got = smf(t, "serve", "--demo", "--listen", "127.0.0.1:0", "--admin", taken)
@@ -284,7 +284,7 @@ func asNobody(t *testing.T, args ...string) outcome {
 }
 
 func TestNoPermission(t *testing.T) {
-	const advice = ": Permission denied: ports below 1024 and foreign folders need privileges; choose another\n"
+	const advice = ": Permission denied: ports below 1024 need privileges; choose another port\n"
 	text, err := os.ReadFile("/proc/sys/net/ipv4/ip_unprivileged_port_start")
 	require.NoError(t, err)
 	first, err := strconv.Atoi(strings.TrimSpace(string(text)))
@@ -304,7 +304,7 @@ func TestNoPermission(t *testing.T) {
 	address := "unix:" + filepath.Join(folder, "s")
 	got := asNobody(t, "serve", "--demo", "--admin", "off", "--listen", address)
 	require.Equal(t, 1, got.status)
-	require.Contains(t, got.stderr, "Permission denied: ports below 1024 and foreign folders need privileges")
+	require.Contains(t, got.stderr, "Permission denied: this user may not make files in that folder; choose another")
 	require.Equal(t, 1, strings.Count(got.stderr, "\n"))
 }
 

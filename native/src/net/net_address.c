@@ -32,6 +32,8 @@ static int parse_unix(const char *text, struct smf__address *address, struct smf
 
     if (length == 0)
         return refuse(error, text, "the socket's path is missing");
+    if (strcmp(path, "@") == 0)
+        return refuse(error, text, "the socket's name is missing");
     if (length >= sizeof un->sun_path)
         return refuse(error, text, "the socket's path is longer than 107 bytes");
     un->sun_family = AF_UNIX;
@@ -79,51 +81,77 @@ static void set_v6(struct smf__address *address, struct in6_addr host, uint16_t 
     address->size = sizeof *in6;
 }
 
-/* Copies the host part, without the brackets of an IPv6 address. */
-static int split_host(const char *text, const char *colon, char *host_out)
+/* The colon before the port; NULL when there is none. */
+static const char *port_colon(const char *text)
+{
+    const char *bracket = strrchr(text, ']'), *colon = strrchr(text, ':');
+
+    return colon != NULL && text[0] == '[' && bracket != NULL && colon < bracket ? NULL : colon;
+}
+
+/* Copies the host part, without the brackets of an IPv6 address. Returns NULL, or what is wrong. */
+static const char *split_host(const char *text, const char *colon, char *host_out)
 {
     size_t length = (size_t)(colon - text);
 
     if (text[0] == '[') {
         if (length < 3 || text[length - 1] != ']')
-            return -1;
+            return "an IPv6 address belongs in brackets";
         text++;
         length -= 2;
     } else if (memchr(text, ':', length) != NULL) {
-        return -1;
+        return "an IPv6 address belongs in brackets";
     }
     if (length >= HOST_SIZE_BYTES)
-        return -1;
+        return "the host is not a numeric address";
     memcpy(host_out, text, length);
     host_out[length] = '\0';
-    return 0;
+    return NULL;
 }
 
-int smf__address_parse(const char *text, struct smf__address *address_out,
-                       struct smf_error *error_out)
+/* Splits "host:port". Returns NULL, or what is wrong. */
+static const char *split(const char *text, enum smf__address_use use, char *host_out,
+                         uint16_t *port_out)
+{
+    const char *colon = port_colon(text), *wrong;
+
+    if (strstr(text, "://") != NULL)
+        return "an address is no URL";
+    if (colon == NULL)
+        return "the port is missing";
+    wrong = split_host(text, colon, host_out);
+    if (wrong != NULL)
+        return wrong;
+    if (colon[1] == '\0')
+        return "the port is missing";
+    if (parse_port(colon + 1, port_out) != 0)
+        return "the port is not a number from 0 to 65535";
+    if (*port_out == 0 && use == SMF__ADDRESS_CONNECT)
+        return "port 0 is for listening; say the port that the server has";
+    return NULL;
+}
+
+int smf__address_parse(const char *text, enum smf__address_use use,
+                       struct smf__address *address_out, struct smf_error *error_out)
 {
     char host[HOST_SIZE_BYTES];
     struct in_addr v4;
     struct in6_addr v6;
     uint16_t port;
-    const char *colon;
+    const char *wrong;
 
     memset(address_out, 0, sizeof *address_out);
     if (strncmp(text, UNIX_PREFIX, strlen(UNIX_PREFIX)) == 0)
         return parse_unix(text, address_out, error_out);
-    colon = strrchr(text, ':');
-    if (colon == NULL)
-        return refuse(error_out, text, "the port is missing");
-    if (parse_port(colon + 1, &port) != 0)
-        return refuse(error_out, text, "the port is not a number from 0 to 65535");
-    if (split_host(text, colon, host) != 0)
-        return refuse(error_out, text, "an IPv6 address belongs in brackets");
-    if (host[0] == '\0') {
+    wrong = split(text, use, host, &port);
+    if (wrong != NULL)
+        return refuse(error_out, text, wrong);
+    if (host[0] == '\0' && use == SMF__ADDRESS_LISTEN) {
         address_out->any = 1;
         set_v6(address_out, in6addr_any, port);
         return SMF_OK;
     }
-    if (strcmp(host, "localhost") == 0)
+    if (host[0] == '\0' || strcmp(host, "localhost") == 0)
         snprintf(host, sizeof host, "127.0.0.1");
     if (inet_pton(AF_INET, host, &v4) == 1)
         set_v4(address_out, v4, port);
@@ -132,6 +160,41 @@ int smf__address_parse(const char *text, struct smf__address *address_out,
     else
         return refuse(error_out, text, "the host is not a numeric address");
     return SMF_OK;
+}
+
+static uint16_t port_of(const struct sockaddr_storage *storage)
+{
+    return storage->ss_family == AF_INET6 ? ((const struct sockaddr_in6 *)storage)->sin6_port
+                                          : ((const struct sockaddr_in *)storage)->sin_port;
+}
+
+static int is_any(const struct sockaddr_storage *storage)
+{
+    if (storage->ss_family == AF_INET6)
+        return IN6_IS_ADDR_UNSPECIFIED(&((const struct sockaddr_in6 *)storage)->sin6_addr);
+    return ((const struct sockaddr_in *)storage)->sin_addr.s_addr == htonl(INADDR_ANY);
+}
+
+int smf__address_overlaps(const struct sockaddr_storage *bound, socklen_t bound_size,
+                          const struct smf__address *address)
+{
+    const struct sockaddr_storage *other = &address->storage;
+
+    if ((bound->ss_family == AF_UNIX) != (other->ss_family == AF_UNIX))
+        return 0;
+    if (bound->ss_family == AF_UNIX)
+        return bound_size == address->size && memcmp(bound, other, bound_size) == 0;
+    if (port_of(bound) != port_of(other))
+        return 0;
+    if (is_any(bound) || is_any(other))
+        return 1;
+    if (bound->ss_family != other->ss_family)
+        return 0;
+    return bound->ss_family == AF_INET6 ? memcmp(&((const struct sockaddr_in6 *)bound)->sin6_addr,
+                                                 &((const struct sockaddr_in6 *)other)->sin6_addr,
+                                                 sizeof(struct in6_addr)) == 0
+                                        : ((const struct sockaddr_in *)bound)->sin_addr.s_addr ==
+                                              ((const struct sockaddr_in *)other)->sin_addr.s_addr;
 }
 
 static void format_unix(const struct sockaddr_un *un, socklen_t size, char *text_out,

@@ -18,6 +18,7 @@
 
 #include "mem/mem_count.h"
 #include "net/net_address.h"
+#include "net/net_error.h"
 #include "net/net_ops.h"
 
 #define LISTEN_BACKLOG 4096
@@ -61,42 +62,6 @@ struct smf__listener {
     socklen_t bound_size;
     int unlink_path;
 };
-
-static int fail(struct smf_error *error, int status, int os_errno, const char *address,
-                const char *advice)
-{
-    if (error == NULL)
-        return status;
-    error->status = status;
-    error->os_errno = os_errno;
-    snprintf(error->text, sizeof error->text, "%.80s: %s%s%s", address, strerror(os_errno),
-             *advice ? ": " : "", advice);
-    return status;
-}
-
-static int fail_errno(struct smf_error *error, int os_errno, const char *address)
-{
-    switch (os_errno) {
-    case EADDRINUSE:
-        return fail(error, SMF_EADDRINUSE, os_errno, address,
-                    "another program listens there; stop it or choose another port (0: any)");
-    case EADDRNOTAVAIL:
-        return fail(error, SMF_EADDRESS, os_errno, address, "not an address of this machine");
-    case EACCES:
-    case EPERM:
-        return fail(error, SMF_EPERMISSION, os_errno, address,
-                    "ports below 1024 and foreign folders need privileges; choose another");
-    case ECONNREFUSED:
-    case ENOENT:
-        return fail(error, SMF_EREFUSED, os_errno, address, "nobody listens there");
-    case EMFILE:
-    case ENFILE:
-        return fail(error, SMF_ELIMIT, os_errno, address,
-                    "raise the limit on open files (ulimit -n)");
-    default:
-        return fail(error, SMF_ESYSTEM, os_errno, address, "");
-    }
-}
 
 static void members_add(struct net_epoll *net, struct member *member)
 {
@@ -222,13 +187,10 @@ static int connect_result(struct smf__stream *stream)
 {
     int os_errno = 0;
     socklen_t size = sizeof os_errno;
-    struct smf_error error;
 
     if (getsockopt(stream->member.fd, SOL_SOCKET, SO_ERROR, &os_errno, &size) != 0)
         os_errno = errno;
-    if (os_errno == 0)
-        return SMF_OK;
-    return fail_errno(&error, os_errno, "");
+    return os_errno == 0 ? SMF_OK : smf__net_connect_status(os_errno);
 }
 
 static struct smf__net_event stream_ready(struct smf__stream *stream, uint32_t ready)
@@ -391,6 +353,19 @@ static int listen_joined(struct smf__listener *listener, const struct smf__liste
     return fcntl(first->member.fd, F_DUPFD_CLOEXEC, 0);
 }
 
+/* Every core of an engine has the same listeners: those of this net speak for all. */
+static int has_listener(const struct net_epoll *net, const struct smf__address *address)
+{
+    for (const struct member *member = net->members; member != NULL; member = member->next) {
+        const struct smf__listener *listener = (const struct smf__listener *)member;
+
+        if (member->kind == MEMBER_LISTENER &&
+            smf__address_overlaps(&listener->bound, listener->bound_size, address))
+            return 1;
+    }
+    return 0;
+}
+
 static int net_listen(struct smf__net *base, const char *text, const struct smf__listener *first,
                       void *context, struct smf__listener **listener_out, char *bound_out,
                       size_t bound_size, struct smf_error *error_out)
@@ -398,19 +373,20 @@ static int net_listen(struct smf__net *base, const char *text, const struct smf_
     struct net_epoll *net = (struct net_epoll *)base;
     struct smf__address address;
     struct smf__listener *listener;
-    int status = smf__address_parse(text, &address, error_out);
+    int status = smf__address_parse(text, SMF__ADDRESS_LISTEN, &address, error_out);
 
     if (status != SMF_OK)
         return status;
     listener = calloc(1, sizeof *listener);
     if (listener == NULL)
-        return fail(error_out, SMF_ENOMEM, ENOMEM, text, "");
+        return smf__net_error(error_out, SMF_ENOMEM, ENOMEM, text, "");
     listener->member.kind = MEMBER_LISTENER;
     listener->context = context;
     listener->member.fd =
         first != NULL ? listen_joined(listener, first) : listen_first(listener, &address);
     if (listener->member.fd < 0 || watch(net, &listener->member, EPOLLIN | EPOLLEXCLUSIVE) != 0) {
-        status = fail_errno(error_out, errno, text);
+        status =
+            smf__net_listen_error(error_out, errno, text, &address, has_listener(net, &address));
         if (listener->member.fd >= 0)
             close(listener->member.fd);
         free(listener);
@@ -444,22 +420,22 @@ static int net_connect(struct smf__net *base, const char *text, void *context,
     struct net_epoll *net = (struct net_epoll *)base;
     struct smf__address address;
     struct smf__stream *stream;
-    int fd, status = smf__address_parse(text, &address, error_out);
+    int fd, status = smf__address_parse(text, SMF__ADDRESS_CONNECT, &address, error_out);
 
     if (status != SMF_OK)
         return status;
     fd = socket(address.storage.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (fd < 0)
-        return fail_errno(error_out, errno, text);
+        return smf__net_connect_error(error_out, errno, text, &address);
     if (connect(fd, (struct sockaddr *)&address.storage, address.size) != 0 &&
         errno != EINPROGRESS) {
-        status = fail_errno(error_out, errno, text);
+        status = smf__net_connect_error(error_out, errno, text, &address);
         close(fd);
         return status;
     }
     stream = stream_new(net, fd, context, EPOLLOUT);
     if (stream == NULL)
-        return fail(error_out, SMF_ENOMEM, ENOMEM, text, "");
+        return smf__net_error(error_out, SMF_ENOMEM, ENOMEM, text, "");
     stream->connecting = 1;
     stream->peer = address.storage;
     stream->peer_size = address.size;
@@ -579,14 +555,14 @@ int smf__net_epoll_open(struct smf__net **net_out, struct smf_error *error_out)
     struct net_epoll *net = calloc(1, sizeof *net);
 
     if (net == NULL)
-        return fail(error_out, SMF_ENOMEM, ENOMEM, "epoll", "");
+        return smf__net_error(error_out, SMF_ENOMEM, ENOMEM, "epoll", "");
     net->base.ops = &net_epoll_ops;
     net->wake.kind = MEMBER_WAKE;
     net->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     net->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
     net->wake.fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (net->epoll_fd < 0 || net->wake.fd < 0 || watch(net, &net->wake, EPOLLIN) != 0) {
-        int status = fail_errno(error_out, errno, "epoll");
+        int status = smf__net_system_error(error_out, errno, "epoll");
         net_close(&net->base);
         return status;
     }

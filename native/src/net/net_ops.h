@@ -36,8 +36,9 @@ struct smf__net_event {
     void *context; /* of the stream; for ACCEPTED, of the listener */
 };
 
-/* Addresses: "127.0.0.1:port", "[::1]:port", ":port" (every address, IPv6 and IPv4), "unix:/path",
- * "unix:@abstract". Names are not resolved here. Port 0 lets the system choose. */
+/* Addresses: "127.0.0.1:port", "[::1]:port", "localhost:port" (127.0.0.1), ":port" (to listen on: every
+ * address, IPv6 and IPv4; to connect to: 127.0.0.1), "unix:/path", "unix:@abstract". Names are not
+ * resolved here. Port 0 lets the system choose one to listen on. */
 struct smf__net_ops {
     const char *name; /* "epoll", "sim" */
 
