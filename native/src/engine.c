@@ -119,6 +119,10 @@ static int check_config(const struct smf_engine_config *config, struct smf_error
         return refuse(error_out, "cores: at most 256");
     if (config->net > SMF_NET_EPOLL)
         return refuse(error_out, "net: this build knows SMF_NET_AUTO and SMF_NET_EPOLL");
+    if (config->baton > 1)
+        return refuse(error_out, "baton: 0 or 1");
+    if (config->pin > 1)
+        return refuse(error_out, "pin: 0 or 1 (for all cores: core i gets the i-th CPU)");
     if (config->spin_us < -2)
         return refuse(error_out, "spin_us: microseconds, 0 (default), -1 (never spin) or -2 (never "
                                  "sleep)");
@@ -137,7 +141,7 @@ static int open_core(struct smf_engine *engine, int cpu, struct smf_error *error
     struct smf__core_config core_config = {.clock = smf__clock_monotonic(),
                                            .memory_bytes = config->memory_bytes,
                                            .spin_us = config->spin_us,
-                                           .baton = config->baton != 0,
+                                           .baton = (int)config->baton,
                                            .cpu = cpu};
     struct smf__rpc_config rpc_config = {
         .frame_size_bytes_max = config->frame_size_bytes_max,
@@ -207,9 +211,14 @@ int smf_engine_open(struct smf_engine **engine_out, const struct smf_engine_conf
 {
     struct smf_engine *engine;
     struct smf_engine_config config = {0};
-    int cpus[SMF_CORES_MAX], cpu_count = smf__cpus(cpus, SMF_CORES_MAX);
-    int status = read_config(&config, given, error_out);
+    int cpus[SMF_CORES_MAX], cpu_count, status;
 
+    if (engine_out == NULL || given == NULL)
+        return refuse(error_out,
+                      "smf_engine_open: engine_out or config is NULL; a config whose size "
+                      "is set and that is 0 otherwise means the defaults");
+    cpu_count = smf__cpus(cpus, SMF_CORES_MAX);
+    status = read_config(&config, given, error_out);
     if (status == SMF_OK)
         status = check_config(&config, error_out);
     if (status != SMF_OK)
@@ -248,18 +257,19 @@ int smf_engine_open(struct smf_engine **engine_out, const struct smf_engine_conf
 
 void smf_engine_close(struct smf_engine *engine)
 {
-    if (engine->forks == smf__forks) /* else its threads are not here, its sockets are in use */
+    if (engine != NULL &&
+        engine->forks == smf__forks) /* else its threads are not here, its sockets are in use */
         free_engine(engine);
 }
 
 uint32_t smf_engine_core_count(const struct smf_engine *engine)
 {
-    return engine->core_count;
+    return engine != NULL ? engine->core_count : 0;
 }
 
 struct smf_core *smf_engine_core(struct smf_engine *engine, uint32_t index)
 {
-    return index < engine->core_count ? engine->cores[index] : NULL;
+    return index < smf_engine_core_count(engine) ? engine->cores[index] : NULL;
 }
 
 int smf_engine_listen(struct smf_engine *engine, const char *address, char *bound_out,
@@ -267,6 +277,8 @@ int smf_engine_listen(struct smf_engine *engine, const char *address, char *boun
 {
     struct smf__listener *first = NULL, *listener;
 
+    if (engine == NULL || address == NULL || (bound_out == NULL && bound_size != 0))
+        return refuse(error_out, "smf_engine_listen: the engine, the address or bound_out is NULL");
     if (engine->forks != smf__forks)
         return smf__error(error_out, SMF_ECLOSED, 0, SMF__FORK_ADVICE);
     for (uint32_t i = 0; i < engine->core_count; i++) {
@@ -282,11 +294,13 @@ int smf_engine_listen(struct smf_engine *engine, const char *address, char *boun
 
 int smf_engine_settings(const struct smf_engine *engine, struct smf_engine_config *settings_out)
 {
-    struct smf_engine_config settings = engine->config;
-    uint32_t size = settings_out->size;
+    struct smf_engine_config settings;
+    uint32_t size;
 
-    if (!is_config_size(size))
+    if (engine == NULL || settings_out == NULL || !is_config_size(settings_out->size))
         return SMF_EINVAL;
+    settings = engine->config;
+    size = settings_out->size;
     if (settings.spin_us == 0)
         settings.spin_us = SMF__SPIN_DEFAULT_US;
     settings.size = size;

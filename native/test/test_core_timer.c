@@ -151,8 +151,8 @@ static void fail_all(struct world *world, struct smf_core *core, const struct sm
     struct serving *serving = world->context;
 
     if (event->kind == SMF_EVENT_REQUEST) {
-        CHECK_EQ(smf_core_peer(core, event->conn, serving->closed_peer, 4), SMF_OK);
-        CHECK_EQ(strlen(serving->closed_peer), 3); /* cut, and terminated */
+        CHECK_EQ(smf_core_peer(core, event->conn, serving->closed_peer, 4), SMF_EINVAL);
+        CHECK_STR(serving->closed_peer, ""); /* never a part of it */
         CHECK_EQ(
             smf_core_peer(core, event->conn, serving->closed_peer, sizeof serving->closed_peer),
             SMF_OK);
@@ -186,7 +186,11 @@ static void a_code_and_the_address_of_a_peer(void)
     CHECK_STR(smf_code_name(0), "unknown code");
     CHECK_EQ(smf_core_peer(world.client, conn, text, sizeof text), SMF_OK);
     CHECK_STR(text, WORLD_ADDRESS);
+    CHECK_EQ(smf_core_peer(world.client, conn, text, sizeof WORLD_ADDRESS), SMF_OK);
+    CHECK_EQ(smf_core_peer(world.client, conn, text, sizeof WORLD_ADDRESS - 1), SMF_EINVAL);
+    CHECK_STR(text, "");
     CHECK_EQ(smf_core_peer(world.client, conn, NULL, 0), SMF_OK);
+    CHECK_EQ(smf_core_peer(world.client, conn, NULL, 1), SMF_EINVAL);
     CHECK_EQ(smf_core_peer(world.client, conn + 1, text, sizeof text), SMF_ECLOSED);
     CHECK_STR(text, "");
     world_close(&world);

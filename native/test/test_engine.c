@@ -6,6 +6,7 @@
 #include <smf/code.h>
 #include <smf/engine.h>
 #include <smf/layout.h>
+#include <smf/timer.h>
 
 #include "core/core_pin.h"
 #include "test.h"
@@ -43,6 +44,15 @@ static int entries_of(const char *path)
         count++;
     closedir(folder);
     return count;
+}
+
+static void echo(struct smf_core *core, const struct smf_event *event, void *context)
+{
+    (void)context;
+    if (event->kind == SMF_EVENT_REQUEST)
+        CHECK_EQ(smf_core_send(core, event->conn, event->session, 200, event->payload,
+                               event->size_bytes),
+                 SMF_OK);
 }
 
 /* Settings. */
@@ -91,9 +101,59 @@ static void wrong_settings_are_named(void)
     bad.frame_size_bytes_max = 1ull << 32;
     refused(bad, "frame_size_bytes_max");
     bad = good;
+    bad.baton = 2;
+    refused(bad, "baton: 0 or 1");
+    bad = good;
+    bad.pin = UINT32_MAX;
+    refused(bad, "pin: 0 or 1");
+    bad = good;
     bad.pin = 1;
     bad.cores = (uint32_t)smf__cpus(cpus, SMF_CORES_MAX) + 1;
     refused(bad, "pin");
+}
+
+static void no_op(struct smf_core *core, void *context)
+{
+    (void)core, (void)context;
+}
+
+/* What a program forgets is said, where there is time to look. */
+static void nothing_is_refused(void)
+{
+    struct smf_engine_config config = {.size = sizeof config};
+    struct smf_engine *engine = engine_with(1, 0);
+    struct smf_core *core = smf_engine_core(engine, 0);
+    struct smf_error error = {0};
+    struct smf_timer *timer;
+    struct smf_tally *tallies;
+    uint64_t conn;
+    char bound[128];
+
+    CHECK_EQ(smf_engine_open(NULL, &config, &error), SMF_EINVAL);
+    CHECK(strstr(error.text, "engine_out") != NULL);
+    CHECK_EQ(smf_engine_open(&(struct smf_engine *){NULL}, NULL, NULL), SMF_EINVAL);
+    CHECK_EQ(smf_engine_listen(NULL, "127.0.0.1:0", bound, sizeof bound, &error), SMF_EINVAL);
+    CHECK_EQ(smf_engine_listen(engine, NULL, bound, sizeof bound, NULL), SMF_EINVAL);
+    CHECK_EQ(smf_engine_listen(engine, "127.0.0.1:0", NULL, 1, NULL), SMF_EINVAL);
+    CHECK_EQ(smf_engine_settings(NULL, &config), SMF_EINVAL);
+    CHECK_EQ(smf_engine_settings(engine, NULL), SMF_EINVAL);
+    CHECK_EQ(smf_engine_core_count(NULL), 0);
+    CHECK(smf_engine_core(NULL, 0) == NULL);
+    CHECK_EQ(smf_core_run(NULL, echo, NULL), SMF_EINVAL);
+    CHECK_EQ(smf_core_run(core, NULL, NULL), SMF_EINVAL);
+    CHECK_EQ(smf_core_connect(NULL, "127.0.0.1:1", 0, &conn, &error), SMF_EINVAL);
+    CHECK_EQ(smf_core_connect(core, NULL, 0, &conn, &error), SMF_EINVAL);
+    CHECK_EQ(smf_core_connect(core, "127.0.0.1:1", 0, NULL, &error), SMF_EINVAL);
+    CHECK(strstr(error.text, "conn_out") != NULL);
+    CHECK_EQ(smf_core_post(NULL, no_op, NULL), SMF_EINVAL);
+    CHECK_EQ(smf_core_post(core, NULL, NULL), SMF_EINVAL);
+    CHECK_EQ(smf_timer_open(NULL, core, no_op, NULL), SMF_EINVAL);
+    CHECK_EQ(smf_timer_open(&timer, NULL, no_op, NULL), SMF_EINVAL);
+    CHECK_EQ(smf_timer_open(&timer, core, NULL, NULL), SMF_EINVAL);
+    CHECK_EQ(smf_core_tallies(NULL, 1, &tallies), SMF_EINVAL);
+    CHECK_EQ(smf_core_tallies(core, 1, NULL), SMF_EINVAL);
+    smf_engine_close(NULL);
+    smf_engine_close(engine);
 }
 
 /* A program that was compiled when the settings were fewer, and one from the future. */
@@ -212,15 +272,6 @@ static void library_and_headers_agree(void)
 }
 
 /* Calls from one engine to another, each driven by a thread of its own. */
-
-static void echo(struct smf_core *core, const struct smf_event *event, void *context)
-{
-    (void)context;
-    if (event->kind == SMF_EVENT_REQUEST)
-        CHECK_EQ(smf_core_send(core, event->conn, event->session, 200, event->payload,
-                               event->size_bytes),
-                 SMF_OK);
-}
 
 static void *serve(void *context)
 {
@@ -522,6 +573,7 @@ static void listening_twice(void)
 
     CHECK_EQ(smf_engine_listen(engine, "127.0.0.1:0", bound, sizeof bound, &error), SMF_OK);
     CHECK_EQ(smf_engine_listen(engine, bound, again, sizeof again, &error), SMF_EADDRINUSE);
+    CHECK(strstr(error.text, "this engine listens there already") != NULL);
     for (int i = 1; i < 16; i++)
         CHECK_EQ(smf_engine_listen(engine, "127.0.0.1:0", again, sizeof again, &error), SMF_OK);
     CHECK_EQ(smf_engine_listen(engine, "127.0.0.1:0", again, sizeof again, &error), SMF_ELIMIT);
@@ -529,8 +581,78 @@ static void listening_twice(void)
     smf_engine_close(engine);
 }
 
+/* An address that does not fit is not cut: nobody could connect to it. Then nothing listens. */
+static void bound_addresses_fit(void)
+{
+    struct smf_engine *engine = engine_with(2, 0);
+    struct smf_error error;
+    char bound[128], again[128];
+    uint32_t size;
+
+    CHECK_EQ(smf_engine_listen(engine, "127.0.0.1:0", bound, sizeof bound, &error), SMF_OK);
+    size = (uint32_t)strlen(bound) + 1;
+    smf_engine_close(engine);
+    engine = engine_with(2, 0);
+    CHECK_EQ(smf_engine_listen(engine, bound, again, size - 1, &error), SMF_EINVAL);
+    CHECK(strstr(error.text, "bound_size") != NULL);
+    for (uint32_t i = 0; i < 2; i++)
+        CHECK_EQ(smf_core_turn(smf_engine_core(engine, i))->listeners, 0);
+    CHECK_EQ(smf_engine_listen(engine, bound, again, size, &error), SMF_OK);
+    CHECK_STR(again, bound);
+    CHECK_EQ(smf_engine_listen(engine, "127.0.0.1:0", NULL, 0, &error), SMF_OK); /* not asked for */
+    smf_engine_close(engine);
+}
+
+/* What no peer with these settings would take is not sent, by a server neither. */
+static void what_is_too_large_is_not_sent(void)
+{
+    static const uint8_t large[4097];
+    struct smf_engine_config config = {
+        .size = sizeof config, .memory_bytes = MEMORY_BYTES, .frame_size_bytes_max = 4096};
+    struct smf_engine *engine;
+    struct smf_core *core;
+    struct smf_error error;
+    uint64_t conn;
+    uint8_t *place;
+
+    CHECK_EQ(smf_engine_open(&engine, &config, &error), SMF_OK);
+    core = smf_engine_core(engine, 0);
+    CHECK_EQ(smf_core_connect(core, "127.0.0.1:1", 0, &conn, &error), SMF_OK);
+    CHECK_EQ(smf_core_send(core, conn, 1, 7, large, 4097), SMF_EINVAL);
+    CHECK(smf_core_reserve(core, 4097) == NULL);
+    place = smf_core_reserve(core, 4096);
+    CHECK(place != NULL);
+    CHECK_EQ(smf_core_commit(core, conn, 2, 7, place - 1, 4097), SMF_EINVAL);
+    CHECK_EQ(smf_core_commit(core, conn, 2, 7, place, 4096), SMF_OK);
+    CHECK_EQ(smf_core_send(core, conn, 3, 7, large, 4096), SMF_OK);
+    CHECK_EQ(smf_core_turn(core)->send_count, 1); /* of two frames */
+    CHECK_EQ(smf_core_turn(core)->sends[0].frame_count, 2);
+    smf_engine_close(engine);
+}
+
+/* Neither is what there will never be memory for; a code is, whatever the limit. */
+static void the_other_limits_of_what_is_sent(void)
+{
+    struct smf_engine_config config = {.size = sizeof config, .memory_bytes = MEMORY_BYTES};
+    uint32_t most = (1u << 20) - SMF_FRAME_HEADER_SIZE_BYTES; /* an eighth of the memory */
+    struct smf_engine *engine = engine_with(1, 0);
+    struct smf_error error;
+    uint8_t *large = calloc(most + 1, 1);
+
+    CHECK(large != NULL);
+    CHECK_EQ(smf_core_send(smf_engine_core(engine, 0), 1, 1, 7, large, most), SMF_OK);
+    CHECK_EQ(smf_core_send(smf_engine_core(engine, 0), 1, 1, 7, large, most + 1), SMF_EINVAL);
+    free(large);
+    smf_engine_close(engine);
+    config.frame_size_bytes_max = 1;
+    CHECK_EQ(smf_engine_open(&engine, &config, &error), SMF_OK);
+    CHECK_EQ(smf_core_send_code(smf_engine_core(engine, 0), 1, 1, SMF_CODE_NOT_FOUND), SMF_OK);
+    smf_engine_close(engine);
+}
+
 static const struct test tests[] = {
     TEST(wrong_settings_are_named),
+    TEST(nothing_is_refused),
     TEST(defaults_are_enough),
     TEST(settings_of_other_versions),
     TEST(settings_are_read_back),
@@ -541,6 +663,9 @@ static const struct test tests[] = {
     TEST(a_drain_ends_a_wait),
     TEST(nothing_is_left_behind),
     TEST(listening_twice),
+    TEST(bound_addresses_fit),
+    TEST(what_is_too_large_is_not_sent),
+    TEST(the_other_limits_of_what_is_sent),
     TEST(the_hot_connection_is_read_first),
 };
 

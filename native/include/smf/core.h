@@ -27,9 +27,9 @@
 extern "C" {
 #endif
 
-struct smf_core;
-struct smf_buffer;  /* a piece of the core's memory, lent */
-struct smf_tallied; /* smf/tally.h */
+struct smf_core;   /* one poll loop; the engine's */
+struct smf_buffer; /* a piece of the core's memory, lent */
+struct smf_tallied;
 
 /* What happened. */
 enum smf_event_kind {
@@ -44,17 +44,17 @@ enum smf_event_kind {
 enum smf_close_reason {
     SMF_CLOSE_BY_PEER = 0,           /* in the ordinary way */
     SMF_CLOSE_BY_US = 1,             /* smf_core_disconnect, drain or close */
-    SMF_CLOSE_CONNECT_FAILED = 2,    /* the session field carries -status */
+    SMF_CLOSE_CONNECT_FAILED = 2,    /* it was never up; the session field carries -status */
     SMF_CLOSE_BROKEN = 3,            /* the transport reported an error */
-    SMF_CLOSE_BAD_COMPRESSION = 4,   /* a header that says more than 3, */
-    SMF_CLOSE_BAD_FLAGS = 5,         /* flags that are not 0, */
-    SMF_CLOSE_SIZE_ZERO = 6,         /* a payload of 0 bytes, */
-    SMF_CLOSE_CHECKSUM_ZERO = 7,     /* a checksum of 0, */
-    SMF_CLOSE_META_ZERO = 8,         /* or a method or status of 0 */
+    SMF_CLOSE_BAD_COMPRESSION = 4,   /* a header says a compression over 3 */
+    SMF_CLOSE_BAD_FLAGS = 5,         /* a header has flags that are not 0 */
+    SMF_CLOSE_SIZE_ZERO = 6,         /* a header announces a payload of 0 bytes */
+    SMF_CLOSE_CHECKSUM_ZERO = 7,     /* a header has a checksum of 0 */
+    SMF_CLOSE_META_ZERO = 8,         /* a header has a method or status of 0 */
     SMF_CLOSE_CHECKSUM_MISMATCH = 9, /* a payload is not what was sent */
-    SMF_CLOSE_FRAME_TOO_LARGE = 10,  /* over the limit, or over the whole memory budget */
+    SMF_CLOSE_FRAME_TOO_LARGE = 10,  /* over frame_size_bytes_max, or than memory allows */
     SMF_CLOSE_HEADER_TIMEOUT = 11,   /* a header was begun and not ended in time */
-    SMF_CLOSE_BODY_TIMEOUT = 12,     /* likewise a payload */
+    SMF_CLOSE_BODY_TIMEOUT = 12,     /* a payload was begun and not ended in time */
     SMF_CLOSE_IDLE_TIMEOUT = 13,     /* nothing was read, and no call in flight, for that long */
     SMF_CLOSE_SLOW_READER = 14,      /* did not take its replies in time, or too many waited */
     SMF_CLOSE_NO_MEMORY = 15,        /* for what the peer has not taken, or, for too long, for a
@@ -66,8 +66,8 @@ enum smf_close_reason {
 /* Something that happened. 48 bytes. */
 struct smf_event {
     uint8_t kind;              /* enum smf_event_kind */
-    uint8_t compression;       /* as on the wire */
-    uint8_t flags;             /* as on the wire */
+    uint8_t compression;       /* enum smf_compression */
+    uint8_t flags;             /* 0 at level 1 */
     uint8_t reserved;          /* 0 */
     uint16_t session;          /* of the call; the caller chose it */
     uint16_t reserved2;        /* 0 */
@@ -101,23 +101,25 @@ struct smf_turn {
     struct smf_send *sends;   /* [send_count] of send_capacity */
     uint32_t send_count;      /* runs collected since the last poll */
     uint32_t send_capacity;   /* never more in a turn */
-    /* Memory to build frames in, from the top downwards: a reply takes the bytes below loan_top and
-     * moves loan_top down to its first byte. */
-    uint8_t *loan;
-    uint8_t *loan_top;              /* the end of what is free */
+    uint8_t *loan;            /* memory to build frames in, from the top downwards */
+    uint8_t
+        *loan_top; /* the end of what is free: a reply takes the bytes below, and moves it down to
+                          its own first byte */
     struct smf_buffer *loan_buffer; /* what holds the loan; NULL: memory is used up */
     uint64_t now_ns;                /* the clock when the last poll returned */
     uint32_t in_flight;             /* requests handed out and not answered yet, all connections */
     uint32_t connections;           /* open ones, both directions */
     uint32_t unsent;                /* connections with replies that the peer has not taken yet */
     uint32_t listeners;             /* addresses that the core listens on */
-    /* Other threads set pending before they ring the bell; a core with pending set does not wait. */
-    uint32_t pending;  /* atomic */
+    uint32_t
+        pending; /* atomic; other threads set it before they ring the bell, and a core with it set
+                          does not wait */
     uint32_t sleeping; /* atomic; 1 while the driver waits in the kernel */
-    /* What was answered and is to be counted when the next poll begins: smf/tally.h. */
-    struct smf_tallied *tallied; /* [tallied_count]; NULL: the core has no tallies */
-    uint32_t tallied_count;      /* of this turn */
-    uint32_t reserved;           /* 0 */
+    struct smf_tallied
+        *tallied;           /* [tallied_count]: answers that are counted when the next poll begins
+                                    (smf/tally.h); NULL: the core has no tallies */
+    uint32_t tallied_count; /* of this turn */
+    uint32_t reserved;      /* 0 */
 };
 
 #define SMF_WAIT_NONE 0       /* look once */
@@ -133,7 +135,8 @@ struct smf_turn {
 int smf_core_poll(struct smf_core *core, int64_t wait_us);
 
 /* Serves until smf_core_stop: polls, calls handle for each event. For programs without a loop of
- * their own. Returns SMF_OK. Threads: becomes the driver. Errors: none. Cost: as smf_core_poll. */
+ * their own. Returns SMF_OK, or SMF_EINVAL without a core or a handle. Threads: becomes the driver. Cost:
+ * as smf_core_poll. */
 int smf_core_run(struct smf_core *core,
                  void (*handle)(struct smf_core *core, const struct smf_event *event,
                                 void *context),
@@ -155,9 +158,9 @@ void smf_core_wake(struct smf_core *core);
 
 /* Any thread: has the driver call function(core, context) at the beginning of its next poll; so a
  * reply that was worked out elsewhere reaches its connection. Functions run in the order in which they
- * were posted by one thread. Returns 0, SMF_ELIMIT when SMF_MAILBOX_CAPACITY of them wait already, or
- * SMF_ECLOSED in a forked child; what is still posted when the core is closed is forgotten. Cost: no
- * allocation; a system call only when the driver sleeps. */
+ * were posted by one thread. Returns 0, SMF_ELIMIT when SMF_MAILBOX_CAPACITY of them wait already,
+ * SMF_EINVAL without a core or a function, or SMF_ECLOSED in a forked child; what is still posted when
+ * the core is closed is forgotten. Cost: no allocation; a system call only when the driver sleeps. */
 int smf_core_post(struct smf_core *core, void (*function)(struct smf_core *core, void *context),
                   void *context);
 #define SMF_MAILBOX_CAPACITY 4096u /* letters that wait; see smf_core_post */
@@ -181,16 +184,20 @@ void smf_core_retain(struct smf_core *core, struct smf_buffer *buffer);
 void smf_core_release(struct smf_core *core, struct smf_buffer *buffer);
 
 /* Answers a request (or sends a call: meta is then the method id) with a copy of payload: builds the
- * frame in the loan and adds it to the sends. Returns 0, SMF_EINVAL (empty payload, meta 0),
- * SMF_ELIMIT (send_capacity reached: poll first) or SMF_ENOMEM (also for what is larger than an eighth of
- * the budget, and never fits). A connection that is gone is no error: what is sent to it is counted as
- * stale. What is sent in one turn may leave in another order. Threads: the driver. Cost: one copy, no system call. */
+ * frame in the loan and adds it to the sends.
+ *
+ * Returns 0. SMF_ELIMIT (send_capacity is reached) and SMF_ENOMEM (memory is used up): poll, and try
+ * again. SMF_EINVAL: it can't be sent, ever; the payload is empty or meta 0, or the payload is larger than
+ * frame_size_bytes_max, or, with its header, than an eighth of memory_bytes (rounded down to a power of
+ * two). A connection that is gone is no error, see docs/c-api.md: what is sent to it is dropped, and
+ * counted in stale_replies. What is sent in one turn may leave in another order. Threads: the driver.
+ * Cost: one copy, no system call. */
 int smf_core_send(struct smf_core *core, uint64_t conn, uint16_t session, uint32_t meta,
                   const void *payload, uint32_t size_bytes);
 
 /* Where to build a payload of size_bytes in place, 16 bytes behind where its header will be; NULL
- * when memory is used up. Commit or forget it before the next one is asked for. Threads: the driver.
- * Ownership: the core's; written to until the commit. Cost: none. */
+ * when memory is used up, and for a size that smf_core_send refuses. Commit or forget it before the next
+ * one is asked for. Threads: the driver. Ownership: the core's; written to until the commit. Cost: none. */
 uint8_t *smf_core_reserve(struct smf_core *core, uint32_t size_bytes);
 
 /* Sends the payload that was built at the address smf_core_reserve returned. Threads, errors: as
@@ -198,10 +205,11 @@ uint8_t *smf_core_reserve(struct smf_core *core, uint32_t size_bytes);
 int smf_core_commit(struct smf_core *core, uint64_t conn, uint16_t session, uint32_t meta,
                     uint8_t *payload, uint32_t size_bytes);
 
-/* Opens a connection to a numeric address ("127.0.0.1:port", "[::1]:port", "unix:/path",
- * "unix:@name"). SMF_EVENT_CONNECTED or SMF_EVENT_CLOSED follows with user in it. Sends may be
- * queued at once. Returns 0 and *conn_out, or a negative status with *error_out filled. Threads: the
- * driver. Cost: some system calls; does not wait. */
+/* Opens a connection to a numeric address: "127.0.0.1:port", "[::1]:port", "unix:/path", "unix:@name";
+ * "localhost:port" and ":port" are 127.0.0.1. SMF_EVENT_CONNECTED or SMF_EVENT_CLOSED follows with user
+ * in it. Sends may be queued at once. Returns 0 and *conn_out, or, with *error_out filled, SMF_EADDRESS
+ * (port 0, too), SMF_EREFUSED, SMF_EPERMISSION, SMF_ELIMIT, SMF_ENOMEM, SMF_EINVAL (something is NULL),
+ * SMF_ESYSTEM or SMF_ECLOSED. Threads: the driver. Cost: some system calls; does not wait. */
 int smf_core_connect(struct smf_core *core, const char *address, uint64_t user, uint64_t *conn_out,
                      struct smf_error *error_out);
 
@@ -219,7 +227,7 @@ void smf_core_drain(struct smf_core *core);
 int smf_core_drained(const struct smf_core *core);
 
 /* Stops listening and closes every connection at once, whatever is still due; the sockets are closed
- * in the next poll. */
+ * in the next poll. Threads: the driver. Errors: none. */
 void smf_core_disconnect_all(struct smf_core *core);
 
 /* Bytes that the peer of a connection has not taken yet; 0 for one that is gone. Threads: the driver.
@@ -227,11 +235,13 @@ void smf_core_disconnect_all(struct smf_core *core);
 uint64_t smf_core_unsent_bytes(const struct smf_core *core, uint64_t conn);
 
 /* The address of a connection's peer, as text: "127.0.0.1:40312"; "unix:(unnamed)".
- * Threads: the driver. Ownership: text_out is the caller's, always terminated; 128 bytes are enough.
- * Errors: SMF_ECLOSED and an empty text for a connection that is gone. Cost: no system call. */
+ * Threads: the driver. Ownership: text_out is the caller's; 128 bytes are enough; NULL with size 0 only
+ * asks whether the connection is there. Errors, with an empty text: SMF_ECLOSED for a connection that is
+ * gone, SMF_EINVAL for an address that does not fit. Cost: no system call. */
 int smf_core_peer(const struct smf_core *core, uint64_t conn, char *text_out, uint32_t size_bytes);
 
-/* "by peer", "checksum mismatch", … Threads: any. Ownership: static storage. Errors: "unknown". */
+/* The reason in words: "by peer", "checksum mismatch". Threads: any. Ownership: static storage.
+ * Errors: "unknown". */
 const char *smf_close_reason_name(uint32_t reason);
 
 #ifdef __cplusplus

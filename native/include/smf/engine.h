@@ -22,7 +22,7 @@ extern "C" {
 #define SMF_VERSION_TEXT "0.1.0" /* of these headers */
 #define SMF_CORES_MAX 256u       /* of an engine */
 
-struct smf_engine; /* what smf_engine_open opens */
+struct smf_engine; /* what smf_engine_open opens: cores, and what they listen on */
 
 /* Transports. */
 enum smf_net_kind {
@@ -38,32 +38,32 @@ struct smf_engine_config {
     uint32_t cores;                /* default 1; at most SMF_CORES_MAX */
     uint32_t net;                  /* enum smf_net_kind */
     int32_t spin_us;               /* default 50; -1: never spin; -2: never sleep */
-    uint32_t baton;                /* 1: handlers may block (smf/baton.h); default 0 */
+    uint32_t baton;                /* 1: handlers may block (smf/baton.h); 0: not */
     uint32_t pin;                  /* 1: the driver of core i runs on the i-th CPU of the process's
-                                        set; default 0 */
+                                        set; 0: wherever the scheduler likes */
     uint64_t memory_bytes;         /* per core; default 1 GiB, at least 8 MiB */
-    uint64_t frame_size_bytes_max; /* default 16 MiB */
+    uint64_t frame_size_bytes_max; /* of a payload, taken or sent; default 16 MiB */
     uint64_t unsent_bytes_max;     /* of a connection; default 64 MiB */
     uint32_t in_flight_max;        /* calls of a connection; default 4096 */
     uint32_t running_max;          /* calls in flight of a core; default 65536 */
     uint32_t connections_max;      /* of a core; default 65536; who arrives is turned away when all
                                         cores are full */
-    uint32_t header_timeout_ms;    /* default 10000 */
-    uint32_t body_timeout_ms;      /* default 60000 */
-    uint32_t idle_timeout_ms;      /* default 0: none */
-    uint32_t send_timeout_ms;      /* a peer that takes nothing; default 30000 */
+    uint32_t header_timeout_ms;    /* from the first to the last byte of a header; default 10000 */
+    uint32_t body_timeout_ms;      /* from the first to the last byte of a payload; default 60000 */
+    uint32_t idle_timeout_ms;      /* without a byte read and a call in flight; default 0: none */
+    uint32_t send_timeout_ms;      /* for a peer that takes nothing; default 30000 */
     uint32_t reserved;             /* 0 */
 };
 
 /* Opens an engine. Returns 0, or a negative status with *error_out filled: SMF_EINVAL for a setting out
- * of range, SMF_ENOMEM, SMF_ELIMIT or SMF_ESYSTEM. Threads: any. Ownership: close it. Cost: maps
+ * of range or a NULL, SMF_ENOMEM, SMF_ELIMIT or SMF_ESYSTEM. Threads: any. Ownership: close it. Cost: maps
  * memory_bytes of address space per core, touches little of it; two threads per core with a baton. */
 int smf_engine_open(struct smf_engine **engine_out, const struct smf_engine_config *config,
                     struct smf_error *error_out);
 
 /* Closes cores, connections and listeners and frees everything. No core may have a driver any more,
- * and no lent buffer may be used. In a forked child: nothing happens. Threads: any. Errors: none. Cost:
- * does not wait for peers. */
+ * and no lent buffer may be used. In a forked child, and for NULL: nothing happens. Threads: any.
+ * Errors: none. Cost: does not wait for peers. */
 void smf_engine_close(struct smf_engine *engine);
 
 /* How many cores the engine has. Threads: any. Cost: none. */
@@ -74,17 +74,24 @@ struct smf_core *smf_engine_core(struct smf_engine *engine, uint32_t index);
 
 /* Listens on every core. Before the cores are driven. A connection that arrives goes to the core with
  * the fewest, whoever accepts it, and stays there: an engine whose cores are not all driven leaves some
- * of its peers waiting. bound_out receives the address with the port that the system chose. Addresses:
- * "127.0.0.1:port", "[::1]:port", ":port", "unix:/path", "unix:@name". Threads: any, while no core has a
- * driver. Ownership: bound_out is the caller's, 128 bytes are enough. Errors: SMF_EADDRINUSE,
- * SMF_EADDRESS, SMF_EPERMISSION, SMF_ELIMIT, SMF_ESYSTEM, with *error_out filled. Cost: some system calls
- * for each core. */
+ * of its peers waiting. bound_out receives the address with the port that the system chose; NULL, with
+ * size 0: it is not asked for.
+ *
+ * Addresses: "127.0.0.1:port", "[::1]:port", "localhost:port" (127.0.0.1), ":port" (every address of the
+ * machine, IPv4 and IPv6), "unix:/path" (the socket that a dead server has left is replaced, nothing
+ * else), "unix:@name". Port 0: the system chooses one.
+ *
+ * Threads: any, while no core has a driver. Ownership: bound_out is the caller's, 128 bytes are enough.
+ * Errors, with *error_out filled: SMF_EADDRINUSE, SMF_EADDRESS, SMF_EPERMISSION, SMF_ELIMIT, SMF_ENOMEM,
+ * SMF_ESYSTEM, SMF_ECLOSED; SMF_EINVAL for a NULL and for a bound_size that is too small: then nothing
+ * listens there. Cost: some system calls for each core. */
 int smf_engine_listen(struct smf_engine *engine, const char *address, char *bound_out,
                       uint32_t bound_size, struct smf_error *error_out);
 
 /* The engine's settings with every default filled in. settings_out->size says how large it is, as for
- * smf_engine_open; no more is written. Returns 0; SMF_EINVAL, and nothing is written, for a size that
- * smf_engine_open would refuse. Threads: any. Ownership: settings_out is the caller's. Cost: none. */
+ * smf_engine_open; no more is written. Returns 0; SMF_EINVAL, and nothing is written, for a NULL and for
+ * a size that smf_engine_open would refuse. Threads: any. Ownership: settings_out is the caller's. Cost:
+ * none. */
 int smf_engine_settings(const struct smf_engine *engine, struct smf_engine_config *settings_out);
 
 /* One line that says which transport was chosen and why. Threads: any. Ownership: valid as long as the

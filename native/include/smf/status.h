@@ -2,7 +2,10 @@
  *
  * Every function of this library that can fail returns 0 (or a count) on success and one of these
  * negative codes otherwise. Nothing is kept per thread; where a sentence helps a person, the caller
- * passes a struct smf_error and gets the sentence there, or NULL if it wants none. */
+ * passes a struct smf_error and gets the sentence there, or NULL if it wants none.
+ *
+ * A NULL for what a function can't do without is SMF_EINVAL where that costs nothing (opening, listening,
+ * connecting, posting), and ends the program where every call would pay for it (polling, sending). */
 #ifndef SMF_STATUS_H
 #define SMF_STATUS_H
 
@@ -12,11 +15,12 @@ extern "C" {
 
 /* What a function returns. */
 enum smf_status {
-    SMF_OK = 0,            /* done */
-    SMF_EINVAL = -1,       /* an argument is out of its documented range */
-    SMF_ENOMEM = -2,       /* the memory budget, or the machine's memory, is used up */
-    SMF_EADDRINUSE = -3,   /* somebody else listens on that address */
-    SMF_EADDRESS = -4,     /* the address can't be parsed, or is not of this machine */
+    SMF_OK = 0,      /* done */
+    SMF_EINVAL = -1, /* an argument is out of its documented range; trying again does not help */
+    SMF_ENOMEM = -2, /* the memory budget, or the machine's memory, is used up */
+    SMF_EADDRINUSE = -3, /* the address is taken, by a listener or by a file */
+    SMF_EADDRESS = -4, /* no such address: it can't be read, is not of this machine, or no way leads
+                              there */
     SMF_EPERMISSION = -5,  /* the operating system refused */
     SMF_ECLOSED = -6,      /* the core or connection is closed */
     SMF_ELIMIT = -7,       /* a configured limit is reached */

@@ -28,15 +28,15 @@ extern "C" {
  * and the last one for what took longer than 68.7 s. */
 #define SMF_TALLY_BUCKETS 114u
 
-/* One kind of call on one core; 944 bytes. */
+/* One kind of call on one core; 944 bytes. The fields of the turn are the driver's, and settled when the
+ * next poll begins. The others count since the core was opened, and any thread may read them, each with a
+ * relaxed atomic load. */
 struct smf_tally {
-    /* Of the turn that goes on; the driver's. Settled when the next poll begins. */
-    uint32_t turn_answered; /* answers of this turn */
-    uint32_t turn_failed;   /* of those */
-    /* Since the core was opened. Any thread may read them, each with a relaxed atomic load. */
+    uint32_t turn_answered;              /* answers of the turn that goes on */
+    uint32_t turn_failed;                /* those of them that failed */
     uint64_t succeeded;                  /* failed: all that is in the buckets, less these */
-    uint64_t latency_ns;                 /* sum */
-    uint64_t buckets[SMF_TALLY_BUCKETS]; /* by latency; both succeeded and failed */
+    uint64_t latency_ns;                 /* of all answers together */
+    uint64_t buckets[SMF_TALLY_BUCKETS]; /* answers by latency, both succeeded and failed */
     uint64_t reserved;                   /* 0 */
 };
 
@@ -52,8 +52,9 @@ struct smf_tallied {
 /* How many answers with since_ns a turn's list has room for; then they are settled at once. */
 #define SMF_TALLIED_LATE_MAX 2048u
 
-/* Gives a core count tallies, all zero. Once, before its first poll. Returns 0, SMF_EINVAL (count 0, or
- * the core has tallies already) or SMF_ENOMEM. Ownership: the core's; they live as long as it does. */
+/* Gives a core count tallies, all zero. Once, before its first poll. Returns 0, SMF_EINVAL (count 0, a
+ * NULL, or the core has tallies already) or SMF_ENOMEM. Ownership: the core's; they
+ * live as long as it does. */
 int smf_core_tallies(struct smf_core *core, uint32_t count, struct smf_tally **tallies_out);
 
 /* Counts an answer to a request of this turn, which was sent in this turn. Threads: the driver. Cost:

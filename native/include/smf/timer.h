@@ -19,8 +19,8 @@ struct smf_timer; /* one deadline at a time */
  * and close timers, this one too. The poll comes back then, with 0 events if there is nothing else, so
  * that what the function sent goes out in the next one.
  *
- * Threads: the driver. Ownership: to be closed before the engine is. Errors: SMF_ENOMEM. Cost: one
- * allocation. */
+ * Threads: the driver. Ownership: to be closed before the engine is. Errors: SMF_ENOMEM, SMF_EINVAL
+ * (something but the context is NULL). Cost: one allocation. */
 int smf_timer_open(struct smf_timer **timer_out, struct smf_core *core,
                    void (*function)(struct smf_core *core, void *context), void *context);
 

@@ -259,6 +259,8 @@ int smf_core_run(struct smf_core *core,
                                 void *context),
                  void *context)
 {
+    if (core == NULL || handle == NULL)
+        return SMF_EINVAL;
     for (;;) {
         int count = smf_core_poll(core, SMF_WAIT_FOREVER);
 

@@ -68,8 +68,9 @@ struct smf_core {
     struct smf__pin *pin;      /* NULL: the driver runs where the scheduler likes */
     struct smf_buffer *retired[SMF__CORE_RETIRED_MAX]; /* full loans, until the sends are out */
     uint32_t retired_count;
-    int hurry;        /* the room wants another turn soon: the poll does not wait */
-    int looks_again;  /* this poll is not over after one look that finds nothing */
+    uint64_t payload_size_bytes_max; /* that may be sent; the room sets it */
+    int hurry;                       /* the room wants another turn soon: the poll does not wait */
+    int looks_again;                 /* this poll is not over after one look that finds nothing */
     int busy;         /* since the last poll began something was found or done of which only another
                          look knows that nothing follows from it: see smf_core_arm */
     int64_t spin_ns;  /* -1: for ever */

@@ -16,6 +16,8 @@ int smf_core_post(struct smf_core *core, void (*function)(struct smf_core *core,
 {
     struct smf__letter letter = {function, context};
 
+    if (core == NULL || function == NULL)
+        return SMF_EINVAL;
     if (!smf__core_is_ours(core))
         return SMF_ECLOSED;
     if (!smf__ring_push(core->mailbox, &letter))

@@ -39,10 +39,11 @@ uint64_t smf_tally_bound_ns(uint32_t bucket)
 
 int smf_core_tallies(struct smf_core *core, uint32_t count, struct smf_tally **tallies_out)
 {
-    struct smf_turn *turn = &core->turn;
+    struct smf_turn *turn;
 
-    if (count == 0 || core->counts.tallies != NULL)
+    if (core == NULL || tallies_out == NULL || count == 0 || core->counts.tallies != NULL)
         return SMF_EINVAL;
+    turn = &core->turn;
     core->counts.tallies = calloc(count, sizeof *core->counts.tallies);
     turn->tallied = calloc((size_t)count + SMF_TALLIED_LATE_MAX, sizeof *turn->tallied);
     if (core->counts.tallies == NULL || turn->tallied == NULL) {

@@ -26,8 +26,11 @@ static void fired(struct smf__timer *inner)
 int smf_timer_open(struct smf_timer **timer_out, struct smf_core *core,
                    void (*function)(struct smf_core *core, void *context), void *context)
 {
-    struct smf_timer *timer = calloc(1, sizeof *timer);
+    struct smf_timer *timer;
 
+    if (timer_out == NULL || core == NULL || function == NULL)
+        return SMF_EINVAL;
+    timer = calloc(1, sizeof *timer);
     if (timer == NULL)
         return SMF_ENOMEM;
     timer->inner.fire = fired;

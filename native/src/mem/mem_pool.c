@@ -287,9 +287,14 @@ uint64_t smf__pool_block_bytes(uint64_t size_bytes)
     return order_size_bytes(order_for(size_bytes));
 }
 
+uint64_t smf__pool_piece_size_max(const struct smf__pool *pool)
+{
+    return order_size_bytes(pool->order_max);
+}
+
 int smf__pool_could_fit(const struct smf__pool *pool, uint64_t size_bytes)
 {
-    return size_bytes <= order_size_bytes(pool->order_max);
+    return size_bytes <= smf__pool_piece_size_max(pool);
 }
 
 void smf__pool_refuse(struct smf__pool *pool)

@@ -74,6 +74,9 @@ void smf__buffer_unref(struct smf__pool *pool, struct smf_buffer *buffer);
 /* How large the block is that a request of this size gets. */
 uint64_t smf__pool_block_bytes(uint64_t size_bytes);
 
+/* The largest piece that could ever be had, were nothing lent. */
+uint64_t smf__pool_piece_size_max(const struct smf__pool *pool);
+
 /* Could a block of this size ever be had, were nothing lent? */
 int smf__pool_could_fit(const struct smf__pool *pool, uint64_t size_bytes);
 

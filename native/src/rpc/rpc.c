@@ -275,6 +275,17 @@ static void room_close(void *context)
     free(rpc);
 }
 
+/* What may be sent in one frame: no more than is taken, or than there will ever be memory for in one
+ * piece. An empty table may be sent whatever the limit is. */
+static uint64_t payload_size_max(const struct smf_core *core, const struct smf__rpc_config *config)
+{
+    uint64_t size = smf__pool_piece_size_max(core->pool) - SMF_FRAME_HEADER_SIZE_BYTES;
+
+    if (size > config->frame_size_bytes_max)
+        size = config->frame_size_bytes_max;
+    return size > SMF__EMPTY_TABLE_SIZE_BYTES ? size : SMF__EMPTY_TABLE_SIZE_BYTES;
+}
+
 int smf__rpc_open(struct smf_core *core, struct smf__net *net, const struct smf__rpc_config *config,
                   struct smf_error *error_out)
 {
@@ -292,6 +303,7 @@ int smf__rpc_open(struct smf_core *core, struct smf__net *net, const struct smf_
         return smf__error(error_out, SMF_ENOMEM, 0, "no memory for a core's connections");
     rpc->core = core;
     rpc->config = *config;
+    core->payload_size_bytes_max = payload_size_max(core, config);
     rpc->conns = mmap(NULL, conns_size(rpc), PROT_READ | PROT_WRITE,
                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (rpc->conns == MAP_FAILED) {
@@ -315,13 +327,24 @@ int smf__rpc_listen(struct smf__rpc *rpc, const char *address, const struct smf_
                     struct smf_error *error_out)
 {
     struct smf_turn *turn = &rpc->core->turn;
+    char bound[SMF__NET_ADDRESS_SIZE_BYTES];
+    size_t size;
     int status;
 
     if (turn->listeners == SMF__RPC_LISTENERS_MAX)
         return smf__error(error_out, SMF_ELIMIT, 0, "a core listens on at most 16 addresses");
-    status = rpc->net->ops->listen(rpc->net, address, first, NULL, listener_out, bound_out,
-                                   bound_size, error_out);
-    if (status == SMF_OK)
-        rpc->listeners[turn->listeners++] = *listener_out;
-    return status;
+    status = rpc->net->ops->listen(rpc->net, address, first, NULL, listener_out, bound,
+                                   sizeof bound, error_out);
+    if (status != SMF_OK)
+        return status;
+    size = strlen(bound) + 1;
+    if (bound_out != NULL && bound_size < size) {
+        rpc->net->ops->listener_close(rpc->net, *listener_out);
+        return smf__error(error_out, SMF_EINVAL, 0,
+                          "bound_size: the address does not fit; 128 bytes are enough for any");
+    }
+    if (bound_out != NULL)
+        memcpy(bound_out, bound, size);
+    rpc->listeners[turn->listeners++] = *listener_out;
+    return SMF_OK;
 }

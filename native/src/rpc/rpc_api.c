@@ -1,5 +1,4 @@
 /* The public functions of a core that deal with connections and frames: smf/core.h. */
-#include <stdio.h>
 #include <string.h>
 
 #include <smf/code.h>
@@ -12,9 +11,16 @@ uint8_t *smf_core_reserve(struct smf_core *core, uint32_t size_bytes)
     uint64_t whole = (uint64_t)size_bytes + SMF_FRAME_HEADER_SIZE_BYTES;
     struct smf_turn *turn = &core->turn;
 
+    if (size_bytes > core->payload_size_bytes_max)
+        return NULL;
     if ((uint64_t)(turn->loan_top - turn->loan) < whole && smf_core_loan(core, whole) != SMF_OK)
         return NULL;
     return turn->loan_top - size_bytes;
+}
+
+static int is_sendable(const struct smf_core *core, uint32_t meta, uint32_t size_bytes)
+{
+    return size_bytes != 0 && size_bytes <= core->payload_size_bytes_max && meta != 0;
 }
 
 /* Frames of one connection that were built one under the other go out as one run. */
@@ -45,7 +51,7 @@ int smf_core_commit(struct smf_core *core, uint64_t conn, uint16_t session, uint
     struct smf_frame frame = {.session = session, .size = size_bytes, .meta = meta};
     uint8_t *start = payload - SMF_FRAME_HEADER_SIZE_BYTES;
 
-    if (size_bytes == 0 || meta == 0 || payload + size_bytes != turn->loan_top ||
+    if (!is_sendable(core, meta, size_bytes) || payload + size_bytes != turn->loan_top ||
         start < turn->loan)
         return SMF_EINVAL;
     if (turn->send_count == turn->send_capacity)
@@ -61,7 +67,7 @@ int smf_core_send(struct smf_core *core, uint64_t conn, uint16_t session, uint32
 {
     uint8_t *place;
 
-    if (size_bytes == 0 || meta == 0)
+    if (!is_sendable(core, meta, size_bytes))
         return SMF_EINVAL;
     if (core->turn.send_count == core->turn.send_capacity)
         return SMF_ELIMIT;
@@ -80,13 +86,17 @@ int smf_core_send_code(struct smf_core *core, uint64_t conn, uint16_t session, u
 int smf_core_connect(struct smf_core *core, const char *address, uint64_t user, uint64_t *conn_out,
                      struct smf_error *error_out)
 {
-    struct smf__rpc *rpc = smf__rpc_of(core);
+    struct smf__rpc *rpc;
     struct smf__stream *stream;
     struct smf__conn *conn;
     int status;
 
+    if (core == NULL || address == NULL || conn_out == NULL)
+        return smf__error(error_out, SMF_EINVAL, 0,
+                          "smf_core_connect: the core, the address or conn_out is NULL");
     if (!smf__core_is_ours(core))
         return smf__error(error_out, SMF_ECLOSED, 0, SMF__FORK_ADVICE);
+    rpc = smf__rpc_of(core);
     if (!smf__rpc_take_place(rpc))
         return smf__error(error_out, SMF_ELIMIT, 0, "connections_max is reached; raise it");
     status = rpc->net->ops->connect(rpc->net, address, NULL, &stream, error_out);
@@ -135,12 +145,20 @@ int smf_core_peer(const struct smf_core *core, uint64_t id, char *text_out, uint
     struct smf__rpc *rpc = core->room.context;
     const struct smf__conn *conn = smf__conn_find(rpc, id);
     char text[SMF__NET_ADDRESS_SIZE_BYTES] = "";
+    size_t text_size;
 
-    if (conn != NULL)
-        rpc->net->ops->stream_peer(conn->stream, text, sizeof text);
-    if (size > 0)
-        snprintf(text_out, size, "%s", text);
-    return conn != NULL ? SMF_OK : SMF_ECLOSED;
+    if (text_out != NULL && size > 0)
+        *text_out = '\0';
+    if (conn == NULL)
+        return SMF_ECLOSED;
+    if (text_out == NULL)
+        return size == 0 ? SMF_OK : SMF_EINVAL;
+    rpc->net->ops->stream_peer(conn->stream, text, sizeof text);
+    text_size = strlen(text) + 1;
+    if (size < text_size)
+        return SMF_EINVAL;
+    memcpy(text_out, text, text_size);
+    return SMF_OK;
 }
 
 uint64_t smf_core_unsent_bytes(const struct smf_core *core, uint64_t id)
