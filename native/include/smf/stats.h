@@ -16,61 +16,58 @@ struct smf_core;
 #define SMF_BATCH_SIZES 12u /* how many classes of turns by size there are */
 
 /* Counters since the core was opened; and levels: those whose comment says "now", the memory budget, and
- * the most memory that was used. */
+ * the most memory that was used. The core's time is busy_ns, spinning_ns and asleep_ns; what is in none of
+ * them was spent on turns that did nothing. */
 struct smf_core_stats {
-    uint64_t turns; /* polls of the driver */
-    uint64_t waits; /* turns that slept in the kernel */
-    uint64_t wakes; /* bells rung by other threads */
-    uint64_t polls; /* system calls of the transport, by kind; reads that find nothing are polls */
-    uint64_t recvs; /* system calls that read something */
-    uint64_t sends; /* system calls that wrote */
-    uint64_t requests;                      /* handed out */
-    uint64_t replies_sent;                  /* to them */
-    uint64_t requests_sent;                 /* calls of ours */
-    uint64_t replies;                       /* to them, handed out */
-    uint64_t bytes_received;                /* headers and payloads */
-    uint64_t bytes_sent;                    /* likewise; also those that still wait for the peer */
-    uint64_t accepted;                      /* connections that came */
-    uint64_t connected;                     /* connections of ours that were up */
-    uint64_t frames_assembled;              /* straddled two reads */
-    uint64_t reads_paused;                  /* for memory, calls in flight or unsent replies */
-    uint64_t stale_replies;                 /* for connections that had gone */
-    uint64_t memory_budget_bytes;           /* of the core */
-    uint64_t memory_used_bytes;             /* of the budget, now */
-    uint64_t memory_used_bytes_max;         /* the most of it at any time */
-    uint64_t memory_refused;                /* requests that the budget could not meet */
-    uint64_t closed[SMF_CLOSE_REASONS_MAX]; /* by enum smf_close_reason */
-    uint64_t deposed_sleeping;              /* the baton: handlers that slept, */
-    uint64_t deposed_computing;             /* that computed for long, */
-    uint64_t handed_over;                   /* that gave it away, */
-    uint64_t kicks;                         /* and watchers woken */
-    /* Where the time goes. What is in none of them: turns that did nothing. */
+    uint64_t turns;                 /* polls of the driver */
+    uint64_t waits;                 /* turns that slept in the kernel */
+    uint64_t wakes;                 /* bells rung by other threads */
+    uint64_t polls;                 /* system calls that asked what is ready, or read nothing */
+    uint64_t recvs;                 /* system calls that read something */
+    uint64_t sends;                 /* system calls that wrote */
+    uint64_t requests;              /* of peers, handed out */
+    uint64_t replies_sent;          /* to requests of peers */
+    uint64_t requests_sent;         /* calls of ours */
+    uint64_t replies;               /* to calls of ours, handed out */
+    uint64_t bytes_received;        /* headers and payloads that were read */
+    uint64_t bytes_sent;            /* headers and payloads, also those that wait for the peer */
+    uint64_t accepted;              /* connections that came */
+    uint64_t connected;             /* connections of ours that were up */
+    uint64_t frames_assembled;      /* payloads that straddled two reads */
+    uint64_t reads_paused;          /* times that a connection was not read, for any reason */
+    uint64_t stale_replies;         /* replies and calls sent to connections that had gone */
+    uint64_t memory_budget_bytes;   /* memory_bytes of the core */
+    uint64_t memory_used_bytes;     /* of the budget, now */
+    uint64_t memory_used_bytes_max; /* of the budget, the most at any time */
+    uint64_t memory_refused;        /* requests for memory that the budget could not meet */
+    uint64_t closed[SMF_CLOSE_REASONS_MAX]; /* connections that ended, by enum smf_close_reason */
+    uint64_t deposed_sleeping;              /* the baton: handlers that slept and lost the loop */
+    uint64_t deposed_computing;        /* the baton: handlers that computed too long and lost it */
+    uint64_t handed_over;              /* the baton: handlers that gave the loop away */
+    uint64_t kicks;                    /* the baton: watchers woken */
     uint64_t events;                   /* handed out, of every kind */
     uint64_t batches[SMF_BATCH_SIZES]; /* turns by events handed out: none, 1, 2 to 3, 4 to 7, … */
     uint64_t spins;                    /* looks that found nothing */
     uint64_t busy_ns;                  /* reading, sending, handling */
     uint64_t spinning_ns;              /* looking in vain */
-    uint64_t asleep_ns; /* in the kernel, or armed: from smf_core_arm to the next poll */
-    /* Limits that were met, beside those in closed and memory_refused. */
-    uint64_t paused_in_flight; /* reads_paused by reason: in_flight_max, */
-    uint64_t paused_running;   /* running_max, */
-    uint64_t paused_memory;    /* no memory for a payload, */
-    uint64_t paused_unsent;    /* the peer does not take its replies */
-    uint64_t starved;          /* looks without memory to read into */
-    uint64_t unsent_exceeded;  /* closed as slow readers: over unsent_bytes_max, */
-    uint64_t send_timeouts;    /* over send_timeout_ms */
-    /* Levels. */
-    uint64_t in_flight;          /* calls, now */
-    uint64_t connections_unsent; /* now, with replies that the peer has not taken yet */
-    /* Placement: how the cores of an engine share its connections. */
-    uint64_t connections_open;       /* now, in both directions, until all of it is cleared away */
-    uint64_t connections_handed_in;  /* accepted by another core and given to this one, */
-    uint64_t connections_handed_out; /* accepted by this core and given to another */
+    uint64_t asleep_ns;          /* in the kernel, or armed: from smf_core_arm to the next poll */
+    uint64_t paused_in_flight;   /* reads_paused because of in_flight_max */
+    uint64_t paused_running;     /* reads_paused because of running_max */
+    uint64_t paused_memory;      /* reads_paused because there was no memory for a payload */
+    uint64_t paused_unsent;      /* reads_paused because the peer did not take its replies */
+    uint64_t starved;            /* looks without memory to read into */
+    uint64_t unsent_exceeded;    /* closed as slow readers because of unsent_bytes_max */
+    uint64_t send_timeouts;      /* closed as slow readers because of send_timeout_ms */
+    uint64_t in_flight;          /* calls of peers that are not answered, now */
+    uint64_t connections_unsent; /* with replies that the peer has not taken, now */
+    uint64_t connections_open;   /* in both directions, now; until all of one is cleared away */
+    uint64_t connections_handed_in;  /* accepted by another core and given to this one */
+    uint64_t connections_handed_out; /* accepted by this core and given to another one */
 };
 
-/* Counters. New ones come at the end of the struct: size_bytes is its size as the caller was compiled, no
- * more is written, and what this library does not count is 0. Threads: any, while the core is open; each
- * counter is exact, two of them may be a turn apart. */
+/* Reads the counters. New ones come at the end of the struct: size_bytes is its size as the caller was
+ * compiled, no more is written, and what this library does not count is 0. Threads: any, while the
+ * core is open; each counter is exact, two of them may be a turn apart. */
 void smf_core_read_stats(const struct smf_core *core, struct smf_core_stats *stats_out,
                          size_t size_bytes);
 
