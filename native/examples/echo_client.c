@@ -18,8 +18,11 @@ static const char text[] = "Hello, smf-world!";
 static int take(const struct smf_event *event, unsigned long *answered)
 {
     if (event->kind == SMF_EVENT_CLOSED) {
-        fprintf(stderr, "%.*s: %s\n", (int)event->size_bytes, (const char *)event->payload,
-                smf_close_reason_name(event->meta));
+        int failed = event->meta == SMF_CLOSE_CONNECT_FAILED; /* the session says why */
+
+        fprintf(stderr, "%.*s: %s%s%s\n", (int)event->size_bytes, (const char *)event->payload,
+                smf_close_reason_name(event->meta), failed ? ", " : "",
+                failed ? smf_status_name(-(int)event->session) : "");
         return 1;
     }
     if (event->kind != SMF_EVENT_REPLY)
@@ -61,19 +64,16 @@ int main(int argc, char **argv)
     struct smf_engine *engine;
     struct smf_error error;
     uint64_t conn;
-    int status = 1;
+    int status;
 
     config.size = sizeof config;
-    if (smf_engine_open(&engine, &config, &error) != SMF_OK) {
+    if (smf_engine_open(&engine, &config, &error) != SMF_OK ||
+        smf_core_connect(smf_engine_core(engine, 0), argc > 1 ? argv[1] : "127.0.0.1:11225", 0,
+                         &conn, &error) != SMF_OK) {
         fprintf(stderr, "%s\n", error.text);
         return 1;
     }
-    if (smf_core_connect(smf_engine_core(engine, 0), argc > 1 ? argv[1] : "127.0.0.1:11225", 0,
-                         &conn, &error) != SMF_OK)
-        fprintf(stderr, "%s\n", error.text);
-    else
-        status =
-            call(smf_engine_core(engine, 0), conn, argc > 2 ? strtoul(argv[2], NULL, 10) : 100000);
+    status = call(smf_engine_core(engine, 0), conn, argc > 2 ? strtoul(argv[2], NULL, 10) : 100000);
     smf_engine_close(engine);
     return status;
 }

@@ -1,7 +1,6 @@
 /* An echo server inside a program's own event loop: here epoll, which also waits for an eventfd.
  *
- *     foreign_loop [ADDRESS]      127.0.0.1:11225 when not said
- */
+ *     foreign_loop [ADDRESS]      127.0.0.1:11225 when not said */
 #include <limits.h>
 #include <signal.h>
 #include <stdio.h>
@@ -47,6 +46,7 @@ int main(int argc, char **argv)
 {
     static struct smf_engine_config config; /* zero: the defaults */
     struct smf_engine *engine;
+    const struct smf_event *event;
     struct smf_core *core;
     struct smf_error error;
     char bound[128];
@@ -66,10 +66,10 @@ int main(int argc, char **argv)
     signal(SIGTERM, on_signal);
     printf("listening on %s\n", bound);
     fflush(stdout);
-    while (!wait_for_any(smf_core_arm(core))) {
-        int count = smf_core_poll(core, SMF_WAIT_NONE);
-
-        for (const struct smf_event *event = smf_core_turn(core)->events; count-- > 0; event++)
+    for (int count = 0; count >= 0 && !wait_for_any(smf_core_arm(core));) { /* < 0: stopped */
+        count = smf_core_poll(core, SMF_WAIT_NONE);
+        event = smf_core_turn(core)->events;
+        for (int i = 0; i < count; i++, event++)
             if (event->kind == SMF_EVENT_REQUEST)
                 (void)smf_core_send(core, event->conn, event->session, SMF_CODE_OK, event->payload,
                                     event->size_bytes);

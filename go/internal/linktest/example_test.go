@@ -2,16 +2,21 @@ package linktest
 
 import (
 	"bufio"
+	"io"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/smf-go/smf/go/internal/sourcetree"
 )
 
 // installed builds the real library in a copy of the tree, installs it, and takes everything away that
@@ -61,8 +66,27 @@ func TestTheSonameIsTheABI(t *testing.T) {
 	c.mustRun("test", "-e", filepath.Join(prefix, "lib/libsmf.so."+abi(t, prefix)))
 }
 
-// The example programs that an echo client can call.
-var servers = []string{"echo_server", "deferred_server", "foreign_loop"}
+// The example programs: those that a client can call, and those that call them.
+var (
+	servers = []string{"echo_server", "deferred_server", "foreign_loop", "cores_server"}
+	clients = []string{"echo_client", "timeout_client"}
+)
+
+// Whoever reads an example reads all of it: they stay under 80 lines, and every one of them is run.
+func TestExamplesAreShortAndRun(t *testing.T) {
+	root, err := sourcetree.Root()
+	require.NoError(t, err)
+	paths, err := filepath.Glob(filepath.Join(root, "native/examples/*.c"))
+	require.NoError(t, err)
+	var names []string
+	for _, path := range paths {
+		text, err := os.ReadFile(path)
+		require.NoError(t, err)
+		require.Less(t, strings.Count(string(text), "\n"), 80, path)
+		names = append(names, strings.TrimSuffix(filepath.Base(path), ".c"))
+	}
+	require.ElementsMatch(t, names, slices.Concat(servers, clients))
+}
 
 // The examples are all that a user has to write: built against an installed library, in every way that
 // it can be found, as C and as C++.
@@ -88,7 +112,7 @@ func TestExamplesFromAnInstalledTree(t *testing.T) {
 					flags = append([]string{"-Wl,-Bstatic"}, flags...)
 					flags = append(flags, "-Wl,-Bdynamic")
 				}
-				for _, program := range append(servers, "echo_client") {
+				for _, program := range slices.Concat(servers, clients) {
 					args := []string{language.standard, "-Wall", "-Wextra", "-Werror", "-x", language.as,
 						"native/examples/" + program + ".c", "-x", "none", "-o", program}
 					c.mustRun(language.compiler, append(args, flags...)...)
@@ -96,6 +120,9 @@ func TestExamplesFromAnInstalledTree(t *testing.T) {
 				for _, server := range servers {
 					c.echoes(server, "echo_client")
 				}
+				c.endsInTime("echo_server", "timeout_client")
+				c.usesBothCores("cores_server", "echo_client")
+				c.saysWhy("echo_client")
 			})
 		}
 	}
@@ -110,20 +137,81 @@ func TestExamplesFromAnInstalledTree(t *testing.T) {
 	})
 }
 
-// echoes runs the server, calls it with the client, and stops it.
-func (c tree) echoes(server, client string) {
+// serving is a server example that runs.
+type serving struct {
+	c       tree
+	command *exec.Cmd
+	output  *bufio.Reader
+	address string
+}
+
+func (c tree) serve(server string) *serving {
 	command := exec.Command(filepath.Join(c.root, server), "127.0.0.1:0")
 	output, err := command.StdoutPipe()
 	require.NoError(c.t, err)
 	command.Stderr = os.Stderr
 	require.NoError(c.t, command.Start())
 	tooLate := time.AfterFunc(time.Minute, func() { _ = command.Process.Kill() })
-	defer tooLate.Stop()
-	line, err := bufio.NewReader(output).ReadString('\n')
+	c.t.Cleanup(func() { tooLate.Stop() })
+	s := &serving{c: c, command: command, output: bufio.NewReader(output)}
+	line, err := s.output.ReadString('\n')
 	require.NoError(c.t, err)
 	address, found := strings.CutPrefix(strings.TrimSpace(line), "listening on ")
 	require.True(c.t, found, line)
-	require.Equal(c.t, "10000 calls, 10000 echoes\n", c.mustRun(filepath.Join(c.root, client), address, "10000"))
-	require.NoError(c.t, command.Process.Signal(syscall.SIGTERM))
-	require.NoError(c.t, command.Wait())
+	s.address = address
+	return s
+}
+
+// stop ends the server as a user does, and returns what else it said.
+func (s *serving) stop() string {
+	require.NoError(s.c.t, s.command.Process.Signal(syscall.SIGTERM))
+	rest, err := io.ReadAll(s.output)
+	require.NoError(s.c.t, err)
+	require.NoError(s.c.t, s.command.Wait())
+	return string(rest)
+}
+
+// echoes runs the server, calls it with the client, and stops it.
+func (c tree) echoes(server, client string) {
+	s := c.serve(server)
+	require.Equal(c.t, "10000 calls, 10000 echoes\n", c.mustRun(filepath.Join(c.root, client), s.address, "10000"))
+	s.stop()
+}
+
+// endsInTime lets the client call a server that answers, and one that never does.
+func (c tree) endsInTime(server, client string) {
+	s := c.serve(server)
+	require.Equal(c.t, "10000 calls, 10000 answered, 0 given up\n",
+		c.mustRun(filepath.Join(c.root, client), s.address, "60000"))
+	s.stop()
+	silent, err := net.Listen("tcp", "127.0.0.1:0") // it does not even accept
+	require.NoError(c.t, err)
+	defer silent.Close()
+	output, err := c.run(filepath.Join(c.root, client), silent.Addr().String(), "50")
+	require.Error(c.t, err)
+	require.Equal(c.t, "64 calls, 0 answered, 64 given up\n", output)
+}
+
+// usesBothCores keeps a connection beside the client's: each core gets one.
+func (c tree) usesBothCores(server, client string) {
+	s := c.serve(server)
+	idle, err := net.Dial("tcp", s.address)
+	require.NoError(c.t, err)
+	defer idle.Close()
+	c.mustRun(filepath.Join(c.root, client), s.address, "1000")
+	lines := strings.Split(strings.TrimSpace(s.stop()), "\n")
+	slices.SortFunc(lines, func(a, b string) int { return strings.Compare(a[len("core 0"):], b[len("core 0"):]) })
+	require.Len(c.t, lines, 2)
+	require.Regexp(c.t, `^core [01]: 1 connections, 0 requests$`, lines[0])
+	require.Regexp(c.t, `^core [01]: 1 connections, 1000 requests$`, lines[1])
+}
+
+// saysWhy calls where nobody listens.
+func (c tree) saysWhy(client string) {
+	nobody, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(c.t, err)
+	require.NoError(c.t, nobody.Close())
+	output, err := c.run(filepath.Join(c.root, client), nobody.Addr().String())
+	require.Error(c.t, err)
+	require.Equal(c.t, nobody.Addr().String()+": connect failed, SMF_EREFUSED\n", output)
 }
