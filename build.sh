@@ -21,7 +21,8 @@ usage: ./build.sh VERB
   fmt                      format C and Go
   docs                     the reference of the C API, to build/docs
   clean                    remove everything that was built
-  install [--prefix DIR]   headers, libraries, pkg-config and CMake files, smf, smfc (/usr/local)
+  install [--prefix DIR]   headers, libraries, pkg-config and CMake files (/usr/local); smf and smfc,
+                           too, where Go is
 
 END
     echo "steps of check: ${check_steps[*]}"
@@ -45,17 +46,25 @@ has() { command -v "$1" >/dev/null; }
 
 arm64_root=/usr/aarch64-linux-gnu # headers and libraries for check_arm64
 
+# Prints the Debian packages that are missing for the native library alone.
+missing_for_library() {
+    local compiler=${CC:-cc}
+    has "${compiler%% *}" || compiler=gcc
+    has "${compiler%% *}" || has clang || echo gcc libc6-dev
+    has cmake || echo cmake
+    has ninja || has make || echo make
+    [[ -e /usr/include/xxhash.h ]] ||
+        { has "${compiler%% *}" && $compiler -E -include xxhash.h -x c /dev/null >/dev/null 2>&1; } ||
+        echo libxxhash-dev
+}
+
 # Prints the Debian packages that are missing for a build, and for these steps of check.
 missing_packages() {
     local step
     has gcc || echo gcc libc6-dev
-    has cmake || echo cmake
-    has ninja || has make || echo make
+    missing_for_library
     has pkg-config || echo pkg-config
     has flatc || echo flatbuffers-compiler
-    [[ -e /usr/include/xxhash.h ]] ||
-        { has gcc && gcc -E -include xxhash.h -x c /dev/null >/dev/null 2>&1; } ||
-        echo libxxhash-dev
     for step; do
         missing_for "$step"
     done
@@ -85,8 +94,25 @@ missing_for() {
     esac
 }
 
+# Installs packages. $1: not empty: without asking.
+get_packages() {
+    local yes=$1 answer sudo=()
+    shift
+    echo "deps: missing: $*"
+    has apt-get || die "no apt-get here: install what these Debian packages hold: $*"
+    if [[ -z $yes && ! (${CI:-} == true && $EUID == 0) ]]; then
+        [[ -t 0 ]] || die "nobody to ask; as root: apt-get install $* (or ./build.sh deps --yes)"
+        read -rp "Install them with apt-get? [Y/n] " answer
+        [[ ${answer:-y} == [Yy]* ]] || die "not installed: $*"
+    fi
+    ((EUID == 0)) || sudo=(sudo)
+    run "${sudo[@]}" apt-get update
+    run "${sudo[@]}" env DEBIAN_FRONTEND=noninteractive \
+        apt-get install -y --no-install-recommends "$@"
+}
+
 verb_deps() {
-    local yes='' steps=() argument answer packages sudo=()
+    local yes='' steps=() argument packages
     for argument; do
         case $argument in
         --yes) yes=1 ;;
@@ -103,29 +129,20 @@ verb_deps() {
         echo "deps: nothing is missing"
         return
     fi
-    echo "deps: missing: ${packages[*]}"
-    has apt-get || die "no apt-get here: install what these Debian packages hold: ${packages[*]}"
-    if [[ -z $yes && ! (${CI:-} == true && $EUID == 0) ]]; then
-        [[ -t 0 ]] || die "nobody to ask: ./build.sh deps --yes installs them"
-        read -rp "Install them with apt-get? [Y/n] " answer
-        [[ ${answer:-y} == [Yy]* ]] || die "not installed: ${packages[*]}"
-    fi
-    ((EUID == 0)) || sudo=(sudo)
-    run "${sudo[@]}" apt-get update
-    run "${sudo[@]}" env DEBIAN_FRONTEND=noninteractive \
-        apt-get install -y --no-install-recommends "${packages[@]}"
+    get_packages "$yes" "${packages[@]}"
 }
 
 # --- build ----------------------------------------------------------------------------------------
 
 # Configures and builds the native side. $1: folder under build/; the rest: options for CMake.
 native_build() {
-    local folder=build/$1 generator=()
+    local folder=build/$1 generator=() werror=ON
+    [[ $1 != install ]] || werror=OFF # a compiler that nobody has tried yet may warn
     shift
     if [[ ! -e $folder/CMakeCache.txt ]] && has ninja; then
         generator=(-G Ninja)
     fi
-    run cmake -S . -B "$folder" --log-level=NOTICE "${generator[@]}" -DSMF_WERROR=ON "$@"
+    run cmake -S . -B "$folder" --log-level=NOTICE "${generator[@]}" -DSMF_WERROR=$werror "$@"
     run cmake --build "$folder" --parallel "$(nproc)"
 }
 
@@ -419,8 +436,22 @@ verb_docs() {
 
 verb_clean() { run rm -rf build cgo/link_tree.go; }
 
+# Builds smf and smfc with the library that is installed. The linker finds it before that of the working
+# copy, and the go command sees that it has changed, since its folder is called after what is in it.
+build_programs() {
+    local archive=build/install/libsmf.a folder name
+    name=$(sed -nE 's/^#cgo LDFLAGS:.* -l(smf[^ ]*).*/\1/p' cgo/link.go)
+    folder=$PWD/build/install/link-$(sha256sum <$archive | cut -c 1-16)
+    rm -rf build/install/link-* &&
+        mkdir -p "$folder" build/install/bin &&
+        cp $archive "$folder/lib$name.a" &&
+        run env "CGO_LDFLAGS='-L$folder' ${CGO_LDFLAGS:--O2 -g}" \
+            go build -o build/install/bin/ ./go/cmd/smf ./go/cmd/smfc
+}
+
+# Needs no more than the library does.
 verb_install() {
-    local prefix=/usr/local sudo=()
+    local prefix=/usr/local sudo=() packages
     case "${1:-}" in
     '') ;;
     --prefix)
@@ -431,11 +462,20 @@ verb_install() {
     *) die "install: unknown argument $1" ;;
     esac
     [[ $prefix == /* ]] || prefix=$PWD/$prefix
-    verb_build
+    mapfile -t packages < <(missing_for_library | tr ' ' '\n' | sort -u)
+    ((${#packages[@]} == 0)) || get_packages '' "${packages[@]}"
+    native_build install -DBUILD_TESTING=OFF
     mkdir -p "$prefix" 2>/dev/null || true
     [[ -w $prefix ]] || sudo=(sudo)
-    run "${sudo[@]}" cmake --install build/native --prefix "$prefix"
-    run "${sudo[@]}" install -D -t "$prefix/bin" build/bin/smf build/bin/smfc
+    run "${sudo[@]}" cmake --install build/install --prefix "$prefix"
+    if ! has go; then
+        echo "The go command is missing: the library is installed, which is all that C programs need;"
+        echo "smf and smfc are not. Install Go 1.25 or newer, and run this again for them."
+    elif build_programs; then
+        run "${sudo[@]}" install -D -t "$prefix/bin" build/install/bin/smf build/install/bin/smfc
+    else
+        die "install: the library is installed; smf and smfc could not be built"
+    fi
     if [[ $prefix == /usr/local || $prefix == /usr ]]; then
         run "${sudo[@]}" ldconfig
     else

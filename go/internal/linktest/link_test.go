@@ -66,7 +66,7 @@ func copyTree(t *testing.T, sources bool) tree {
 	require.NoError(t, err)
 	c := tree{t, t.TempDir()}
 	for _, path := range paths {
-		link := path == "CMakeLists.txt" || path == "go.mod" || path == "go.sum" ||
+		link := path == "CMakeLists.txt" || path == "build.sh" || path == "go.mod" || path == "go.sum" ||
 			strings.HasPrefix(path, "native/cmake/") || strings.HasPrefix(path, "native/include/") ||
 			strings.HasPrefix(path, "native/examples/") ||
 			path == "cgo/link.go" || path == "cgo/link_system.go" || path == "cgo/nocgo.go"
