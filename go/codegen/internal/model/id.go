@@ -22,30 +22,34 @@ func signature(name string, in, out *Table) string {
 
 // IDs are the services and method ids of several schemas that may meet in one server.
 type IDs struct {
-	methods  map[uint32]place
-	services map[string]place
+	methods  map[uint32]named
+	services map[string]named
 }
 
-// place is where a name was declared.
-type place struct{ name, schema string }
+// named is a place, and how messages call it.
+type named struct {
+	name string
+	Place
+}
 
-func (p place) String() string { return p.name + " in " + p.schema }
-
-// Add notes a schema's services, which schema is the path of. Zero is no id on the wire; an id can mean
-// one method only, and a name one service.
+// Add notes a schema's services; schema is what Places call it by. Zero is no id on the wire; an id can mean
+// one method only, and a name one service. What is against that is an *Error.
 func (ids *IDs) Add(schema string, s *Schema) error {
 	if ids.methods == nil {
-		ids.methods, ids.services = make(map[uint32]place), make(map[string]place)
+		ids.methods, ids.services = make(map[uint32]named), make(map[string]named)
 	}
 	for _, service := range s.Services {
-		here := place{service.FullName(), schema}
+		here := named{service.FullName(), Place{Schema: schema, File: service.File, Declaration: service.FullName()}}
 		if other, taken := ids.services[service.Name]; taken {
-			return fmt.Errorf("%s: service %s has the name of service %s; on the wire, namespaces do not count:"+
-				" rename one of them", schema, here.name, other)
+			return &Error{
+				Place: here.Place, What: "service " + here.name + " has the name of service " + other.name,
+				Other: &other.Place, Hint: "on the wire, namespaces do not count; rename one of them",
+			}
 		}
 		ids.services[service.Name] = here
 		for _, m := range service.Methods {
-			if err := ids.addMethod(place{service.Name + "." + m.Name, schema}, m); err != nil {
+			here.name, here.Member = service.Name+"."+m.Name, m.Name
+			if err := ids.addMethod(here, m); err != nil {
 				return err
 			}
 		}
@@ -53,14 +57,18 @@ func (ids *IDs) Add(schema string, s *Schema) error {
 	return nil
 }
 
-func (ids *IDs) addMethod(here place, m *Method) error {
+func (ids *IDs) addMethod(here named, m *Method) error {
 	if m.ID == 0 {
-		return fmt.Errorf("%s: method %s: its id is 0, which the wire format forbids; rename it",
-			here.schema, here.name)
+		return &Error{
+			Place: here.Place, What: "method " + here.name + ": its id is 0, which the wire format forbids",
+			Hint: "rename it",
+		}
 	}
 	if other, taken := ids.methods[m.ID]; taken {
-		return fmt.Errorf("%s: method %s: its id %d is that of %s, too; rename one of them",
-			here.schema, here.name, m.ID, other)
+		return &Error{
+			Place: here.Place, What: fmt.Sprintf("method %s: its id %d is that of %s", here.name, m.ID, other.name),
+			Other: &other.Place, Hint: "rename one of them",
+		}
 	}
 	ids.methods[m.ID] = here
 	return nil

@@ -120,10 +120,48 @@ func TestIDs(t *testing.T) {
 	var ids model.IDs
 	require.NoError(t, ids.Add("one.fbs", service("S", 1, 2)))
 	require.NoError(t, ids.Add("two.fbs", service("T", 3)))
-	require.EqualError(t, ids.Add("three.fbs", service("S")), "three.fbs: service a.S has the name of"+
-		" service a.S in one.fbs; on the wire, namespaces do not count: rename one of them")
+	require.EqualError(t, ids.Add("three.fbs", service("S")), "service a.S has the name of service a.S in one.fbs:"+
+		" on the wire, namespaces do not count; rename one of them")
 	require.EqualError(t, ids.Add("four.fbs", service("U", 4, 3)),
-		"four.fbs: method U.B: its id 3 is that of T.A in two.fbs, too; rename one of them")
+		"method U.B: its id 3 is that of T.A in two.fbs: rename one of them")
 	require.EqualError(t, ids.Add("five.fbs", service("V", 0)),
-		"five.fbs: method V.A: its id is 0, which the wire format forbids; rename it")
+		"method V.A: its id is 0, which the wire format forbids: rename it")
+}
+
+// An error says where it is, so that a line can be found, and words can be put into the message.
+func TestPlacesOfErrors(t *testing.T) {
+	var ids model.IDs
+	require.NoError(t, ids.Add("one.fbs", service("S", 1)))
+	var wrong *model.Error
+	require.ErrorAs(t, ids.Add("two.fbs", service("T", 2, 1)), &wrong)
+	require.Equal(t, model.Place{Schema: "two.fbs", Declaration: "a.T", Member: "B"}, wrong.Place)
+	require.Equal(t, model.Place{Schema: "one.fbs", Declaration: "a.S", Member: "A"}, *wrong.Other)
+	require.Equal(t, "method T.B: its id 1 is that of S.A in line 7: rename one of them",
+		wrong.Message(func(model.Place) string { return "line 7" }))
+
+	_, err := read(t, `namespace a; struct P { n: int; } table T { x: [ubyte] (nested_flatbuffer: "P"); }`)
+	require.ErrorAs(t, err, &wrong)
+	require.Equal(t, "field a.T.x: nested_flatbuffer: there is no table P", err.Error())
+	require.Equal(t, "a.T", wrong.Declaration)
+	require.Equal(t, "x", wrong.Member)
+	require.Equal(t, "x.fbs", wrong.File.Name)
+}
+
+func TestReferences(t *testing.T) {
+	s, err := read(t, `namespace a; enum E : byte { A } struct P { e: E; } union U { V, text: string } table V {}
+table T { p: P; list: [P]; raw: [ubyte] (nested_flatbuffer: "V"); n: int; u: U; }
+rpc_service S { Go(T): V; }`)
+	require.NoError(t, err)
+	var got []string
+	for _, r := range s.References() {
+		got = append(got, r.From.Name+"."+r.Member+" "+r.To.Name)
+	}
+	require.Equal(t, []string{
+		"T.p P", "T.list P", "T.raw V", "T.u_type U", "T.u U", "P.e E", "U.V V", "S.Go T", "S.Go V",
+	}, got)
+	var names []string
+	for _, d := range s.Declarations() {
+		names = append(names, d.Name)
+	}
+	require.Equal(t, []string{"T", "V", "P", "E", "U", "S"}, names)
 }

@@ -11,7 +11,7 @@ import (
 )
 
 // Read resolves a binary schema, which source is the base name of. What it can't make sense of is an
-// error of one line that names the declaration.
+// error of one line; where it is a declaration's, an *Error.
 func Read(in *bfbs.Schema, source string) (*Schema, error) {
 	r := &reader{in: in, out: &Schema{Source: source, Identifier: in.Identifier}, files: make(map[string]*File)}
 	if err := r.readFiles(); err != nil {
@@ -49,6 +49,13 @@ func Read(in *bfbs.Schema, source string) (*Schema, error) {
 type object struct {
 	table     *Table
 	structure *Struct
+}
+
+func (o *object) declaration() *Declaration {
+	if o.table != nil {
+		return &o.table.Declaration
+	}
+	return &o.structure.Declaration
 }
 
 type reader struct {
@@ -108,7 +115,7 @@ func (r *reader) declareEnum(e *bfbs.Enum) error {
 	_, out.BitFlags = e.Attributes["bit_flags"]
 	var err error
 	if out.Scalar, err = scalar(e.Underlying.Base); err != nil {
-		return fmt.Errorf("enum %s: %w", e.Name, err)
+		return wrong(&out.Declaration, "", "enum "+e.Name, err)
 	}
 	r.out.Enums = append(r.out.Enums, out)
 	r.enums = append(r.enums, out)
@@ -125,8 +132,8 @@ func (r *reader) readValues(in *bfbs.Enum, out *Enum) error {
 		case bfbs.String:
 			value.Member = Type{Kind: Text}
 		default:
-			return fmt.Errorf("union %s: member %s has base type %d, which is not supported",
-				in.Name, v.Name, v.Union.Base)
+			return wrong(&out.Declaration, v.Name, "union "+in.Name,
+				fmt.Errorf("member %s has base type %d, which is not supported", v.Name, v.Union.Base))
 		}
 		out.Values = append(out.Values, value)
 	}
@@ -135,10 +142,13 @@ func (r *reader) readValues(in *bfbs.Enum, out *Enum) error {
 
 func (r *reader) readFields(in *bfbs.Object, out object) error {
 	var fields []*Field
+	fail := func(field string, err error) error {
+		return wrong(out.declaration(), field, "field "+in.Name+"."+field, err)
+	}
 	for i := range in.Fields {
 		f, err := r.readField(in, &in.Fields[i])
 		if err != nil {
-			return fmt.Errorf("field %s.%s: %w", in.Name, in.Fields[i].Name, err)
+			return fail(in.Fields[i].Name, err)
 		}
 		fields = append(fields, f)
 	}
@@ -146,7 +156,7 @@ func (r *reader) readFields(in *bfbs.Object, out object) error {
 		if t := f.Type; t.Kind == Union || t.Kind == Vector && t.Elem.Kind == Union {
 			f.Tag = tagOf(fields, f)
 			if f.Tag == nil {
-				return fmt.Errorf("field %s.%s: flatc lists no field with the union's type", in.Name, f.Name)
+				return fail(f.Name, errors.New("flatc lists no field with the union's type"))
 			}
 			f.Tag.TagOf = f
 		}
@@ -278,13 +288,14 @@ func (r *reader) readService(in *bfbs.Service) error {
 		return nil
 	}
 	if s.Name == ReservedService {
-		return fmt.Errorf("service %s: the name is reserved for the protocol itself", in.Name)
+		return wrong(&s.Declaration, "", "service "+in.Name, errors.New("the name is reserved for the protocol itself"))
 	}
 	s.CRC = crc(s.Name)
 	for i := range in.Calls {
 		m, err := r.readMethod(s, &in.Calls[i])
 		if err != nil {
-			return fmt.Errorf("method %s.%s: %w", s.Name, in.Calls[i].Name, err)
+			name := in.Calls[i].Name
+			return wrong(&s.Declaration, name, "method "+s.Name+"."+name, err)
 		}
 		s.Methods = append(s.Methods, m)
 	}
