@@ -102,7 +102,7 @@ func (g *generator) vectorAccessor(p *printer, owner, name string, f *model.Fiel
 // plainVector writes the methods that only vectors of scalars have.
 func (g *generator) plainVector(p *printer, owner, name string, f *model.Field, find, at string) {
 	elem := f.Type.Elem
-	if elem.Scalar == model.UByte && elem.Enum == nil {
+	if elem.Scalar == model.UByte {
 		p.p("// %sBytes are all of them, where they are.", name)
 		p.p("func (rcv *%s) %sBytes() []byte {\n%s", owner, name, find)
 		p.p("return rcv._tab.ByteVector(o + rcv._tab.Pos)\n}\nreturn nil\n}\n")

@@ -43,6 +43,7 @@ func TestTheSameAsFlatc(t *testing.T) {
 	}
 	schemas, err := filepath.Glob("../../testdata/*/*.fbs")
 	require.NoError(t, err)
+	schemas = append(schemas, "../../../flatverify/internal/sample/sample.fbs")
 	compared := 0
 	for _, path := range schemas {
 		if strings.Contains(path, "includes") {
