@@ -48,7 +48,7 @@ func (g *generator) callsFile() (*File, error) {
 }
 
 // render executes the template and notes what its result declares, unless names is nil. In the template,
-// a line "//from: X" says what follows is made from.
+// a line like "//from: method a.S Go" says what follows is made from.
 func (g *generator) render(view *callsView, names *Names) ([]byte, error) {
 	var text strings.Builder
 	if err := callsTemplate.Execute(&text, view); err != nil {
@@ -56,8 +56,9 @@ func (g *generator) render(view *callsView, names *Names) ([]byte, error) {
 	}
 	p := &printer{}
 	for line := range strings.Lines(text.String()) {
-		if origin, found := strings.CutPrefix(line, "//from: "); found {
-			p.from("%s", strings.TrimSuffix(origin, "\n"))
+		if origin, found := strings.CutPrefix(line, "//from:"); found {
+			words := append(strings.Fields(origin), "", "")
+			p.from(words[0], words[1], words[2])
 		} else {
 			p.WriteString(line)
 		}
@@ -85,7 +86,7 @@ func (g *generator) claimWriters(view *callsView) bool {
 			continue
 		}
 		for _, name := range claimed {
-			_ = g.Names.declare(name, "table "+t.GoName) // is free
+			_ = g.Names.declare(name, origin{"table", t.FullName, "", g.Schema.Main}) // is free
 		}
 		t.Writer = g.newWriter(t)
 		any = true

@@ -9,7 +9,7 @@ func (g *generator) enum(p *printer, e *model.Enum) {
 	if e.IsUnion {
 		kind = "type of the union"
 	}
-	p.from("%s %s", kindOf(e), e.FullName())
+	p.from(kindOf(e), e.FullName(), "")
 	p.doc(e.Doc, name+" is the "+kind+" "+e.FullName()+".")
 	p.p("type %s %s\n", name, scalarNames[e.Scalar].goType)
 	p.p("const (")

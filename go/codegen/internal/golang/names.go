@@ -129,14 +129,14 @@ func (g *generator) isAlias(name string) bool {
 // Names are the names that a Go package declares, over all schemas that are generated into it: "Request",
 // and "Request.Name" for fields and methods. The zero value is ready.
 type Names struct {
-	origins map[string]string // what of a schema a name was made from
+	origins map[string]origin // what of a schema a name was made from
 }
 
 func (n *Names) taken(name string) bool { _, taken := n.origins[name]; return taken }
 
 // add notes everything that a file declares. Two things of one name are an error here, so that a clash
 // between a schema's names and ours is a sentence instead of code that does not compile.
-func (n *Names) add(file *ast.File, origin func(token.Pos) string) error {
+func (n *Names) add(file *ast.File, origin func(token.Pos) origin) error {
 	for _, declaration := range file.Decls {
 		switch d := declaration.(type) {
 		case *ast.FuncDecl:
@@ -158,7 +158,7 @@ func (n *Names) add(file *ast.File, origin func(token.Pos) string) error {
 	return nil
 }
 
-func (n *Names) addSpec(spec ast.Spec, origin func(token.Pos) string) error {
+func (n *Names) addSpec(spec ast.Spec, origin func(token.Pos) origin) error {
 	switch s := spec.(type) {
 	case *ast.ValueSpec:
 		for _, name := range s.Names {
@@ -176,7 +176,7 @@ func (n *Names) addSpec(spec ast.Spec, origin func(token.Pos) string) error {
 }
 
 // addMembers notes a struct's fields or an interface's methods.
-func (n *Names) addMembers(s *ast.TypeSpec, origin func(token.Pos) string) error {
+func (n *Names) addMembers(s *ast.TypeSpec, origin func(token.Pos) origin) error {
 	var members []*ast.Field
 	switch t := s.Type.(type) {
 	case *ast.StructType:
@@ -194,22 +194,29 @@ func (n *Names) addMembers(s *ast.TypeSpec, origin func(token.Pos) string) error
 	return nil
 }
 
-func (n *Names) declare(name, origin string) error {
+func (n *Names) declare(name string, from origin) error {
 	if name == "_" || name == "init" {
 		return nil
 	}
-	if other, taken := n.origins[name]; taken {
-		if other == origin {
-			return fmt.Errorf("%s: the generated code would declare %s twice; rename it", origin, name)
+	other, taken := n.origins[name]
+	if !taken {
+		if n.origins == nil {
+			n.origins = make(map[string]origin)
 		}
-		return fmt.Errorf("%s: the generated code would declare %s twice, the other is for %s; rename one of"+
-			" them", origin, name, other)
+		n.origins[name] = from
+		return nil
 	}
-	if n.origins == nil {
-		n.origins = make(map[string]string)
+	if other == from {
+		return &model.Error{
+			Place: from.place(), What: fmt.Sprintf("%s: its Go code would declare %s twice", from, name),
+			Hint: "rename it",
+		}
 	}
-	n.origins[name] = origin
-	return nil
+	place := other.place()
+	return &model.Error{
+		Place: from.place(), What: fmt.Sprintf("%s: its Go code would declare %s, as does that of %s", from, name, other),
+		Other: &place, Hint: "rename one of them",
+	}
 }
 
 func receiver(d *ast.FuncDecl) string {

@@ -40,7 +40,7 @@ func (g *generator) objectStruct(p *printer, d *model.Declaration, fields []*mod
 		if !inObject(f) {
 			continue
 		}
-		p.from("field %s.%s", d.FullName(), f.Name)
+		p.from("field", d.FullName(), f.Name)
 		p.doc(f.Doc, "")
 		typ := g.objectType(&f.Type)
 		if f.Optional {
@@ -61,7 +61,7 @@ func (g *generator) unPack(p *printer, name string) {
 func (g *generator) structObject(p *printer, s *model.Struct) {
 	name := typeName(s.Name)
 	g.objectStruct(p, &s.Declaration, s.Fields)
-	p.from("struct %s", s.FullName())
+	p.from("struct", s.FullName(), "")
 	p.p("// Pack builds t where the builder is: in a table or a vector that was begun. Of a nil it builds nothing.")
 	p.p("func (t *%sT) Pack(builder *flatbuffers.Builder) flatbuffers.UOffsetT {\nif t == nil {\nreturn 0\n}", name)
 	p.p("builder.Prep(%d, %d)", s.Align, s.Size)
@@ -111,7 +111,7 @@ func (g *generator) structUnPackField(p *printer, f *model.Field) {
 // unionObject writes a union's plain struct.
 func (g *generator) unionObject(p *printer, e *model.Enum) {
 	name := typeName(e.Name)
-	p.from("union %s", e.FullName())
+	p.from("union", e.FullName(), "")
 	p.p("// %sT is %s as a plain struct. Value is what Type says, as a pointer or a string.", name, name)
 	p.p("type %sT struct {\nType %s\nValue interface{}\n}\n", name, name)
 
@@ -146,9 +146,9 @@ func (g *generator) unionObject(p *printer, e *model.Enum) {
 // tableObject writes a table's plain struct.
 func (g *generator) tableObject(p *printer, t *model.Table) {
 	name := typeName(t.Name)
-	p.from("table %s", t.FullName())
+	p.from("table", t.FullName(), "")
 	g.objectStruct(p, &t.Declaration, t.Fields)
-	p.from("table %s", t.FullName())
+	p.from("table", t.FullName(), "")
 	p.p("// Pack builds t with everything that it refers to. Of a nil it builds nothing.")
 	p.p("func (t *%sT) Pack(builder *flatbuffers.Builder) flatbuffers.UOffsetT {\nif t == nil {\nreturn 0\n}", name)
 	for _, f := range t.Fields {

@@ -9,6 +9,8 @@ import (
 	"go/token"
 	"slices"
 	"strings"
+
+	"github.com/smf-go/smf/go/codegen/internal/model"
 )
 
 // printer collects the text of one file.
@@ -20,7 +22,29 @@ type printer struct {
 // mark says what of the schema the text from a place on is made from.
 type mark struct {
 	at     int
-	origin string
+	origin origin
+}
+
+// origin is what of the schema something is made from: a declaration or one of its members. The zero value
+// is the schema as a whole.
+type origin struct {
+	kind                string // "table", "field"
+	declaration, member string // the first with its namespace
+	file                *model.File
+}
+
+func (o origin) String() string {
+	switch {
+	case o.declaration == "":
+		return "the schema"
+	case o.member == "":
+		return o.kind + " " + o.declaration
+	}
+	return o.kind + " " + o.declaration + "." + o.member
+}
+
+func (o origin) place() model.Place {
+	return model.Place{File: o.file, Declaration: o.declaration, Member: o.member}
 }
 
 // p adds a line.
@@ -29,9 +53,9 @@ func (p *printer) p(format string, args ...any) {
 	p.WriteByte('\n')
 }
 
-// from says what the following text is made from: "table a.T", "field a.T.x".
-func (p *printer) from(format string, args ...any) {
-	p.marks = append(p.marks, mark{p.Len(), fmt.Sprintf(format, args...)})
+// from says what the following text is made from: "table", "a.T", "", or "field", "a.T", "x".
+func (p *printer) from(kind, declaration, member string) {
+	p.marks = append(p.marks, mark{p.Len(), origin{kind: kind, declaration: declaration, member: member}})
 }
 
 // doc adds a schema's documentation as a comment. Where there is none, it adds what is said instead, if
@@ -62,8 +86,10 @@ func (g *generator) finish(p *printer, names *Names) ([]byte, error) {
 		return nil, fmt.Errorf("smfc made Go code that does not compile: %w", err)
 	}
 	if names != nil {
-		err := names.add(file, func(at token.Pos) string {
-			return p.origin(files.Position(at).Offset - len(head))
+		err := names.add(file, func(at token.Pos) origin {
+			o := p.origin(files.Position(at).Offset - len(head))
+			o.file = g.Schema.Main
+			return o
 		})
 		if err != nil {
 			return nil, err
@@ -77,13 +103,13 @@ func (g *generator) finish(p *printer, names *Names) ([]byte, error) {
 }
 
 // origin is what the text at a place is made from.
-func (p *printer) origin(at int) string {
+func (p *printer) origin(at int) origin {
 	i, found := slices.BinarySearchFunc(p.marks, at, func(m mark, at int) int { return m.at - at })
 	if !found {
 		i--
 	}
 	if i < 0 {
-		return "the schema"
+		return origin{}
 	}
 	// Of marks at one place, the last counts.
 	for i+1 < len(p.marks) && p.marks[i+1].at == p.marks[i].at {

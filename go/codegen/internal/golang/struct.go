@@ -11,7 +11,7 @@ import (
 // structure writes a struct: its accessors and the function that builds one.
 func (g *generator) structure(p *printer, s *model.Struct) {
 	name := typeName(s.Name)
-	p.from("struct %s", s.FullName())
+	p.from("struct", s.FullName(), "")
 	p.doc(s.Doc, name+" is the struct "+s.FullName()+".")
 	p.p("type %s struct {\n_tab flatbuffers.Struct\n}\n", name)
 	p.p("// Init makes rcv the %s that is at position i of buf.", name)
@@ -20,10 +20,10 @@ func (g *generator) structure(p *printer, s *model.Struct) {
 	p.p("// Table is where rcv is.")
 	p.p("func (rcv *%s) Table() flatbuffers.Table {\nreturn rcv._tab.Table\n}\n", name)
 	for _, f := range s.Fields {
-		p.from("field %s.%s", s.FullName(), f.Name)
+		p.from("field", s.FullName(), f.Name)
 		g.structAccessor(p, name, f)
 	}
-	p.from("struct %s", s.FullName())
+	p.from("struct", s.FullName(), "")
 	g.structCreate(p, s)
 }
 

@@ -43,7 +43,7 @@ func (g *generator) typesFile() (*File, error) {
 // table writes a table's accessors and the functions that build one.
 func (g *generator) table(p *printer, t *model.Table) {
 	name := typeName(t.Name)
-	p.from("table %s", t.FullName())
+	p.from("table", t.FullName(), "")
 	p.doc(t.Doc, name+" is the table "+t.FullName()+".")
 	p.p("type %s struct {\n_tab flatbuffers.Table\n}\n", name)
 	p.p("// GetRootAs%s is the %s that the payload at offset of buf holds. It checks nothing: see Verify%s.", name,
@@ -62,11 +62,11 @@ func (g *generator) table(p *printer, t *model.Table) {
 	p.p("func (rcv *%s) Table() flatbuffers.Table {\nreturn rcv._tab\n}\n", name)
 	for _, f := range t.Fields {
 		if !f.Deprecated {
-			p.from("field %s.%s", t.FullName(), f.Name)
+			p.from("field", t.FullName(), f.Name)
 			g.tableAccessor(p, t, name, f)
 		}
 	}
-	p.from("table %s", t.FullName())
+	p.from("table", t.FullName(), "")
 	g.keys(p, t, name)
 	g.builders(p, t, name)
 }
@@ -102,7 +102,7 @@ func (g *generator) builders(p *printer, t *model.Table, name string) {
 		if f.Deprecated {
 			continue
 		}
-		p.from("field %s.%s", t.FullName(), f.Name)
+		p.from("field", t.FullName(), f.Name)
 		g.add(p, name, f)
 		if f.Type.Kind == model.Vector {
 			elem := f.Type.Elem
@@ -111,7 +111,7 @@ func (g *generator) builders(p *printer, t *model.Table, name string) {
 			p.p("return builder.StartVector(%d, numElems, %d)\n}\n", elem.Size(), elem.Align())
 		}
 	}
-	p.from("table %s", t.FullName())
+	p.from("table", t.FullName(), "")
 	p.p("// %sEnd ends what %sStart began.", name, name)
 	p.p("func %sEnd(builder *flatbuffers.Builder) flatbuffers.UOffsetT {", name)
 	p.p("return builder.EndObject()\n}\n")

@@ -21,11 +21,12 @@ type callsView struct {
 
 // tableView is a table as verifiers and writers see it.
 type tableView struct {
-	GoName  string // "Request"
-	Fields  []fieldView
-	Writer  *writerView // nil: none, see claimWriters
-	Replies bool        // a method of the schema answers with it
-	layout  *layoutView
+	GoName   string // "Request"
+	FullName string // "smf_gen.demo.Request"
+	Fields   []fieldView
+	Writer   *writerView // nil: none, see claimWriters
+	Replies  bool        // a method of the schema answers with it
+	layout   *layoutView
 }
 
 // Index is the name of the table's index in the verifier's schema.
@@ -90,7 +91,8 @@ func (g *generator) makeViews() {
 	for _, t := range g.tables {
 		layout := g.tableLayout(t)
 		g.views[t] = &tableView{
-			GoName: typeName(t.Name), Fields: layout.Fields, Replies: answers[t], layout: layout,
+			GoName: typeName(t.Name), FullName: t.FullName(), Fields: layout.Fields, Replies: answers[t],
+			layout: layout,
 		}
 	}
 }

@@ -3,7 +3,10 @@
 // finds what it can.
 package lines
 
-import "strings"
+import (
+	"path"
+	"strings"
+)
 
 // Index is where things are declared in one text.
 type Index struct {
@@ -26,16 +29,16 @@ func (x *Index) Line(declaration, member string) int {
 	return x.lines[key{declaration, ""}]
 }
 
-// Include is the line of an include, called as it is there; 0: there is none.
-func (x *Index) Include(name string) int { return x.includes[name] }
-
-// Includes are the names in the text's includes.
-func (x *Index) Includes() []string {
-	out := make([]string, 0, len(x.includes))
-	for name := range x.includes {
-		out = append(out, name)
+// Include is the line of the include that finds a file: one that names the file's path, or the end of it.
+// 0: there is none.
+func (x *Index) Include(file string) int {
+	found := 0
+	for name, line := range x.includes {
+		if strings.HasSuffix("/"+file, "/"+path.Clean(name)) && (found == 0 || line < found) {
+			found = line
+		}
 	}
-	return out
+	return found
 }
 
 // Scan reads a schema's text.

@@ -65,9 +65,10 @@ func TestLines(t *testing.T) {
 		}
 	}
 	require.Equal(t, 2, x.Include("units.fbs"))
-	require.Equal(t, 2, x.Include("common/attributes.fbs"))
-	require.Equal(t, 0, x.Include("other.fbs"))
-	require.ElementsMatch(t, []string{"units.fbs", "common/attributes.fbs"}, x.Includes())
+	require.Equal(t, 2, x.Include("../include/common/attributes.fbs"))
+	require.Equal(t, 0, x.Include("attributes.fbs"))
+	require.Equal(t, 0, x.Include("other_units.fbs"))
+	require.Equal(t, 3, lines.Scan([]byte("\n\ninclude \"./units.fbs\";")).Include("units.fbs"))
 }
 
 func TestByteOrderMarkAndCarriageReturns(t *testing.T) {

@@ -217,3 +217,8 @@ const (
 	ServerStreaming
 	BidiStreaming
 )
+
+// streamings are the values of the attribute, in the order of the constants.
+var streamings = []string{"none", "client", "server", "bidi"}
+
+func (s Streaming) String() string { return streamings[s] }

@@ -320,7 +320,7 @@ func (r *reader) readMethod(s *Service, in *bfbs.Call) (*Method, error) {
 		}
 	}
 	mode := in.Attributes["streaming"]
-	at := slices.Index([]string{"none", "client", "server", "bidi"}, mode)
+	at := slices.Index(streamings, mode)
 	if at < 0 && mode != "" {
 		return nil, fmt.Errorf("streaming %q is none of \"none\", \"client\", \"server\" and \"bidi\"", mode)
 	}
