@@ -1,29 +1,30 @@
-// Package codegen turns FlatBuffers schemas into Go code: flatc's tables, joined into one file
-// (<schema>.fb.go), and beside them the servers, clients and verifiers of smf (<schema>.smf.go) and the
-// binary schema as a constant (<schema>.bfbs.go). The command smfc is a thin shell around it.
+// Package codegen turns FlatBuffers schemas into code: tables with accessors and objects, verifiers, and
+// servers and clients of their services. The command smfc is a thin shell around it.
 //
-// It runs flatc for the tables and reads the binary schema that flatc writes. What this version
-// cannot generate correctly (unions, several namespaces, streaming calls, …) is an error.
+// flatc parses the schemas; what is generated from them is made of the binary schemas that it writes. What
+// smfc makes of a schema, and where it goes, is in docs/smfc.md.
 package codegen
 
 import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
+
+	"golang.org/x/mod/module"
 )
 
 // Options say what to generate.
 type Options struct {
-	Schemas  []string // paths of .fbs files; the code of one call shares nothing but method ids
-	Includes []string // folders in which included schemas are looked for
-	Package  string   // name of the Go package; empty: the namespace's last part
-	Out      string   // folder of the generated files; empty: next to each schema
-	Flatc    string   // the flatc to run; empty: "flatc", looked up in PATH
+	Schemas   []string // paths of .fbs files; all that one server serves should be in one call
+	Languages []string // "go", "c"; empty: Go
+	Includes  []string // folders in which included schemas are looked for
+	Out       string   // folder of the generated files; empty: next to each schema
+	Package   string   // name of the Go package; empty: the namespace's last part
+	GoImport  string   // import path of the folder Out; empty: as go.mod says
+	Flatc     string   // the flatc to run; empty: "flatc", looked up in PATH
 }
 
 // File is one generated file.
@@ -35,99 +36,61 @@ type File struct {
 // Result is what Generate made.
 type Result struct {
 	Files    []File
-	Warnings []string // of flatc, one line each
+	Warnings []string // one line each
+
+	roots    []string // folders that hold all generated files, some of them below
+	suffixes []string // of generated files
+	sources  []string // paths of the schemas
 }
 
-// Generate makes the files for all schemas, or an error of one line; it writes nothing but a
-// temporary folder, which it removes. The same input gives the same bytes.
+// Generate makes the files for all schemas; it writes nothing but a temporary folder, which it removes.
+// What is wrong with the schemas is an error of the type Problems. The same input gives the same bytes.
+//
+// Threads: any. Cost: runs flatc once for its version, and once for each schema.
 func Generate(ctx context.Context, options Options) (*Result, error) {
-	compiler, err := findFlatc(ctx, options.Flatc)
+	chosen, err := chooseLanguages(options.Languages)
 	if err != nil {
 		return nil, err
 	}
-	result := &Result{}
-	ids := make(methodIDs)
-	paths := make(map[string]string)
-	for _, schema := range options.Schemas {
-		if err := generateOne(ctx, compiler, schema, options, ids, result); err != nil {
-			return nil, err
+	if options.GoImport != "" {
+		if err := module.CheckImportPath(options.GoImport); err != nil {
+			return nil, &OptionError{"--go-import: " + err.Error()}
 		}
-		base := outputBase(schema, options.Out)
-		if other, taken := paths[base]; taken {
-			return nil, fmt.Errorf("%s: would overwrite the files generated from %s", schema, other)
-		}
-		paths[base] = schema
 	}
-	return result, nil
-}
-
-// outputBase is the path of the generated files without ".fb.go" and ".smf.go".
-func outputBase(schema, out string) string {
-	if out == "" {
-		out = filepath.Dir(schema)
+	r := newRun(options)
+	if len(r.problems) > 0 {
+		return nil, r.problems
 	}
-	return filepath.Join(out, strings.TrimSuffix(filepath.Base(schema), schemaSuffix))
-}
-
-func generateOne(ctx context.Context, compiler *flatc, schema string, options Options,
-	ids methodIDs, result *Result,
-) error {
-	if err := checkFileName(schema); err != nil {
-		return err
+	if r.flatc, err = findFlatc(ctx, options.Flatc); err != nil {
+		return nil, err
 	}
-	compiled, err := compiler.compile(ctx, schema, options.Includes, goCode...)
-	if err != nil {
-		return err
+	if err := r.load(ctx); err != nil {
+		return nil, err
 	}
-	result.Warnings = append(result.Warnings, compiled.warnings...)
-
-	m, err := newModel(compiled.schema, options.Out != "")
-	if err != nil {
-		return fmt.Errorf("%s: %w", schema, err)
+	r.checkIDs()
+	for _, l := range chosen {
+		r.generate(l)
 	}
-	if err := ids.add(m); err != nil {
-		return fmt.Errorf("%s: %w", schema, err)
+	r.warnOfNothing()
+	if len(r.problems) > 0 {
+		return nil, r.problems
 	}
-	m.Source = filepath.Base(schema)
-	m.Flatc = compiler.version.String()
-	m.Stem = lowerCamel(strings.TrimSuffix(m.Source, schemaSuffix))
-	if options.Package != "" {
-		m.Package = options.Package
-	}
-	if err := checkPackageName(m.Package); err != nil {
-		return fmt.Errorf("%s: %w", schema, err)
-	}
-
-	declared := make(names)
-	tables, err := joinTables(m, compiled.goFiles, declared)
-	if err != nil {
-		return fmt.Errorf("%s: %w", schema, err)
-	}
-	calls, err := executeTemplate(m, declared)
-	if err != nil {
-		return fmt.Errorf("%s: %w", schema, err)
-	}
-	base := outputBase(schema, options.Out)
-	result.Files = append(result.Files,
-		File{Path: base + ".fb.go", Content: tables},
-		File{Path: base + ".smf.go", Content: calls})
-	if name := camel(m.Stem) + "Schema"; !declared[name] {
-		result.Files = append(result.Files, File{Path: base + ".bfbs.go", Content: constantFile(m, name, compiled.binary)})
-	}
-	return nil
+	return r.result, nil
 }
 
 // BinarySchema compiles a schema to a binary one, for package schema. What Generate refuses, it takes.
 func BinarySchema(ctx context.Context, path string, includes ...string) ([]byte, error) {
+	r := newRun(Options{Schemas: []string{path}, Includes: includes})
+	if len(r.problems) > 0 {
+		return nil, r.problems
+	}
 	compiler, err := findFlatc(ctx, "")
 	if err != nil {
 		return nil, err
 	}
-	compiled, err := compiler.compile(ctx, path, includes)
-	if err != nil {
-		return nil, err
-	}
-	return compiled.binary, nil
+	s := r.schemas[0]
+	binary, _, err := compiler.compile(ctx, s, includes, func(path string) string { return r.name(s, path) })
+	return binary, err
 }
 
 // Write writes every file that is not on disk already, and makes the folders that are missing.

@@ -9,19 +9,13 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
-	"slices"
-	"sort"
 	"strconv"
 	"strings"
-
-	"github.com/smf-go/smf/go/internal/bfbs"
+	"syscall"
 )
 
-const (
-	schemaSuffix = ".fbs"
-	flatcHint    = "what is needed is the FlatBuffers compiler flatc, version 2.0.8 or newer" +
-		" (Debian, Ubuntu: apt install flatbuffers-compiler)"
-)
+const flatcHint = "what is needed is the FlatBuffers compiler flatc, version 2.0.8 or newer" +
+	" (Debian, Ubuntu: apt install flatbuffers-compiler)"
 
 // oldestFlatc is the oldest version that names the file of every declaration in its binary schema.
 var oldestFlatc = version{2, 0, 8}
@@ -44,20 +38,6 @@ type flatc struct {
 	path    string
 	version version
 }
-
-// compiled is what flatc made of one schema.
-type compiled struct {
-	goFiles  map[string][]byte // one per type, by path below the output folder
-	binary   []byte            // the binary schema
-	schema   *bfbs.Schema
-	warnings []string
-}
-
-// What flatc is asked for.
-var (
-	goCode       = []string{"--go", "--gen-object-api"}
-	binarySchema = []string{"--binary", "--schema", "--bfbs-comments", "--bfbs-builtins"}
-)
 
 var versionPattern = regexp.MustCompile(`flatc version (\d+)\.(\d+)(?:\.(\d+))?`)
 
@@ -87,126 +67,63 @@ func findFlatc(ctx context.Context, name string) (*flatc, error) {
 	return found, nil
 }
 
-// compile runs flatc on one schema and reads what it wrote: a binary schema, and what else it is asked for.
-func (f *flatc) compile(ctx context.Context, schema string, includes []string, also ...string) (*compiled, error) {
-	if _, err := os.Stat(schema); err != nil {
-		return nil, err
-	}
-	absolute, err := filepath.Abs(schema)
-	if err != nil {
-		return nil, err
-	}
+// compile runs flatc on a schema, for its binary schema. In messages, files are called what name makes of
+// their paths. Errors of the schema are Problems.
+func (f *flatc) compile(ctx context.Context, s *schema, includes []string, name func(path string) string,
+) (binary []byte, warnings []string, err error) {
 	temporary, err := os.MkdirTemp("", "smfc-")
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	defer os.RemoveAll(temporary)
 
-	args := append(slices.Concat(also, binarySchema), "--bfbs-filenames", filepath.Dir(absolute), "-o", temporary)
+	args := []string{
+		"--binary", "--schema", "--bfbs-comments", "--bfbs-builtins",
+		"--bfbs-filenames", filepath.Dir(s.absolute), "-o", temporary,
+	}
 	for _, folder := range includes {
+		if folder, err = filepath.Abs(folder); err != nil {
+			return nil, nil, err
+		}
 		args = append(args, "-I", folder)
 	}
 	var output bytes.Buffer
-	command := exec.CommandContext(ctx, f.path, append(args, absolute)...)
+	command := exec.CommandContext(ctx, f.path, append(args, s.absolute)...)
 	command.Stdout, command.Stderr = &output, &output
 	failure := command.Run()
-	errs, warnings := parseDiagnostics(output.String(), absolute, schema)
+	if err := ctx.Err(); err != nil {
+		return nil, nil, err
+	}
+	problems, warnings := diagnostics(output.String(), s.path, name)
 	if failure != nil {
-		if len(errs) > 0 {
-			return nil, errors.New(strings.Join(errs, "\n"))
+		if len(problems) == 0 {
+			problems = Problems{fmt.Errorf("%s: %w", s.path, f.silent(failure, output.String()))}
 		}
-		return nil, fmt.Errorf("%s: flatc failed: %w", schema, failure)
+		return nil, nil, problems
 	}
-	result, err := readOutput(temporary, absolute)
+	binary, err = os.ReadFile(filepath.Join(temporary, s.stem()+".bfbs"))
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", schema, err)
+		return nil, nil, Problems{fmt.Errorf("%s: flatc %s wrote no binary schema: %s", s.path, f.version, flatcHint)}
 	}
-	result.warnings = warnings
-	return result, nil
+	return binary, warnings, nil
 }
 
-func readOutput(folder, schema string) (*compiled, error) {
-	result := &compiled{goFiles: make(map[string][]byte)}
-	stem := strings.TrimSuffix(filepath.Base(schema), schemaSuffix)
-	var err error
-	if result.binary, err = os.ReadFile(filepath.Join(folder, stem+".bfbs")); err != nil {
-		return nil, fmt.Errorf("flatc wrote no binary schema: %w", err)
-	}
-	if result.schema, err = bfbs.Parse(result.binary); err != nil {
-		return nil, err
-	}
-	err = filepath.WalkDir(folder, func(path string, entry os.DirEntry, err error) error {
-		if err != nil || entry.IsDir() || filepath.Ext(path) != ".go" {
-			return err
-		}
-		name, err := filepath.Rel(folder, path)
-		if err != nil {
-			return err
-		}
-		result.goFiles[name], err = os.ReadFile(path)
-		return err
-	})
-	return result, err
-}
-
-// flatc prints "error:" on a line of its own and then "  path:line: column: error: text". Where it
-// found out only at the file's end, it adds ", originally at: path:line".
-var (
-	diagnosticPattern = regexp.MustCompile(`^\s*(.+?):(\d+): *\d+: (error|warning): (.*)$`)
-	originPattern     = regexp.MustCompile(`^(.*), originally at: *(.+):(\d+)$`)
-)
-
-// parseDiagnostics turns flatc's output into lines of "file:line: message". The schema is named as
-// the user named it, other files relative to the current folder where they are below it.
-func parseDiagnostics(output, absolute, schema string) (errs, warnings []string) {
-	name := func(path string) string {
-		if path == absolute || path == filepath.Base(absolute) {
-			return schema
-		}
-		if here, err := os.Getwd(); err == nil {
-			if relative, err := filepath.Rel(here, path); err == nil && filepath.IsLocal(relative) {
-				return relative
-			}
-		}
-		return path
-	}
-	var kind string
-	for _, line := range strings.Split(output, "\n") {
-		match := diagnosticPattern.FindStringSubmatch(line)
-		switch text := strings.TrimSpace(line); {
-		case match != nil:
-			path, number, message := match[1], match[2], match[4]
-			if origin := originPattern.FindStringSubmatch(message); origin != nil {
-				message, path, number = origin[1], origin[2], origin[3]
-			}
-			text = fmt.Sprintf("%s:%s: %s", name(path), number, message)
-			if _, name, found := strings.Cut(message, "must be declared before use: "); found &&
-				slices.Contains([]string{"slow", "idempotent", "timeout"}, name) {
-				text += fmt.Sprintf("; add: attribute %q;", name)
-			}
-			if match[3] == "warning" {
-				warnings = append(warnings, text)
-			} else {
-				errs = append(errs, text)
-			}
-		case text == "error:" || text == "warning:":
-			kind = text
-		case kind == "error:" && text != "":
-			errs = append(errs, schema+": "+text)
-			kind = ""
+// silent is the error of a flatc that failed without an error of the schema.
+func (f *flatc) silent(failure error, output string) error {
+	said := ""
+	for line := range strings.Lines(output) {
+		if line = strings.TrimSpace(line); line != "" && !strings.HasSuffix(line, "warning:") {
+			said = " (" + line + ")"
+			break
 		}
 	}
-	sort.Strings(warnings)
-	return compact(errs), compact(warnings)
-}
-
-// compact drops lines that repeat the one before.
-func compact(lines []string) []string {
-	var out []string
-	for i, line := range lines {
-		if i == 0 || line != lines[i-1] {
-			out = append(out, line)
+	var exit *exec.ExitError
+	if errors.As(failure, &exit) {
+		if status, ok := exit.Sys().(syscall.WaitStatus); ok && status.Signaled() {
+			return fmt.Errorf("flatc %s crashed on it: %s%s; a schema must not do that to it: try a newer"+
+				" flatc, or leave parts of the schema out to find which it is",
+				f.version, status.Signal(), said)
 		}
 	}
-	return out
+	return fmt.Errorf("flatc %s (%s) failed and named no error of the schema: %w%s", f.version, f.path, failure, said)
 }

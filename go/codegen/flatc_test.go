@@ -4,6 +4,7 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -40,16 +41,55 @@ func TestWhichFlatcIsNeeded(t *testing.T) {
 	}
 }
 
-func TestFlatcThatFailsWithoutAWord(t *testing.T) {
-	schema := filepath.Join(t.TempDir(), "x.fbs")
-	require.NoError(t, os.WriteFile(schema, nil, 0o666))
-	f := &flatc{path: fakeFlatc(t, "exit 7")}
-	_, err := f.compile(context.Background(), schema, nil)
-	require.EqualError(t, err, schema+": flatc failed: exit status 7")
+// newSchema writes a schema's file, and returns the schema.
+func newSchema(t *testing.T) *schema {
+	path := filepath.Join(t.TempDir(), "x.fbs")
+	require.NoError(t, os.WriteFile(path, []byte("table T {}"), 0o666))
+	r := newRun(Options{Schemas: []string{path}})
+	require.Empty(t, r.problems)
+	return r.schemas[0]
+}
+
+func TestFlatcThatFails(t *testing.T) {
+	s := newSchema(t)
+	for script, want := range map[string]string{
+		"exit 7": "(FLATC) failed and named no error of the schema: exit status 7",
+		"echo; echo '  out of luck'; exit 7": "(FLATC) failed and named no error of the schema: exit status 7" +
+			" (out of luck)",
+		"kill -SEGV $$": "crashed on it: segmentation fault; a schema must not do that to it: try a newer flatc," +
+			" or leave parts of the schema out to find which it is",
+		"echo 'idl_parser.cpp:7: failed'; kill -ABRT $$": "crashed on it: aborted (idl_parser.cpp:7: failed); a schema" +
+			" must not do that to it: try a newer flatc, or leave parts of the schema out to find which it is",
+		"exit 0": "wrote no binary schema: " + flatcHint,
+	} {
+		f := &flatc{path: fakeFlatc(t, script), version: version{2, 0, 8}}
+		_, _, err := f.compile(context.Background(), s, nil, nil)
+		var problems Problems
+		require.ErrorAs(t, err, &problems)
+		require.EqualError(t, err, s.path+": flatc 2.0.8 "+strings.Replace(want, "FLATC", f.path, 1))
+	}
+}
+
+func TestFlatcThatWritesSomethingElse(t *testing.T) {
+	s := newSchema(t)
+	script := `[ "$1" = --version ] && echo flatc version 9.9 && exit
+while [ "$1" != -o ]; do shift; done; echo 'This is no schema' > "$2/x.bfbs"`
+	_, err := Generate(context.Background(), Options{Schemas: []string{s.path}, Flatc: fakeFlatc(t, script)})
+	require.EqualError(t, err, s.path+": flatc 9.9.0 wrote something else than a schema: not a binary FlatBuffers"+
+		` schema: no "BFBS" at its beginning: `+flatcHint)
+}
+
+func TestGenerateStopsWithItsContext(t *testing.T) {
+	s := newSchema(t)
+	ctx, cancel := context.WithCancel(context.Background())
+	f := &flatc{path: fakeFlatc(t, "exec sleep 60")}
+	cancel()
+	_, _, err := f.compile(ctx, s, nil, nil)
+	require.ErrorIs(t, err, context.Canceled)
 }
 
 func TestDiagnostics(t *testing.T) {
-	errs, warnings := parseDiagnostics(`warning:
+	problems, warnings := diagnostics(`warning:
   /s/x.fbs:2: 28: warning: field names should be lowercase snake_case, got: Bb
 
 error:
@@ -66,15 +106,17 @@ error:
   /t/y.fbs:1: 2: error: illegal character
 
 error:
+  /s/x.fbs:4: 7: error: user define attributes must be declared before use: slow
+
+error:
   unable to load file: z.fbs
-`, "/s/x.fbs", "schemas/x.fbs")
+`, "x.fbs", func(path string) string { return "here/" + filepath.Base(path) })
+	require.EqualError(t, problems, `here/x.fbs:3: field already exists: a
+here/x.fbs:1: type referenced but not defined: foo
+here/y.fbs:1: illegal character
+here/x.fbs:4: user define attributes must be declared before use: slow; add: attribute "slow";
+x.fbs: unable to load file: z.fbs`)
 	require.Equal(t, []string{
-		"schemas/x.fbs:3: field already exists: a",
-		"schemas/x.fbs:1: type referenced but not defined: foo",
-		"/t/y.fbs:1: illegal character",
-		"schemas/x.fbs: unable to load file: z.fbs",
-	}, errs)
-	require.Equal(t, []string{
-		"schemas/x.fbs:2: field names should be lowercase snake_case, got: Bb",
+		"here/x.fbs:2: warning: field names should be lowercase snake_case, got: Bb",
 	}, warnings)
 }

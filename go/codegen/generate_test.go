@@ -13,7 +13,7 @@ import (
 )
 
 // writeSchemas writes files by name into a new folder and returns it.
-func writeSchemas(t *testing.T, files map[string]string) string {
+func writeSchemas(t testing.TB, files map[string]string) string {
 	folder := t.TempDir()
 	for name, text := range files {
 		path := filepath.Join(folder, name)
@@ -23,81 +23,71 @@ func writeSchemas(t *testing.T, files map[string]string) string {
 	return folder
 }
 
-// generate runs the generator on x.fbs of a new folder with these files. The error has no folder.
+// generate runs the generator on x.fbs of a new folder with these files, which is the working folder then.
 func generate(t *testing.T, files map[string]string) (*codegen.Result, error) {
-	folder := writeSchemas(t, files)
+	t.Chdir(writeSchemas(t, files))
 	return codegen.Generate(context.Background(), codegen.Options{
-		Schemas:  []string{filepath.Join(folder, "x.fbs")},
-		Includes: []string{filepath.Join(folder, "include")},
+		Schemas: []string{"x.fbs"}, Includes: []string{"include"},
 	})
 }
 
 func TestRefused(t *testing.T) {
 	needFlatc(t)
 	for name, test := range map[string]struct{ schema, want string }{
-		"union": {
-			"namespace a; table T {} union U { T }",
-			"x.fbs: union a.U: unions are not supported",
-		},
-		"two namespaces": {
-			"namespace a; table T {} namespace b; table S {}",
-			"x.fbs: several namespaces in one schema are not supported (a and b)",
-		},
 		"no namespace": {
 			"table T {}",
-			"x.fbs: the schema has no namespace",
+			"x.fbs:1: a Go package needs a name: declare a namespace, or give the name with --package",
 		},
 		"nothing": {
 			"namespace a;",
 			"x.fbs: nothing to generate: the schema declares no type and no service",
 		},
 		"streaming": {
-			`namespace a; table T {} rpc_service S { Go(T): T (streaming: "bidi"); }`,
-			`x.fbs: method S.Go: streaming ("bidi") is not supported`,
+			"namespace a; table T {}\nrpc_service S {\n  No(T): T;\n  Go(T): T (streaming: \"bidi\");\n}",
+			`x.fbs:4: method S.Go: streaming "bidi": the runtime has no streams yet`,
+		},
+		"streaming of an unknown kind": {
+			"namespace a; table T {}\nrpc_service S { Go(T): T (streaming: \"up\"); }",
+			`x.fbs:2: method S.Go: streaming "up" is none of "none", "client", "server" and "bidi"`,
 		},
 		"timeout": {
-			`namespace a; attribute "timeout"; table T {} rpc_service S { Go(T): T (timeout: "soon"); }`,
-			`x.fbs: method S.Go: timeout "soon" is not a duration like "250ms"`,
+			"namespace a;\nattribute \"timeout\"; table T {}\n\nrpc_service S {\n  Go(T): T (timeout: \"soon\"); }",
+			`x.fbs:5: method S.Go: timeout "soon" is not a duration like "250ms"`,
 		},
-		"nested FlatBuffer": {
-			`namespace a; table T { inner: [ubyte] (nested_flatbuffer: "T"); }`,
-			"x.fbs: field a.T.inner: nested FlatBuffers are not supported",
+		"nested FlatBuffer of no table": {
+			"namespace a; struct P { x: int; }\ntable T { n: int;\n  inner: [ubyte] (nested_flatbuffer: \"P\"); }",
+			"x.fbs:3: field a.T.inner: nested_flatbuffer: there is no table P",
 		},
 		"reserved service": {
-			"namespace a; table T {} rpc_service smf { Hello(T): T; }",
-			"x.fbs: service a.smf: the name is reserved for the protocol itself",
-		},
-		"small letter": {
-			"namespace a; table thing {}",
-			"x.fbs: table a.thing: its name must begin with a capital letter, or Go packages cannot use it",
-		},
-		"small enum": {
-			"namespace a; enum error : byte { Bad }",
-			"x.fbs: enum a.error: its name must begin with a capital letter, or Go packages cannot use it",
+			"namespace a; table T {}\nrpc_service smf { Hello(T): T; }",
+			"x.fbs:2: service a.smf: the name is reserved for the protocol itself",
 		},
 		"keyword as package": {
-			"namespace a.type; table T {}",
-			`x.fbs: "type" cannot be the name of a Go package; give one with --package`,
+			"namespace a.type;\n\ntable T {}",
+			`x.fbs:3: "type" cannot be the name of a Go package; give one with --package`,
 		},
-		"field named like flatc's method": {
-			"namespace a; table T { table: int; }",
-			"x.fbs: the generated code would declare T.Table twice; rename what it is made from",
-		},
-		"field named like flatc's parameter": {
-			"namespace a; table T { builder: int; }",
-			"x.fbs: field a.T.builder: flatc's Go code needs that name; rename the field",
+		"main as package": {
+			"namespace main;\nenum E : byte { A }",
+			`x.fbs:2: "main" cannot be the name of a Go package; give one with --package`,
 		},
 		"table named like our interface": {
-			"namespace a; table T {} table SServer {} rpc_service S { Go(T): T; }",
-			"x.fbs: the generated code would declare SServer twice; rename what it is made from",
+			"namespace a; table T {} table SServer {}\nrpc_service S { Go(T): T; }",
+			"x.fbs:2: service a.S: its Go code would declare SServer, as does that of table a.SServer in x.fbs:1:" +
+				" rename one of them",
 		},
 		"methods of one Go name": {
-			"namespace a; table T {} rpc_service S { go_on(T): T; GoOn(T): T; }",
-			"x.fbs: the generated code would declare SGoOnCRC twice; rename what it is made from",
+			"namespace a; table T {} rpc_service S {\n  go_on(T): T;\n  GoOn(T): T; }",
+			"x.fbs:3: method a.S.GoOn: its Go code would declare SGoOnCRC, as does that of method a.S.go_on in x.fbs:2:" +
+				" rename one of them",
 		},
-		"method named like the copying call": {
-			"namespace a; table T {} rpc_service S { Go(T): T; GoInto(T): T; }",
-			"x.fbs: the generated code would declare SClient.GoInto twice; rename what it is made from",
+		"fields of one Go name": {
+			"namespace a;\ntable T {\n  some_name: int;\n  someName: int; }",
+			"x.fbs:4: field a.T.someName: its Go code would declare T.SomeName, as does that of field a.T.some_name in" +
+				" x.fbs:3: rename one of them",
+		},
+		"attribute without a declaration": {
+			"namespace a; table T {}\nrpc_service S { Go(T): T (slow); }",
+			`x.fbs:2: user define attributes must be declared before use: slow; add: attribute "slow";`,
 		},
 		"flatc's error with its line": {
 			"namespace a;\ntable T {\n  name: string;\n  name: int;\n}\n",
@@ -107,106 +97,161 @@ func TestRefused(t *testing.T) {
 			"namespace a;\ntable T {\n  other: Other;\n}\n\n",
 			"x.fbs:3: type referenced but not defined (check namespace): Other",
 		},
-		"two of one id in one service": {
+		"two methods of one name": {
 			"namespace a; table T {} rpc_service S { Go(T): T; Go(T): T; }",
 			"x.fbs:1: rpc already exists: Go",
+		},
+		"empty": {"", "x.fbs:1: input file is empty"},
+		"not UTF-8": {
+			"namespace a;\n/// \xff\ntable T {}",
+			"x.fbs:2: not UTF-8; convert the file",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := generate(t, map[string]string{"x.fbs": test.schema})
-			require.Error(t, err)
-			require.NotContains(t, err.Error(), "\n", "one line")
-			_, message, _ := strings.Cut(err.Error(), string(filepath.Separator)+"x.fbs")
-			require.Equal(t, test.want, "x.fbs"+message)
+			require.EqualError(t, err, test.want)
+			var problems codegen.Problems
+			require.ErrorAs(t, err, &problems)
 		})
 	}
 }
 
-func TestIncludes(t *testing.T) {
+// All that is wrong is said at once, and once, in files that are called as the user calls them.
+func TestErrorsOfSeveralSchemas(t *testing.T) {
 	needFlatc(t)
-	for name, test := range map[string]struct {
-		files map[string]string
-		want  string // empty: works
-	}{
-		"attributes only": {map[string]string{
-			"include/attributes.fbs": `attribute "slow";`,
-			"x.fbs": `include "attributes.fbs"; namespace a; table T {}
-				rpc_service S { Go(T): T (slow); }`,
-		}, ""},
-		"types of the same folder and namespace": {map[string]string{
-			"y.fbs": "namespace a; table Y {}",
-			"x.fbs": `include "y.fbs"; namespace a; table T { y: Y; }`,
-		}, ""},
-		"types of another folder": {map[string]string{
-			"include/y.fbs": "namespace a; table Y {}",
-			"x.fbs":         `include "y.fbs"; namespace a; table T { y: Y; }`,
-		}, "table a.Y comes from include/y.fbs, in another folder: generate both schemas into one" +
-			" folder with --out"},
-		"types of another namespace": {map[string]string{
-			"y.fbs": "namespace b; table Y {}",
-			"x.fbs": `include "y.fbs"; namespace a; table T { y: b.Y; }`,
-		}, "table b.Y of the included y.fbs is in another namespace than a: not supported"},
-		"nested": {map[string]string{
-			"z.fbs": "namespace a; table Z {}",
-			"y.fbs": `include "z.fbs"; namespace a; table Y {}`,
-			"x.fbs": `include "y.fbs"; namespace a; table T { y: Y; }`,
-		}, "nested includes are not supported: y.fbs includes z.fbs"},
-		"missing": {map[string]string{
-			"x.fbs": `include "y.fbs"; namespace a; table T {}`,
-		}, "x.fbs:1: unable to load include file: y.fbs"},
-	} {
-		t.Run(name, func(t *testing.T) {
-			_, err := generate(t, test.files)
-			if test.want == "" {
-				require.NoError(t, err)
-			} else {
-				require.ErrorContains(t, err, test.want)
-			}
-		})
-	}
+	folder := writeSchemas(t, map[string]string{
+		"here/a.fbs":       "include \"../common/bad.fbs\"; namespace a; table A {}",
+		"here/b.fbs":       "include \"bad.fbs\"; namespace b; table B {}",
+		"here/c.fbs":       "namespace c;\ntable C { c: Nowhere; }",
+		"common/bad.fbs":   "namespace bad;\n\ntable Bad { x int; }",
+		"here/missing.fbs": "// A line.\ninclude \"nowhere.fbs\"; table M {}",
+	})
+	t.Chdir(filepath.Join(folder, "here"))
+	_, err := codegen.Generate(context.Background(), codegen.Options{
+		Schemas:  []string{"a.fbs", "./b.fbs", filepath.Join(folder, "here", "c.fbs"), "missing.fbs"},
+		Includes: []string{"../common"},
+	})
+	require.EqualError(t, err, "../common/bad.fbs:3: expecting: : instead got: int\n"+
+		folder+"/here/c.fbs:2: type referenced but not defined (check namespace): Nowhere\n"+
+		"missing.fbs:2: unable to load include file: nowhere.fbs")
 }
 
 func TestBadPaths(t *testing.T) {
 	needFlatc(t)
-	folder := writeSchemas(t, map[string]string{
+	t.Chdir(writeSchemas(t, map[string]string{
 		"x_linux.fbs": "namespace a; table T {}",
+		"_x.fbs":      "namespace a; table T {}",
 		"x.txt":       "namespace a; table T {}",
 		"one/x.fbs":   "namespace a; table T {}",
 		"two/x.fbs":   "namespace a; table S {}",
-	})
+		"dir.fbs/y":   "",
+	}))
+	require.NoError(t, os.Symlink("one/x.fbs", "link.fbs"))
+	require.NoError(t, os.Symlink("one", "linked"))
 	try := func(out string, names ...string) error {
-		for i := range names {
-			names[i] = filepath.Join(folder, names[i])
-		}
 		_, err := codegen.Generate(context.Background(), codegen.Options{Schemas: names, Out: out})
 		return err
 	}
+	require.EqualError(t, try("", "nowhere.fbs", "*.fbs"), "nowhere.fbs: no such file or directory\n"+
+		"*.fbs: no such file or directory")
 	require.ErrorIs(t, try("", "nowhere.fbs"), os.ErrNotExist)
-	require.ErrorContains(t, try("", "x.txt"), "x.txt: not a schema: its name does not end with .fbs")
-	require.ErrorContains(t, try("", "x_linux.fbs"), "the go command would ignore files of that name")
-	require.ErrorContains(t, try(folder, "one/x.fbs", "two/x.fbs"), "would overwrite the files generated from")
+	require.EqualError(t, try("", "x.txt"), "x.txt: not a schema: its name does not end with .fbs")
+	require.EqualError(t, try("", "dir.fbs"), "dir.fbs: not a file")
+	require.EqualError(t, try("", "link.fbs"), "link.fbs: a symbolic link to one/x.fbs; give that file itself")
+	require.EqualError(t, try("", "one/x.fbs", "./one/../one/x.fbs"),
+		"./one/../one/x.fbs: given twice, the first time as one/x.fbs")
+	require.EqualError(t, try("", "one/x.fbs", "linked/x.fbs"),
+		"linked/x.fbs: given twice, the first time as one/x.fbs")
+	require.EqualError(t, try("", "x_linux.fbs", "_x.fbs"),
+		"x_linux.fbs: the go command would ignore x_linux.fb.go; rename the schema\n"+
+			"_x.fbs: the go command would ignore _x.fb.go; rename the schema")
+	require.EqualError(t, try("out", "one/x.fbs", "two/x.fbs"), "two/x.fbs: its code would overwrite that of"+
+		" one/x.fbs in out; rename one of the schemas, or generate them into different folders")
 	require.NoError(t, try("", "one/x.fbs", "two/x.fbs"))
+	require.NoError(t, try("", "linked/x.fbs"))
 }
 
 // Two schemas of one run may well be served by one server.
-func TestOneIDInTwoSchemas(t *testing.T) {
+func TestClashesOfTwoSchemas(t *testing.T) {
 	needFlatc(t)
-	text := "namespace a; table T {} rpc_service S { Go(T): T; }"
-	folder := writeSchemas(t, map[string]string{"one.fbs": text, "two.fbs": text})
-	_, err := codegen.Generate(context.Background(), codegen.Options{Schemas: []string{
-		filepath.Join(folder, "one.fbs"), filepath.Join(folder, "two.fbs"),
-	}})
-	require.ErrorContains(t, err, "two.fbs: method S.Go: its id 1878161120 is that of S.Go too; rename one of them")
+	t.Chdir(writeSchemas(t, map[string]string{
+		"one.fbs":   "namespace a; table T {}\nrpc_service S { Go(T): T; }",
+		"same.fbs":  "namespace a;\nenum T : byte { A }",
+		"two.fbs":   "namespace b; table U {}\n\nrpc_service S { On(U): U; }",
+		"three.fbs": "namespace a; table T {}\n\nrpc_service Mumu { Bukelo(T): T; }",
+		"four.fbs":  "namespace b; table U {} rpc_service Rekoni {\n  Bu(U): U;\n  Li(a.T): a.T;\n}",
+	}))
+	try := func(names ...string) error {
+		_, err := codegen.Generate(context.Background(), codegen.Options{
+			Schemas: names, Out: "out", GoImport: "example.com/out",
+		})
+		return err
+	}
+	require.EqualError(t, try("one.fbs", "two.fbs"), "two.fbs:3: service b.S has the name of service a.S in one.fbs:2:"+
+		" on the wire, namespaces do not count; rename one of them")
+	text, err := os.ReadFile("four.fbs")
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile("four.fbs", append([]byte("include \"three.fbs\";\n"), text...), 0o666))
+	require.EqualError(t, try("three.fbs", "four.fbs"), "four.fbs:4: method Rekoni.Li: its id 392127686 is that of"+
+		" Mumu.Bukelo in three.fbs:3: rename one of them")
+	require.EqualError(t, try("same.fbs", "one.fbs"), "one.fbs:1: table a.T: its Go code would declare T, as does that of"+
+		" enum a.T in same.fbs:2: rename one of them")
+}
+
+func TestChooseLanguages(t *testing.T) {
+	for name, want := range map[string]string{
+		"rust": `there is no language "rust"; known: go`,
+		"cpp":  `there is no language "cpp"; known: go; in C++, flatc --cpp makes the tables, and the C API calls`,
+	} {
+		_, err := codegen.Generate(context.Background(), codegen.Options{
+			Schemas: []string{"x.fbs"}, Languages: []string{"go", name},
+		})
+		require.EqualError(t, err, want)
+		var option *codegen.OptionError
+		require.ErrorAs(t, err, &option)
+	}
+}
+
+func TestWarnings(t *testing.T) {
+	needFlatc(t)
+	const service = " rpc_service S { Go(T): T; }"
+	for name, test := range map[string]struct {
+		files map[string]string
+		want  []string
+	}{
+		"flatc's": {
+			map[string]string{"x.fbs": "namespace a;\ntable T { Loud: int; }" + service},
+			[]string{"x.fbs:2: warning: field names should be lowercase snake_case, got: Loud"},
+		},
+		"no service": {
+			map[string]string{"x.fbs": "namespace a; table T {}"},
+			[]string{"x.fbs: warning: has no rpc_service: types and verifiers are generated, no server and no client"},
+		},
+		"no service, but another schema has one": {
+			map[string]string{"x.fbs": "namespace a; table T {}" + service, "y.fbs": "namespace a; table Y {}"}, nil,
+		},
+		"nothing in a schema": {
+			map[string]string{"x.fbs": "namespace a; table T {}" + service, "y.fbs": "attribute \"slow\";"},
+			[]string{"y.fbs: warning: declares no type and no service: nothing is generated from it"},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Chdir(writeSchemas(t, test.files))
+			schemas, err := filepath.Glob("*.fbs")
+			require.NoError(t, err)
+			result, err := codegen.Generate(context.Background(), codegen.Options{Schemas: schemas})
+			require.NoError(t, err)
+			require.Equal(t, test.want, result.Warnings)
+		})
+	}
 }
 
 func TestWriteAndStale(t *testing.T) {
 	needFlatc(t)
-	result, err := generate(t, map[string]string{"x.fbs": "namespace a; table T { Loud: int; }"})
+	result, err := generate(t, map[string]string{"x.fbs": "namespace a; table T { n: int; }"})
 	require.NoError(t, err)
-	require.Len(t, result.Warnings, 1)
-	require.Contains(t, result.Warnings[0], "x.fbs:1: field names should be lowercase snake_case")
-
-	paths := []string{result.Files[0].Path, result.Files[1].Path, result.Files[2].Path}
+	paths := paths(result)
+	require.Len(t, paths, 3)
 	stale, err := result.Stale()
 	require.NoError(t, err)
 	require.Equal(t, paths, stale, "missing")
@@ -222,57 +267,128 @@ func TestWriteAndStale(t *testing.T) {
 	require.Equal(t, paths[1:2], stale, "changed")
 }
 
-// smfGo generates a schema and returns its .smf.go.
-func smfGo(t *testing.T, schema string) string {
-	needFlatc(t)
-	result, err := generate(t, map[string]string{"x.fbs": schema})
-	require.NoError(t, err)
-	return string(result.Files[1].Content)
-}
-
-func TestWhichTablesHaveWriters(t *testing.T) {
-	const service = " rpc_service S { Go(T): T; }"
-	for name, test := range map[string]struct {
-		schema string
-		want   bool
-	}{
-		"nothing":           {"table T {}", true},
-		"strings":           {"table T { a: string; b: string (required); }", true},
-		"eight fields":      {"table T { a: int; b: int; c: int; d: int; e: int; f: int; g: int; h: string; }", true},
-		"one deprecated":    {"table T { a: int; b: int; c: int; d: int; e: int (deprecated); f: int; g: int; h: int; i: int; }", true},
-		"nine fields":       {"table T { a: int; b: int; c: int; d: int; e: int; f: int; g: int; h: int; i: int; }", false},
-		"may be null":       {"table T { a: int = null; }", false},
-		"a struct":          {"struct P { x: int; } table T { p: P; }", false},
-		"a vector":          {"table T { p: [ubyte]; }", false},
-		"a table":           {"table P {} table T { p: P; }", false},
-		"reply's name gone": {"table T {} table ReplyT { a: [int]; }", false},
-		"bytes' name gone":  {"table T {} table TBytes { a: [int]; }", false},
-	} {
-		t.Run(name, func(t *testing.T) {
-			text := smfGo(t, "namespace a; "+test.schema+service)
-			require.Equal(t, test.want, strings.Contains(text, "\nfunc ReplyT"))
-			require.Equal(t, test.want, strings.Contains(text, "\nfunc TBytes"))
-		})
+// paths are those of the generated files.
+func paths(result *codegen.Result) []string {
+	var out []string
+	for _, file := range result.Files {
+		out = append(out, file.Path)
 	}
+	return out
 }
 
-// Who only describes data does not link the RPC library.
-func TestNoRPCWithoutServices(t *testing.T) {
-	text := smfGo(t, "namespace a; table T { a: string; } table ReplyT { a: int; }")
-	require.NotContains(t, text, "/rpc\"")
-	require.Contains(t, text, "\nfunc TBytes[S ~string | ~[]byte](dst []byte, a S) []byte {")
-	require.Contains(t, text, "\nfunc ReplyTBytes(dst []byte, a int32) []byte {")
+// A file that is there already as it should be is not touched, so that nothing is built again.
+func TestWriteLeavesWhatIsThere(t *testing.T) {
+	needFlatc(t)
+	result, err := generate(t, map[string]string{"x.fbs": "namespace a; table T { n: int; }"})
+	require.NoError(t, err)
+	require.NoError(t, result.Write())
+	require.NoError(t, os.Chmod("x.fb.go", 0o444))
+	before, err := os.Stat("x.fb.go")
+	require.NoError(t, err)
+	require.NoError(t, result.Write())
+	after, err := os.Stat("x.fb.go")
+	require.NoError(t, err)
+	require.Equal(t, before.ModTime(), after.ModTime())
 }
 
-// Parameters have names that Go can have, and type parameters none that a type of the schema has.
-func TestNamesOfParameters(t *testing.T) {
-	text := smfGo(t, `namespace a; enum S : byte { A }
-		table T { type: string; some_name: S; reply: string; len: bool; } rpc_service Go { On(T): T; }`)
-	require.Contains(t, text, "\nfunc ReplyT[SS1, SS2 ~string | ~[]byte](reply *rpc.Reply, "+
-		"type_ SS1, someName S, reply_ SS2, len_ bool) error {")
+func TestLeftOver(t *testing.T) {
+	needFlatc(t)
+	t.Chdir(writeSchemas(t, map[string]string{
+		"x.fbs":       "namespace a; table T {} namespace b; table S {}",
+		"y.fbs":       "namespace b; table Y {}",
+		"out/b/z.fbs": "",
+	}))
+	run := func(schemas ...string) *codegen.Result {
+		result, err := codegen.Generate(context.Background(), codegen.Options{Schemas: schemas, Out: "out"})
+		require.NoError(t, err)
+		require.NoError(t, result.Write())
+		return result
+	}
+	left, err := run("x.fbs", "y.fbs").LeftOver()
+	require.NoError(t, err)
+	require.Empty(t, left)
+
+	// One namespace instead of two: the code moves up, what y.fbs made is not this run's business.
+	require.NoError(t, os.WriteFile("x.fbs", []byte("namespace b; table T {}"), 0o666))
+	left, err = run("x.fbs").LeftOver()
+	require.NoError(t, err)
+	require.Empty(t, left, "out/b is not looked into")
+	require.NoError(t, os.WriteFile("x.fbs", []byte("namespace b; table T {} namespace c; table S {}"), 0o666))
+	left, err = run("x.fbs").LeftOver()
+	require.NoError(t, err)
+	require.Equal(t, []string{"out/x.bfbs.go", "out/x.fb.go", "out/x.smf.go"}, left)
+
+	// Neither is what has no such first line, nor what another schema beside it makes.
+	for _, name := range left {
+		require.NoError(t, os.Remove(name))
+	}
+	first := "// Code generated by smfc (flatc 2.0.8) from "
+	for name, text := range map[string]string{
+		"out/a.fb.go":   "// Written by hand, from x.fbs.\n",
+		"out/b.fb.go":   first + "other.fbs. DO NOT EDIT.\n",
+		"out/c.go":      first + "x.fbs. DO NOT EDIT.\n",
+		"out/b/z.fb.go": first + "z.fbs. DO NOT EDIT.\n",
+		"out/b/q.fb.go": first + "x.fbs. DO NOT EDIT.\n",
+	} {
+		require.NoError(t, os.WriteFile(name, []byte(text), 0o666))
+	}
+	require.NoError(t, os.WriteFile("z.fbs", []byte("namespace b.e; table T {} namespace c.e; table S {}"), 0o666))
+	left, err = run("x.fbs", "z.fbs").LeftOver()
+	require.NoError(t, err)
+	require.Equal(t, []string{"out/b/q.fb.go"}, left)
 }
 
-func TestTwoClaimsOfOneName(t *testing.T) {
-	text := smfGo(t, "namespace a; table ReplyA {} table ABytes {} rpc_service S { Go(ABytes): ReplyA; }")
-	require.Equal(t, 1, strings.Count(text, "\nfunc ReplyABytes("))
+// The same schemas give the same bytes, again, from another folder, and by other names.
+func TestDeterministic(t *testing.T) {
+	needFlatc(t)
+	files := map[string]string{
+		"s/shop.fbs": `include "units.fbs"; namespace a.shop;
+/// A thing.
+table Item { name: string; unit: a.units.Unit; tags: [string]; } rpc_service Shop { Buy(Item): Item; }`,
+		"s/units.fbs": "namespace a.units; enum Unit : byte { Piece, Box } table Named { unit: Unit; } struct P { x: int; }",
+		"go.mod":      "module example.com/m\n",
+		"other/empty": "",
+	}
+	folder := writeSchemas(t, files)
+	run := func(from string, schemas ...string) map[string]string {
+		t.Chdir(from)
+		result, err := codegen.Generate(context.Background(), codegen.Options{Schemas: schemas})
+		require.NoError(t, err)
+		out := make(map[string]string)
+		for _, file := range result.Files {
+			absolute, err := filepath.Abs(file.Path)
+			require.NoError(t, err)
+			name, err := filepath.Rel(folder, absolute)
+			require.NoError(t, err)
+			out[name] = string(file.Content)
+		}
+		return out
+	}
+	want := run(folder, "s/shop.fbs", "s/units.fbs")
+	require.Contains(t, want, "s/shop/shop.fb.go")
+	require.Contains(t, want, "s/units/units.fb.go")
+	for range 3 {
+		require.Equal(t, want, run(folder, "s/shop.fbs", "s/units.fbs"))
+	}
+	require.Equal(t, want, run(filepath.Join(folder, "s"), "./shop.fbs", "units.fbs"))
+	require.Equal(t, want, run(filepath.Join(folder, "other"), "../s/shop.fbs", "../s/units.fbs"))
+	require.Equal(t, want, run("/", filepath.Join(folder, "s/shop.fbs"), filepath.Join(folder, "s/units.fbs")))
+	require.Equal(t, want, run(folder, "s/units.fbs", "s/shop.fbs"), "in another order")
+
+	elsewhere := writeSchemas(t, files)
+	for name, text := range want {
+		require.NotContains(t, text, folder, name)
+	}
+	folder = elsewhere
+	require.Equal(t, want, run(elsewhere, "s/shop.fbs", "s/units.fbs"))
+}
+
+func TestWhatTheFirstLineSays(t *testing.T) {
+	needFlatc(t)
+	result, err := generate(t, map[string]string{"x.fbs": "namespace a; table T {}"})
+	require.NoError(t, err)
+	for _, file := range result.Files {
+		first, _, _ := strings.Cut(string(file.Content), "\n")
+		require.Regexp(t, `^// Code generated by smfc \(flatc \d+\.\d+\.\d+\) from x\.fbs\. DO NOT EDIT\.$`, first)
+	}
 }

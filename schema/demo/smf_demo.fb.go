@@ -9,38 +9,11 @@ import (
 )
 
 // A question: a name.
-type RequestT struct {
-	Name string `json:"name"`
-}
-
-func (t *RequestT) Pack(builder *flatbuffers.Builder) flatbuffers.UOffsetT {
-	if t == nil {
-		return 0
-	}
-	nameOffset := builder.CreateString(t.Name)
-	RequestStart(builder)
-	RequestAddName(builder, nameOffset)
-	return RequestEnd(builder)
-}
-
-func (rcv *Request) UnPackTo(t *RequestT) {
-	t.Name = string(rcv.Name())
-}
-
-func (rcv *Request) UnPack() *RequestT {
-	if rcv == nil {
-		return nil
-	}
-	t := &RequestT{}
-	rcv.UnPackTo(t)
-	return t
-}
-
-// A question: a name.
 type Request struct {
 	_tab flatbuffers.Table
 }
 
+// GetRootAsRequest is the Request that the payload at offset of buf holds. It checks nothing: see VerifyRequest.
 func GetRootAsRequest(buf []byte, offset flatbuffers.UOffsetT) *Request {
 	n := flatbuffers.GetUOffsetT(buf[offset:])
 	x := &Request{}
@@ -48,6 +21,7 @@ func GetRootAsRequest(buf []byte, offset flatbuffers.UOffsetT) *Request {
 	return x
 }
 
+// GetSizePrefixedRootAsRequest is GetRootAsRequest for a payload behind its size.
 func GetSizePrefixedRootAsRequest(buf []byte, offset flatbuffers.UOffsetT) *Request {
 	n := flatbuffers.GetUOffsetT(buf[offset+flatbuffers.SizeUint32:])
 	x := &Request{}
@@ -55,11 +29,23 @@ func GetSizePrefixedRootAsRequest(buf []byte, offset flatbuffers.UOffsetT) *Requ
 	return x
 }
 
+// FinishRequestBuffer ends a payload whose root is the Request at offset.
+func FinishRequestBuffer(builder *flatbuffers.Builder, offset flatbuffers.UOffsetT) {
+	builder.Finish(offset)
+}
+
+// FinishSizePrefixedRequestBuffer is FinishRequestBuffer for a payload behind its size.
+func FinishSizePrefixedRequestBuffer(builder *flatbuffers.Builder, offset flatbuffers.UOffsetT) {
+	builder.FinishSizePrefixed(offset)
+}
+
+// Init makes rcv the Request that is at position i of buf.
 func (rcv *Request) Init(buf []byte, i flatbuffers.UOffsetT) {
 	rcv._tab.Bytes = buf
 	rcv._tab.Pos = i
 }
 
+// Table is where rcv is.
 func (rcv *Request) Table() flatbuffers.Table {
 	return rcv._tab
 }
@@ -75,40 +61,50 @@ func (rcv *Request) Name() []byte {
 	return nil
 }
 
+// RequestStart begins a Request; what it refers to is built before.
 func RequestStart(builder *flatbuffers.Builder) {
 	builder.StartObject(1)
 }
+
 func RequestAddName(builder *flatbuffers.Builder, name flatbuffers.UOffsetT) {
-	builder.PrependUOffsetTSlot(0, flatbuffers.UOffsetT(name), 0)
+	builder.PrependUOffsetTSlot(0, name, 0)
 }
+
+// RequestEnd ends what RequestStart began.
 func RequestEnd(builder *flatbuffers.Builder) flatbuffers.UOffsetT {
 	return builder.EndObject()
 }
 
-// An answer: a name.
-type ResponseT struct {
+// A question: a name.
+type RequestT struct {
 	Name string `json:"name"`
 }
 
-func (t *ResponseT) Pack(builder *flatbuffers.Builder) flatbuffers.UOffsetT {
+// Pack builds t with everything that it refers to. Of a nil it builds nothing.
+func (t *RequestT) Pack(builder *flatbuffers.Builder) flatbuffers.UOffsetT {
 	if t == nil {
 		return 0
 	}
-	nameOffset := builder.CreateString(t.Name)
-	ResponseStart(builder)
-	ResponseAddName(builder, nameOffset)
-	return ResponseEnd(builder)
+	nameOffset := flatbuffers.UOffsetT(0)
+	if t.Name != "" {
+		nameOffset = builder.CreateString(t.Name)
+	}
+	RequestStart(builder)
+	RequestAddName(builder, nameOffset)
+	return RequestEnd(builder)
 }
 
-func (rcv *Response) UnPackTo(t *ResponseT) {
+// UnPackTo copies rcv into t, which shares no memory with it.
+func (rcv *Request) UnPackTo(t *RequestT) {
 	t.Name = string(rcv.Name())
 }
 
-func (rcv *Response) UnPack() *ResponseT {
+// UnPack copies rcv into a plain struct.
+func (rcv *Request) UnPack() *RequestT {
 	if rcv == nil {
 		return nil
 	}
-	t := &ResponseT{}
+	t := &RequestT{}
 	rcv.UnPackTo(t)
 	return t
 }
@@ -118,6 +114,7 @@ type Response struct {
 	_tab flatbuffers.Table
 }
 
+// GetRootAsResponse is the Response that the payload at offset of buf holds. It checks nothing: see VerifyResponse.
 func GetRootAsResponse(buf []byte, offset flatbuffers.UOffsetT) *Response {
 	n := flatbuffers.GetUOffsetT(buf[offset:])
 	x := &Response{}
@@ -125,6 +122,7 @@ func GetRootAsResponse(buf []byte, offset flatbuffers.UOffsetT) *Response {
 	return x
 }
 
+// GetSizePrefixedRootAsResponse is GetRootAsResponse for a payload behind its size.
 func GetSizePrefixedRootAsResponse(buf []byte, offset flatbuffers.UOffsetT) *Response {
 	n := flatbuffers.GetUOffsetT(buf[offset+flatbuffers.SizeUint32:])
 	x := &Response{}
@@ -132,11 +130,23 @@ func GetSizePrefixedRootAsResponse(buf []byte, offset flatbuffers.UOffsetT) *Res
 	return x
 }
 
+// FinishResponseBuffer ends a payload whose root is the Response at offset.
+func FinishResponseBuffer(builder *flatbuffers.Builder, offset flatbuffers.UOffsetT) {
+	builder.Finish(offset)
+}
+
+// FinishSizePrefixedResponseBuffer is FinishResponseBuffer for a payload behind its size.
+func FinishSizePrefixedResponseBuffer(builder *flatbuffers.Builder, offset flatbuffers.UOffsetT) {
+	builder.FinishSizePrefixed(offset)
+}
+
+// Init makes rcv the Response that is at position i of buf.
 func (rcv *Response) Init(buf []byte, i flatbuffers.UOffsetT) {
 	rcv._tab.Bytes = buf
 	rcv._tab.Pos = i
 }
 
+// Table is where rcv is.
 func (rcv *Response) Table() flatbuffers.Table {
 	return rcv._tab
 }
@@ -152,12 +162,50 @@ func (rcv *Response) Name() []byte {
 	return nil
 }
 
+// ResponseStart begins a Response; what it refers to is built before.
 func ResponseStart(builder *flatbuffers.Builder) {
 	builder.StartObject(1)
 }
+
 func ResponseAddName(builder *flatbuffers.Builder, name flatbuffers.UOffsetT) {
-	builder.PrependUOffsetTSlot(0, flatbuffers.UOffsetT(name), 0)
+	builder.PrependUOffsetTSlot(0, name, 0)
 }
+
+// ResponseEnd ends what ResponseStart began.
 func ResponseEnd(builder *flatbuffers.Builder) flatbuffers.UOffsetT {
 	return builder.EndObject()
+}
+
+// An answer: a name.
+type ResponseT struct {
+	Name string `json:"name"`
+}
+
+// Pack builds t with everything that it refers to. Of a nil it builds nothing.
+func (t *ResponseT) Pack(builder *flatbuffers.Builder) flatbuffers.UOffsetT {
+	if t == nil {
+		return 0
+	}
+	nameOffset := flatbuffers.UOffsetT(0)
+	if t.Name != "" {
+		nameOffset = builder.CreateString(t.Name)
+	}
+	ResponseStart(builder)
+	ResponseAddName(builder, nameOffset)
+	return ResponseEnd(builder)
+}
+
+// UnPackTo copies rcv into t, which shares no memory with it.
+func (rcv *Response) UnPackTo(t *ResponseT) {
+	t.Name = string(rcv.Name())
+}
+
+// UnPack copies rcv into a plain struct.
+func (rcv *Response) UnPack() *ResponseT {
+	if rcv == nil {
+		return nil
+	}
+	t := &ResponseT{}
+	rcv.UnPackTo(t)
+	return t
 }

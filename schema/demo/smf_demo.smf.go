@@ -14,8 +14,11 @@ import (
 	"github.com/smf-go/smf/go/rpc"
 )
 
-// This code and the packages that it uses must be of one version.
-const _ = flatverify.Generated1
+// Where this does not compile, smfc and the packages below are of different versions: run smfc again.
+const (
+	_ = flatverify.Generated1
+	_ = rpc.Generated1
+)
 
 // Method ids of SmfStorage: the CRC of the service XOR the CRC of the method.
 const (
@@ -42,6 +45,8 @@ const (
 var SmfStorageService = rpc.Service{
 	Name:    "SmfStorage",
 	Package: "smf_gen.demo",
+	Source:  "smf_demo.fbs",
+	Schema:  SmfDemoSchema,
 	Methods: []rpc.Method{
 		{
 			Name:   "Get",
@@ -137,12 +142,13 @@ func (UnimplementedSmfStorageServer) SomethingElse(context.Context, *Request, *r
 	return rpc.ErrNotImplemented
 }
 
-// RegisterSmfStorageServer lets impl answer the calls of SmfStorage that r receives.
-func RegisterSmfStorageServer(r rpc.Registrar, impl SmfStorageServer) error {
+// RegisterSmfStorageServer lets impl answer the calls of SmfStorage that r receives. Requests are
+// verified, unless an option is rpc.Unverified().
+func RegisterSmfStorageServer(r rpc.Registrar, impl SmfStorageServer, options ...rpc.ServiceOption) error {
 	if impl == nil {
 		return errors.New("RegisterSmfStorageServer: the implementation is nil")
 	}
-	handlers := []rpc.Handler{
+	return rpc.RegisterService(r, SmfStorageService, options,
 		func(ctx context.Context, req *rpc.Request, reply *rpc.Reply) error {
 			return impl.Get(ctx, rpc.View[Request](req), reply)
 		},
@@ -158,26 +164,20 @@ func RegisterSmfStorageServer(r rpc.Registrar, impl SmfStorageServer) error {
 		func(ctx context.Context, req *rpc.Request, reply *rpc.Reply) error {
 			return impl.SomethingElse(ctx, rpc.View[Request](req), reply)
 		},
-	}
-	service := SmfStorageService
-	service.Methods = make([]rpc.Method, len(handlers))
-	for i, handler := range handlers {
-		service.Methods[i] = SmfStorageService.Methods[i]
-		service.Methods[i].Handle = handler
-	}
-	return r.Register(service)
+	)
 }
 
 // SmfStorageClient calls SmfStorage. Any number of goroutines may use one.
 //
 // A store in name only: every method takes a name and answers with one.
 type SmfStorageClient struct {
-	caller rpc.Caller
+	stub rpc.Stub
 }
 
-// NewSmfStorageClient returns a client that calls through c, which stays the caller's to close.
-func NewSmfStorageClient(c rpc.Caller) *SmfStorageClient {
-	return &SmfStorageClient{caller: c}
+// NewSmfStorageClient returns a client that calls through c, which stays the caller's to close. Replies
+// are verified, unless an option is rpc.Unverified().
+func NewSmfStorageClient(c rpc.Caller, options ...rpc.ServiceOption) *SmfStorageClient {
+	return &SmfStorageClient{stub: rpc.NewStub(c, options...)}
 }
 
 // Get calls SmfStorage.Get with a finished builder, which may be used again when it returns.
@@ -185,11 +185,7 @@ func NewSmfStorageClient(c rpc.Caller) *SmfStorageClient {
 //
 // Answers with the name that it was asked with.
 func (c *SmfStorageClient) Get(ctx context.Context, req *flatbuffers.Builder) (rpc.Result[Response], error) {
-	message, err := c.caller.Call(ctx, SmfStorageGetMethodID, req.FinishedBytes())
-	if err != nil {
-		return rpc.Result[Response]{}, err
-	}
-	return rpc.NewResult[Response](message, VerifyResponse)
+	return rpc.CallTable[Response](ctx, &c.stub, SmfStorageGetMethodID, req, VerifyResponse)
 }
 
 // GetInto calls SmfStorage.Get and copies the reply into out, which shares no memory with it.
@@ -199,16 +195,8 @@ func (c *SmfStorageClient) GetInto(ctx context.Context, req *RequestT, out *Resp
 	if req == nil || out == nil {
 		return errors.New("SmfStorageClient.GetInto: req or out is nil")
 	}
-	builder := rpc.GetBuilder()
-	defer rpc.PutBuilder(builder)
-	builder.Finish(req.Pack(builder))
-	result, err := c.Get(ctx, builder)
-	if err != nil {
-		return err
-	}
-	defer result.Release()
-	result.Table().UnPackTo(out)
-	return nil
+	return rpc.CallInto(ctx, &c.stub, SmfStorageGetMethodID, req.Pack,
+		func(reply *Response) { reply.UnPackTo(out) }, VerifyResponse)
 }
 
 // Put calls SmfStorage.Put with a finished builder, which may be used again when it returns.
@@ -216,11 +204,7 @@ func (c *SmfStorageClient) GetInto(ctx context.Context, req *RequestT, out *Resp
 //
 // Stores nothing.
 func (c *SmfStorageClient) Put(ctx context.Context, req *flatbuffers.Builder) (rpc.Result[Response], error) {
-	message, err := c.caller.Call(ctx, SmfStoragePutMethodID, req.FinishedBytes())
-	if err != nil {
-		return rpc.Result[Response]{}, err
-	}
-	return rpc.NewResult[Response](message, VerifyResponse)
+	return rpc.CallTable[Response](ctx, &c.stub, SmfStoragePutMethodID, req, VerifyResponse)
 }
 
 // PutInto calls SmfStorage.Put and copies the reply into out, which shares no memory with it.
@@ -230,16 +214,8 @@ func (c *SmfStorageClient) PutInto(ctx context.Context, req *RequestT, out *Resp
 	if req == nil || out == nil {
 		return errors.New("SmfStorageClient.PutInto: req or out is nil")
 	}
-	builder := rpc.GetBuilder()
-	defer rpc.PutBuilder(builder)
-	builder.Finish(req.Pack(builder))
-	result, err := c.Put(ctx, builder)
-	if err != nil {
-		return err
-	}
-	defer result.Release()
-	result.Table().UnPackTo(out)
-	return nil
+	return rpc.CallInto(ctx, &c.stub, SmfStoragePutMethodID, req.Pack,
+		func(reply *Response) { reply.UnPackTo(out) }, VerifyResponse)
 }
 
 // Fire calls SmfStorage.Fire with a finished builder, which may be used again when it returns.
@@ -247,11 +223,7 @@ func (c *SmfStorageClient) PutInto(ctx context.Context, req *RequestT, out *Resp
 //
 // Sets nothing off.
 func (c *SmfStorageClient) Fire(ctx context.Context, req *flatbuffers.Builder) (rpc.Result[Response], error) {
-	message, err := c.caller.Call(ctx, SmfStorageFireMethodID, req.FinishedBytes())
-	if err != nil {
-		return rpc.Result[Response]{}, err
-	}
-	return rpc.NewResult[Response](message, VerifyResponse)
+	return rpc.CallTable[Response](ctx, &c.stub, SmfStorageFireMethodID, req, VerifyResponse)
 }
 
 // FireInto calls SmfStorage.Fire and copies the reply into out, which shares no memory with it.
@@ -261,16 +233,8 @@ func (c *SmfStorageClient) FireInto(ctx context.Context, req *RequestT, out *Res
 	if req == nil || out == nil {
 		return errors.New("SmfStorageClient.FireInto: req or out is nil")
 	}
-	builder := rpc.GetBuilder()
-	defer rpc.PutBuilder(builder)
-	builder.Finish(req.Pack(builder))
-	result, err := c.Fire(ctx, builder)
-	if err != nil {
-		return err
-	}
-	defer result.Release()
-	result.Table().UnPackTo(out)
-	return nil
+	return rpc.CallInto(ctx, &c.stub, SmfStorageFireMethodID, req.Pack,
+		func(reply *Response) { reply.UnPackTo(out) }, VerifyResponse)
 }
 
 // Forget calls SmfStorage.Forget with a finished builder, which may be used again when it returns.
@@ -278,11 +242,7 @@ func (c *SmfStorageClient) FireInto(ctx context.Context, req *RequestT, out *Res
 //
 // Has nothing to forget.
 func (c *SmfStorageClient) Forget(ctx context.Context, req *flatbuffers.Builder) (rpc.Result[Response], error) {
-	message, err := c.caller.Call(ctx, SmfStorageForgetMethodID, req.FinishedBytes())
-	if err != nil {
-		return rpc.Result[Response]{}, err
-	}
-	return rpc.NewResult[Response](message, VerifyResponse)
+	return rpc.CallTable[Response](ctx, &c.stub, SmfStorageForgetMethodID, req, VerifyResponse)
 }
 
 // ForgetInto calls SmfStorage.Forget and copies the reply into out, which shares no memory with it.
@@ -292,16 +252,8 @@ func (c *SmfStorageClient) ForgetInto(ctx context.Context, req *RequestT, out *R
 	if req == nil || out == nil {
 		return errors.New("SmfStorageClient.ForgetInto: req or out is nil")
 	}
-	builder := rpc.GetBuilder()
-	defer rpc.PutBuilder(builder)
-	builder.Finish(req.Pack(builder))
-	result, err := c.Forget(ctx, builder)
-	if err != nil {
-		return err
-	}
-	defer result.Release()
-	result.Table().UnPackTo(out)
-	return nil
+	return rpc.CallInto(ctx, &c.stub, SmfStorageForgetMethodID, req.Pack,
+		func(reply *Response) { reply.UnPackTo(out) }, VerifyResponse)
 }
 
 // SomethingElse calls SmfStorage.SomethingElse with a finished builder, which may be used again when it returns.
@@ -309,11 +261,7 @@ func (c *SmfStorageClient) ForgetInto(ctx context.Context, req *RequestT, out *R
 //
 // Does nothing else either.
 func (c *SmfStorageClient) SomethingElse(ctx context.Context, req *flatbuffers.Builder) (rpc.Result[Response], error) {
-	message, err := c.caller.Call(ctx, SmfStorageSomethingElseMethodID, req.FinishedBytes())
-	if err != nil {
-		return rpc.Result[Response]{}, err
-	}
-	return rpc.NewResult[Response](message, VerifyResponse)
+	return rpc.CallTable[Response](ctx, &c.stub, SmfStorageSomethingElseMethodID, req, VerifyResponse)
 }
 
 // SomethingElseInto calls SmfStorage.SomethingElse and copies the reply into out, which shares no memory with it.
@@ -323,30 +271,8 @@ func (c *SmfStorageClient) SomethingElseInto(ctx context.Context, req *RequestT,
 	if req == nil || out == nil {
 		return errors.New("SmfStorageClient.SomethingElseInto: req or out is nil")
 	}
-	builder := rpc.GetBuilder()
-	defer rpc.PutBuilder(builder)
-	builder.Finish(req.Pack(builder))
-	result, err := c.SomethingElse(ctx, builder)
-	if err != nil {
-		return err
-	}
-	defer result.Release()
-	result.Table().UnPackTo(out)
-	return nil
-}
-
-// ReplyRequest answers with a Request of these values, written where it will be sent from. It
-// allocates only where it is larger than what can be lent. It returns nil, or an error where the
-// Request would be larger than 2 GiB.
-func ReplyRequest[S ~string | ~[]byte](reply *rpc.Reply, name S) error {
-	size := smfDemoSizeRequest(len(name))
-	if size > flatverify.MaxPayload {
-		return rpc.Errorf(rpc.CodeTooLarge, "Request of %d bytes", size)
-	}
-	dst := reply.Place(int(size))
-	smfDemoPutRequest(dst, len(name))
-	copy(dst[24:], name)
-	return nil
+	return rpc.CallInto(ctx, &c.stub, SmfStorageSomethingElseMethodID, req.Pack,
+		func(reply *Response) { reply.UnPackTo(out) }, VerifyResponse)
 }
 
 // RequestBytes appends a finished Request of these values to dst: the payload of a call. Like a

@@ -1,4 +1,4 @@
-// Command smfc generates Go code from FlatBuffers schemas: tables, servers, clients, verifiers.
+// Command smfc generates code from FlatBuffers schemas: types, servers, clients, verifiers.
 package main
 
 import (
@@ -20,41 +20,76 @@ var errStale = errors.New("generated files are not up to date; run smfc again wi
 // version is the project's, as in CMakeLists.txt.
 const version = "0.1.0"
 
-// usageError is a wrong command line: smfc ends with 2, and not with 1.
+// How smfc ends.
+const (
+	exitFailed = 1 // a schema is wrong, or --check found a difference
+	exitUsage  = 2 // the command line is wrong
+)
+
+// usageError is a wrong command line.
 type usageError struct{ error }
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
 	command := newCommand()
+	command.SetArgs(twoDashes(os.Args[1:]))
 	if err := command.ExecuteContext(ctx); err != nil {
-		fmt.Fprintln(os.Stderr, "smfc:", err)
-		var usage *usageError
-		if errors.As(err, &usage) {
-			os.Exit(2)
-		}
-		os.Exit(1)
+		os.Exit(report(os.Stderr, err))
 	}
 }
 
-func newCommand() *cobra.Command {
-	var options codegen.Options
-	var check bool
-	command := &cobra.Command{
-		Use:   "smfc [flags] schema.fbs...",
-		Short: "Generate Go code for smf from FlatBuffers schemas",
-		Long: `smfc writes three Go files per schema: <schema>.fb.go has the tables, as flatc makes them;
-<schema>.smf.go has a server interface and a client for every rpc_service, and a verifier for
-every table; <schema>.bfbs.go has the binary schema as a constant, <Schema>Schema, for package
-schema. It needs flatc, version 2.0.8 or newer.
+// report prints an error and returns the exit status for it. What is wrong with a schema begins with the
+// schema's name, as other compilers' messages do, so that editors find the place.
+func report(to io.Writer, err error) int {
+	var problems codegen.Problems
+	if !errors.As(err, &problems) {
+		problems = codegen.Problems{err}
+		fmt.Fprint(to, "smfc: ")
+	}
+	fmt.Fprintln(to, problems)
+	var usage *usageError
+	var option *codegen.OptionError
+	if errors.As(err, &usage) || errors.As(err, &option) {
+		return exitUsage
+	}
+	return exitFailed
+}
+
+const help = `smfc writes code for FlatBuffers schemas, next to each schema or into the folder --out:
+  <schema>.fb.go    types with accessors, and plain structs that pack and unpack
+  <schema>.smf.go   a server interface and a client for every rpc_service, a verifier for every table
+  <schema>.bfbs.go  the binary schema as a constant, <Schema>Schema, for package schema
+The schemas of one folder make one Go package, or one for each namespace, in folders below: of
+a.shop and a.units, in shop and units. What one package imports of another is found by go.mod.
+It needs flatc, version 2.0.8 or newer.
 
 Methods may have these attributes, declared in the schema as in: attribute "slow";
   (slow)             computes for long: the server runs it beside its loop
   (idempotent)       may be called again when it is not known whether it ran
-  (timeout: "250ms") the longest time that a handler gets`,
+  (timeout: "250ms") the longest time that a handler gets
+
+From Go: //go:generate smfc --out . ../schemas/shop.fbs
+
+It ends with 0 when all is well, 1 when a schema is wrong or --check finds a difference, and 2
+when the command line is wrong. docs/smfc.md says more.
+
+The flags of the original smf's generator work as well, and one dash is enough for them:
+  --filename shop.fbs --include_dirs a,b --language go --output_path DIR (default: .)`
+
+func newCommand() *cobra.Command {
+	var options codegen.Options
+	var former formerFlags
+	var check bool
+	command := &cobra.Command{
+		Use:     "smfc [flags] schema.fbs...",
+		Short:   "Generate code for smf from FlatBuffers schemas",
+		Long:    help,
 		Version: version,
+		Example: `  smfc shop.fbs
+  smfc --out gen -I common shop.fbs units.fbs`,
 		Args: func(_ *cobra.Command, args []string) error {
-			if len(args) == 0 {
+			if len(args) == 0 && former.filename == "" {
 				return &usageError{errors.New("smfc wants a schema: smfc shop.fbs; smfc --help says more")}
 			}
 			return nil
@@ -63,16 +98,23 @@ Methods may have these attributes, declared in the schema as in: attribute "slow
 		SilenceErrors: true,
 		RunE: func(command *cobra.Command, schemas []string) error {
 			options.Schemas = schemas
+			if err := former.apply(command.Flags(), &options); err != nil {
+				return err
+			}
 			return run(command.Context(), options, check, command.ErrOrStderr())
 		},
 	}
-	command.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err} })
 	flags := command.Flags()
+	flags.SortFlags = false
+	command.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return wrongFlag(flags, err) })
+	flags.StringSliceVar(&options.Languages, "lang", []string{"go"}, "languages to generate, with commas between them")
 	flags.StringVar(&options.Out, "out", "", "folder for the generated files (default: next to each schema)")
 	flags.StringVar(&options.Package, "package", "", "name of the Go package (default: the namespace's last part)")
+	flags.StringVar(&options.GoImport, "go-import", "", "import path of the folder for Go files (default: as go.mod says)")
 	flags.StringArrayVarP(&options.Includes, "include", "I", nil, "folder in which included schemas are looked for; may be repeated")
 	flags.StringVar(&options.Flatc, "flatc", "flatc", "the flatc to run")
-	flags.BoolVar(&check, "check", false, "write nothing; exit with status 1 if the files on disk differ")
+	flags.BoolVar(&check, "check", false, "write nothing; end with 1 if the files on disk differ, are missing or left over")
+	former.add(flags)
 	return command
 }
 
@@ -84,6 +126,13 @@ func run(ctx context.Context, options codegen.Options, check bool, log io.Writer
 	for _, warning := range result.Warnings {
 		fmt.Fprintln(log, warning)
 	}
+	left, err := result.LeftOver()
+	if err != nil {
+		return err
+	}
+	for _, path := range left {
+		fmt.Fprintln(log, path+": warning: is left over from an earlier run: its schema does not make it any more; remove it")
+	}
 	if !check {
 		return result.Write()
 	}
@@ -92,9 +141,13 @@ func run(ctx context.Context, options codegen.Options, check bool, log io.Writer
 		return err
 	}
 	for _, path := range stale {
-		fmt.Fprintln(log, path, "differs from what its schema generates")
+		if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) {
+			fmt.Fprintln(log, path, "is missing")
+		} else {
+			fmt.Fprintln(log, path, "differs from what its schema generates")
+		}
 	}
-	if len(stale) > 0 {
+	if len(stale)+len(left) > 0 {
 		return errStale
 	}
 	return nil

@@ -9,47 +9,11 @@ import (
 )
 
 // How many of a key there are.
-type CountT struct {
-	Key   uint64 `json:"key"`
-	Unit  Unit   `json:"unit"`
-	Name  string `json:"name"`
-	Exact bool   `json:"exact"`
-}
-
-func (t *CountT) Pack(builder *flatbuffers.Builder) flatbuffers.UOffsetT {
-	if t == nil {
-		return 0
-	}
-	nameOffset := builder.CreateString(t.Name)
-	CountStart(builder)
-	CountAddKey(builder, t.Key)
-	CountAddUnit(builder, t.Unit)
-	CountAddName(builder, nameOffset)
-	CountAddExact(builder, t.Exact)
-	return CountEnd(builder)
-}
-
-func (rcv *Count) UnPackTo(t *CountT) {
-	t.Key = rcv.Key()
-	t.Unit = rcv.Unit()
-	t.Name = string(rcv.Name())
-	t.Exact = rcv.Exact()
-}
-
-func (rcv *Count) UnPack() *CountT {
-	if rcv == nil {
-		return nil
-	}
-	t := &CountT{}
-	rcv.UnPackTo(t)
-	return t
-}
-
-// How many of a key there are.
 type Count struct {
 	_tab flatbuffers.Table
 }
 
+// GetRootAsCount is the Count that the payload at offset of buf holds. It checks nothing: see VerifyCount.
 func GetRootAsCount(buf []byte, offset flatbuffers.UOffsetT) *Count {
 	n := flatbuffers.GetUOffsetT(buf[offset:])
 	x := &Count{}
@@ -57,6 +21,7 @@ func GetRootAsCount(buf []byte, offset flatbuffers.UOffsetT) *Count {
 	return x
 }
 
+// GetSizePrefixedRootAsCount is GetRootAsCount for a payload behind its size.
 func GetSizePrefixedRootAsCount(buf []byte, offset flatbuffers.UOffsetT) *Count {
 	n := flatbuffers.GetUOffsetT(buf[offset+flatbuffers.SizeUint32:])
 	x := &Count{}
@@ -64,35 +29,41 @@ func GetSizePrefixedRootAsCount(buf []byte, offset flatbuffers.UOffsetT) *Count 
 	return x
 }
 
+// FinishCountBuffer ends a payload whose root is the Count at offset.
+func FinishCountBuffer(builder *flatbuffers.Builder, offset flatbuffers.UOffsetT) {
+	builder.Finish(offset)
+}
+
+// FinishSizePrefixedCountBuffer is FinishCountBuffer for a payload behind its size.
+func FinishSizePrefixedCountBuffer(builder *flatbuffers.Builder, offset flatbuffers.UOffsetT) {
+	builder.FinishSizePrefixed(offset)
+}
+
+// Init makes rcv the Count that is at position i of buf.
 func (rcv *Count) Init(buf []byte, i flatbuffers.UOffsetT) {
 	rcv._tab.Bytes = buf
 	rcv._tab.Pos = i
 }
 
+// Table is where rcv is.
 func (rcv *Count) Table() flatbuffers.Table {
 	return rcv._tab
 }
 
 func (rcv *Count) Key() uint64 {
-	o := flatbuffers.UOffsetT(rcv._tab.Offset(4))
-	if o != 0 {
-		return rcv._tab.GetUint64(o + rcv._tab.Pos)
-	}
-	return 0
+	return rcv._tab.GetUint64Slot(4, 0)
 }
 
+// MutateKey changes a stored Key; false: it is not stored.
 func (rcv *Count) MutateKey(n uint64) bool {
 	return rcv._tab.MutateUint64Slot(4, n)
 }
 
 func (rcv *Count) Unit() Unit {
-	o := flatbuffers.UOffsetT(rcv._tab.Offset(6))
-	if o != 0 {
-		return Unit(rcv._tab.GetByte(o + rcv._tab.Pos))
-	}
-	return 1
+	return Unit(rcv._tab.GetByteSlot(6, byte(UnitGram)))
 }
 
+// MutateUnit changes a stored Unit; false: it is not stored.
 func (rcv *Count) MutateUnit(n Unit) bool {
 	return rcv._tab.MutateByteSlot(6, byte(n))
 }
@@ -106,33 +77,341 @@ func (rcv *Count) Name() []byte {
 }
 
 func (rcv *Count) Exact() bool {
-	o := flatbuffers.UOffsetT(rcv._tab.Offset(10))
-	if o != 0 {
-		return rcv._tab.GetBool(o + rcv._tab.Pos)
-	}
-	return false
+	return rcv._tab.GetBoolSlot(10, false)
 }
 
+// MutateExact changes a stored Exact; false: it is not stored.
 func (rcv *Count) MutateExact(n bool) bool {
 	return rcv._tab.MutateBoolSlot(10, n)
 }
 
+// CountStart begins a Count; what it refers to is built before.
 func CountStart(builder *flatbuffers.Builder) {
 	builder.StartObject(4)
 }
+
 func CountAddKey(builder *flatbuffers.Builder, key uint64) {
 	builder.PrependUint64Slot(0, key, 0)
 }
+
 func CountAddUnit(builder *flatbuffers.Builder, unit Unit) {
-	builder.PrependByteSlot(1, byte(unit), 1)
+	builder.PrependByteSlot(1, byte(unit), byte(UnitGram))
 }
+
 func CountAddName(builder *flatbuffers.Builder, name flatbuffers.UOffsetT) {
-	builder.PrependUOffsetTSlot(2, flatbuffers.UOffsetT(name), 0)
+	builder.PrependUOffsetTSlot(2, name, 0)
 }
+
 func CountAddExact(builder *flatbuffers.Builder, exact bool) {
 	builder.PrependBoolSlot(3, exact, false)
 }
+
+// CountEnd ends what CountStart began.
 func CountEnd(builder *flatbuffers.Builder) flatbuffers.UOffsetT {
+	return builder.EndObject()
+}
+
+// How many of a key there are.
+type CountT struct {
+	Key   uint64 `json:"key"`
+	Unit  Unit   `json:"unit"`
+	Name  string `json:"name"`
+	Exact bool   `json:"exact"`
+}
+
+// Pack builds t with everything that it refers to. Of a nil it builds nothing.
+func (t *CountT) Pack(builder *flatbuffers.Builder) flatbuffers.UOffsetT {
+	if t == nil {
+		return 0
+	}
+	nameOffset := flatbuffers.UOffsetT(0)
+	if t.Name != "" {
+		nameOffset = builder.CreateString(t.Name)
+	}
+	CountStart(builder)
+	CountAddKey(builder, t.Key)
+	CountAddUnit(builder, t.Unit)
+	CountAddName(builder, nameOffset)
+	CountAddExact(builder, t.Exact)
+	return CountEnd(builder)
+}
+
+// UnPackTo copies rcv into t, which shares no memory with it.
+func (rcv *Count) UnPackTo(t *CountT) {
+	t.Key = rcv.Key()
+	t.Unit = rcv.Unit()
+	t.Name = string(rcv.Name())
+	t.Exact = rcv.Exact()
+}
+
+// UnPack copies rcv into a plain struct.
+func (rcv *Count) UnPack() *CountT {
+	if rcv == nil {
+		return nil
+	}
+	t := &CountT{}
+	rcv.UnPackTo(t)
+	return t
+}
+
+// Something on a shelf.
+//
+// Items are found by their key.
+type Item struct {
+	_tab flatbuffers.Table
+}
+
+// GetRootAsItem is the Item that the payload at offset of buf holds. It checks nothing: see VerifyItem.
+func GetRootAsItem(buf []byte, offset flatbuffers.UOffsetT) *Item {
+	n := flatbuffers.GetUOffsetT(buf[offset:])
+	x := &Item{}
+	x.Init(buf, n+offset)
+	return x
+}
+
+// GetSizePrefixedRootAsItem is GetRootAsItem for a payload behind its size.
+func GetSizePrefixedRootAsItem(buf []byte, offset flatbuffers.UOffsetT) *Item {
+	n := flatbuffers.GetUOffsetT(buf[offset+flatbuffers.SizeUint32:])
+	x := &Item{}
+	x.Init(buf, n+offset+flatbuffers.SizeUint32)
+	return x
+}
+
+// FinishItemBuffer ends a payload whose root is the Item at offset.
+func FinishItemBuffer(builder *flatbuffers.Builder, offset flatbuffers.UOffsetT) {
+	builder.Finish(offset)
+}
+
+// FinishSizePrefixedItemBuffer is FinishItemBuffer for a payload behind its size.
+func FinishSizePrefixedItemBuffer(builder *flatbuffers.Builder, offset flatbuffers.UOffsetT) {
+	builder.FinishSizePrefixed(offset)
+}
+
+// Init makes rcv the Item that is at position i of buf.
+func (rcv *Item) Init(buf []byte, i flatbuffers.UOffsetT) {
+	rcv._tab.Bytes = buf
+	rcv._tab.Pos = i
+}
+
+// Table is where rcv is.
+func (rcv *Item) Table() flatbuffers.Table {
+	return rcv._tab
+}
+
+// Unique in a store.
+func (rcv *Item) Key() uint64 {
+	return rcv._tab.GetUint64Slot(4, 0)
+}
+
+// MutateKey changes a stored Key; false: it is not stored.
+func (rcv *Item) MutateKey(n uint64) bool {
+	return rcv._tab.MutateUint64Slot(4, n)
+}
+
+func (rcv *Item) Labels(obj *Label, j int) bool {
+	o := flatbuffers.UOffsetT(rcv._tab.Offset(6))
+	if o != 0 {
+		obj.Init(rcv._tab.Bytes, rcv._tab.Indirect(rcv._tab.Vector(o)+flatbuffers.UOffsetT(j)*4))
+		return true
+	}
+	return false
+}
+
+// LabelsLength is how many there are.
+func (rcv *Item) LabelsLength() int {
+	o := flatbuffers.UOffsetT(rcv._tab.Offset(6))
+	if o != 0 {
+		return rcv._tab.VectorLen(o)
+	}
+	return 0
+}
+
+func (rcv *Item) Amount(obj *Amount) *Amount {
+	o := flatbuffers.UOffsetT(rcv._tab.Offset(8))
+	if o != 0 {
+		if obj == nil {
+			obj = new(Amount)
+		}
+		obj.Init(rcv._tab.Bytes, o+rcv._tab.Pos)
+		return obj
+	}
+	return nil
+}
+
+func (rcv *Item) Picture(j int) byte {
+	o := flatbuffers.UOffsetT(rcv._tab.Offset(10))
+	if o != 0 {
+		return rcv._tab.GetByte(rcv._tab.Vector(o) + flatbuffers.UOffsetT(j)*1)
+	}
+	return 0
+}
+
+// PictureLength is how many there are.
+func (rcv *Item) PictureLength() int {
+	o := flatbuffers.UOffsetT(rcv._tab.Offset(10))
+	if o != 0 {
+		return rcv._tab.VectorLen(o)
+	}
+	return 0
+}
+
+// PictureBytes are all of them, where they are.
+func (rcv *Item) PictureBytes() []byte {
+	o := flatbuffers.UOffsetT(rcv._tab.Offset(10))
+	if o != 0 {
+		return rcv._tab.ByteVector(o + rcv._tab.Pos)
+	}
+	return nil
+}
+
+// MutatePicture changes an element; false: there is no vector.
+func (rcv *Item) MutatePicture(j int, n byte) bool {
+	o := flatbuffers.UOffsetT(rcv._tab.Offset(10))
+	if o != 0 {
+		return rcv._tab.MutateByte(rcv._tab.Vector(o)+flatbuffers.UOffsetT(j)*1, n)
+	}
+	return false
+}
+
+func (rcv *Item) Parts(obj *Item, j int) bool {
+	o := flatbuffers.UOffsetT(rcv._tab.Offset(12))
+	if o != 0 {
+		obj.Init(rcv._tab.Bytes, rcv._tab.Indirect(rcv._tab.Vector(o)+flatbuffers.UOffsetT(j)*4))
+		return true
+	}
+	return false
+}
+
+// PartsLength is how many there are.
+func (rcv *Item) PartsLength() int {
+	o := flatbuffers.UOffsetT(rcv._tab.Offset(12))
+	if o != 0 {
+		return rcv._tab.VectorLen(o)
+	}
+	return 0
+}
+
+// PartsByKey finds the element with a key, where they are sorted; false: there is none.
+func (rcv *Item) PartsByKey(obj *Item, key uint64) bool {
+	o := flatbuffers.UOffsetT(rcv._tab.Offset(12))
+	if o != 0 {
+		return obj.LookupByKey(key, rcv._tab.Vector(o), rcv._tab.Bytes)
+	}
+	return false
+}
+
+// In cents, per customer.
+func (rcv *Item) Prices(j int) float64 {
+	o := flatbuffers.UOffsetT(rcv._tab.Offset(14))
+	if o != 0 {
+		return rcv._tab.GetFloat64(rcv._tab.Vector(o) + flatbuffers.UOffsetT(j)*8)
+	}
+	return 0
+}
+
+// PricesLength is how many there are.
+func (rcv *Item) PricesLength() int {
+	o := flatbuffers.UOffsetT(rcv._tab.Offset(14))
+	if o != 0 {
+		return rcv._tab.VectorLen(o)
+	}
+	return 0
+}
+
+// MutatePrices changes an element; false: there is no vector.
+func (rcv *Item) MutatePrices(j int, n float64) bool {
+	o := flatbuffers.UOffsetT(rcv._tab.Offset(14))
+	if o != 0 {
+		return rcv._tab.MutateFloat64(rcv._tab.Vector(o)+flatbuffers.UOffsetT(j)*8, n)
+	}
+	return false
+}
+
+// ItemKeyCompare says whether the first of two tables of a builder goes before the second, for
+// CreateVectorOfSortedTables.
+func ItemKeyCompare(o1, o2 flatbuffers.UOffsetT, buf []byte) bool {
+	var a, b Item
+	a.Init(buf, flatbuffers.UOffsetT(len(buf))-o1)
+	b.Init(buf, flatbuffers.UOffsetT(len(buf))-o2)
+	return a.Key() < b.Key()
+}
+
+// LookupByKey finds the table with a key in a sorted vector, and makes rcv that; false: there is none.
+func (rcv *Item) LookupByKey(key uint64, vectorLocation flatbuffers.UOffsetT, buf []byte) bool {
+	span := flatbuffers.GetUOffsetT(buf[vectorLocation-4:])
+	start := flatbuffers.UOffsetT(0)
+	for span != 0 {
+		middle := span / 2
+		table := vectorLocation + 4*(start+middle)
+		table += flatbuffers.GetUOffsetT(buf[table:])
+		var item Item
+		item.Init(buf, table)
+		switch value := item.Key(); {
+		case key < value:
+			span = middle
+		case value < key:
+			middle++
+			start += middle
+			span -= middle
+		default:
+			rcv.Init(buf, table)
+			return true
+		}
+	}
+	return false
+}
+
+// ItemStart begins an Item; what it refers to is built before.
+func ItemStart(builder *flatbuffers.Builder) {
+	builder.StartObject(6)
+}
+
+func ItemAddKey(builder *flatbuffers.Builder, key uint64) {
+	builder.PrependUint64Slot(0, key, 0)
+}
+
+func ItemAddLabels(builder *flatbuffers.Builder, labels flatbuffers.UOffsetT) {
+	builder.PrependUOffsetTSlot(1, labels, 0)
+}
+
+// ItemStartLabelsVector begins a vector of numElems, whose last element is prepended first.
+func ItemStartLabelsVector(builder *flatbuffers.Builder, numElems int) flatbuffers.UOffsetT {
+	return builder.StartVector(4, numElems, 4)
+}
+
+func ItemAddAmount(builder *flatbuffers.Builder, amount flatbuffers.UOffsetT) {
+	builder.PrependStructSlot(2, amount, 0)
+}
+
+func ItemAddPicture(builder *flatbuffers.Builder, picture flatbuffers.UOffsetT) {
+	builder.PrependUOffsetTSlot(3, picture, 0)
+}
+
+// ItemStartPictureVector begins a vector of numElems, whose last element is prepended first.
+func ItemStartPictureVector(builder *flatbuffers.Builder, numElems int) flatbuffers.UOffsetT {
+	return builder.StartVector(1, numElems, 1)
+}
+
+func ItemAddParts(builder *flatbuffers.Builder, parts flatbuffers.UOffsetT) {
+	builder.PrependUOffsetTSlot(4, parts, 0)
+}
+
+// ItemStartPartsVector begins a vector of numElems, whose last element is prepended first.
+func ItemStartPartsVector(builder *flatbuffers.Builder, numElems int) flatbuffers.UOffsetT {
+	return builder.StartVector(4, numElems, 4)
+}
+
+func ItemAddPrices(builder *flatbuffers.Builder, prices flatbuffers.UOffsetT) {
+	builder.PrependUOffsetTSlot(5, prices, 0)
+}
+
+// ItemStartPricesVector begins a vector of numElems, whose last element is prepended first.
+func ItemStartPricesVector(builder *flatbuffers.Builder, numElems int) flatbuffers.UOffsetT {
+	return builder.StartVector(8, numElems, 8)
+}
+
+// ItemEnd ends what ItemStart began.
+func ItemEnd(builder *flatbuffers.Builder) flatbuffers.UOffsetT {
 	return builder.EndObject()
 }
 
@@ -140,56 +419,56 @@ func CountEnd(builder *flatbuffers.Builder) flatbuffers.UOffsetT {
 //
 // Items are found by their key.
 type ItemT struct {
+	// Unique in a store.
 	Key     uint64    `json:"key"`
 	Labels  []*LabelT `json:"labels"`
 	Amount  *AmountT  `json:"amount"`
 	Picture []byte    `json:"picture"`
 	Parts   []*ItemT  `json:"parts"`
-	Prices  []float64 `json:"prices"`
+	// In cents, per customer.
+	Prices []float64 `json:"prices"`
 }
 
+// Pack builds t with everything that it refers to. Of a nil it builds nothing.
 func (t *ItemT) Pack(builder *flatbuffers.Builder) flatbuffers.UOffsetT {
 	if t == nil {
 		return 0
 	}
 	labelsOffset := flatbuffers.UOffsetT(0)
 	if t.Labels != nil {
-		labelsLength := len(t.Labels)
-		labelsOffsets := make([]flatbuffers.UOffsetT, labelsLength)
-		for j := 0; j < labelsLength; j++ {
+		labelsOffsets := make([]flatbuffers.UOffsetT, len(t.Labels))
+		for j := range labelsOffsets {
 			labelsOffsets[j] = t.Labels[j].Pack(builder)
 		}
-		ItemStartLabelsVector(builder, labelsLength)
-		for j := labelsLength - 1; j >= 0; j-- {
+		ItemStartLabelsVector(builder, len(t.Labels))
+		for j := len(t.Labels) - 1; j >= 0; j-- {
 			builder.PrependUOffsetT(labelsOffsets[j])
 		}
-		labelsOffset = builder.EndVector(labelsLength)
+		labelsOffset = builder.EndVector(len(t.Labels))
 	}
 	pictureOffset := flatbuffers.UOffsetT(0)
 	if t.Picture != nil {
-		pictureOffset = builder.CreateByteString(t.Picture)
+		pictureOffset = builder.CreateByteVector(t.Picture)
 	}
 	partsOffset := flatbuffers.UOffsetT(0)
 	if t.Parts != nil {
-		partsLength := len(t.Parts)
-		partsOffsets := make([]flatbuffers.UOffsetT, partsLength)
-		for j := 0; j < partsLength; j++ {
+		partsOffsets := make([]flatbuffers.UOffsetT, len(t.Parts))
+		for j := range partsOffsets {
 			partsOffsets[j] = t.Parts[j].Pack(builder)
 		}
-		ItemStartPartsVector(builder, partsLength)
-		for j := partsLength - 1; j >= 0; j-- {
+		ItemStartPartsVector(builder, len(t.Parts))
+		for j := len(t.Parts) - 1; j >= 0; j-- {
 			builder.PrependUOffsetT(partsOffsets[j])
 		}
-		partsOffset = builder.EndVector(partsLength)
+		partsOffset = builder.EndVector(len(t.Parts))
 	}
 	pricesOffset := flatbuffers.UOffsetT(0)
 	if t.Prices != nil {
-		pricesLength := len(t.Prices)
-		ItemStartPricesVector(builder, pricesLength)
-		for j := pricesLength - 1; j >= 0; j-- {
+		ItemStartPricesVector(builder, len(t.Prices))
+		for j := len(t.Prices) - 1; j >= 0; j-- {
 			builder.PrependFloat64(t.Prices[j])
 		}
-		pricesOffset = builder.EndVector(pricesLength)
+		pricesOffset = builder.EndVector(len(t.Prices))
 	}
 	ItemStart(builder)
 	ItemAddKey(builder, t.Key)
@@ -202,31 +481,39 @@ func (t *ItemT) Pack(builder *flatbuffers.Builder) flatbuffers.UOffsetT {
 	return ItemEnd(builder)
 }
 
+// UnPackTo copies rcv into t, which shares no memory with it.
 func (rcv *Item) UnPackTo(t *ItemT) {
 	t.Key = rcv.Key()
-	labelsLength := rcv.LabelsLength()
-	t.Labels = make([]*LabelT, labelsLength)
-	for j := 0; j < labelsLength; j++ {
-		x := Label{}
-		rcv.Labels(&x, j)
-		t.Labels[j] = x.UnPack()
+	t.Labels = nil
+	if rcv._tab.Offset(6) != 0 {
+		t.Labels = make([]*LabelT, rcv.LabelsLength())
+		for j := range t.Labels {
+			var x Label
+			rcv.Labels(&x, j)
+			t.Labels[j] = x.UnPack()
+		}
 	}
 	t.Amount = rcv.Amount(nil).UnPack()
 	t.Picture = bytes.Clone(rcv.PictureBytes())
-	partsLength := rcv.PartsLength()
-	t.Parts = make([]*ItemT, partsLength)
-	for j := 0; j < partsLength; j++ {
-		x := Item{}
-		rcv.Parts(&x, j)
-		t.Parts[j] = x.UnPack()
+	t.Parts = nil
+	if rcv._tab.Offset(12) != 0 {
+		t.Parts = make([]*ItemT, rcv.PartsLength())
+		for j := range t.Parts {
+			var x Item
+			rcv.Parts(&x, j)
+			t.Parts[j] = x.UnPack()
+		}
 	}
-	pricesLength := rcv.PricesLength()
-	t.Prices = make([]float64, pricesLength)
-	for j := 0; j < pricesLength; j++ {
-		t.Prices[j] = rcv.Prices(j)
+	t.Prices = nil
+	if rcv._tab.Offset(14) != 0 {
+		t.Prices = make([]float64, rcv.PricesLength())
+		for j := range t.Prices {
+			t.Prices[j] = rcv.Prices(j)
+		}
 	}
 }
 
+// UnPack copies rcv into a plain struct.
 func (rcv *Item) UnPack() *ItemT {
 	if rcv == nil {
 		return nil
@@ -236,238 +523,135 @@ func (rcv *Item) UnPack() *ItemT {
 	return t
 }
 
-// Something on a shelf.
-//
-// Items are found by their key.
-type Item struct {
+// Items is the table smf_test.inventory.Items.
+type Items struct {
 	_tab flatbuffers.Table
 }
 
-func GetRootAsItem(buf []byte, offset flatbuffers.UOffsetT) *Item {
+// GetRootAsItems is the Items that the payload at offset of buf holds. It checks nothing: see VerifyItems.
+func GetRootAsItems(buf []byte, offset flatbuffers.UOffsetT) *Items {
 	n := flatbuffers.GetUOffsetT(buf[offset:])
-	x := &Item{}
+	x := &Items{}
 	x.Init(buf, n+offset)
 	return x
 }
 
-func GetSizePrefixedRootAsItem(buf []byte, offset flatbuffers.UOffsetT) *Item {
+// GetSizePrefixedRootAsItems is GetRootAsItems for a payload behind its size.
+func GetSizePrefixedRootAsItems(buf []byte, offset flatbuffers.UOffsetT) *Items {
 	n := flatbuffers.GetUOffsetT(buf[offset+flatbuffers.SizeUint32:])
-	x := &Item{}
+	x := &Items{}
 	x.Init(buf, n+offset+flatbuffers.SizeUint32)
 	return x
 }
 
-func (rcv *Item) Init(buf []byte, i flatbuffers.UOffsetT) {
+// FinishItemsBuffer ends a payload whose root is the Items at offset.
+func FinishItemsBuffer(builder *flatbuffers.Builder, offset flatbuffers.UOffsetT) {
+	builder.Finish(offset)
+}
+
+// FinishSizePrefixedItemsBuffer is FinishItemsBuffer for a payload behind its size.
+func FinishSizePrefixedItemsBuffer(builder *flatbuffers.Builder, offset flatbuffers.UOffsetT) {
+	builder.FinishSizePrefixed(offset)
+}
+
+// Init makes rcv the Items that is at position i of buf.
+func (rcv *Items) Init(buf []byte, i flatbuffers.UOffsetT) {
 	rcv._tab.Bytes = buf
 	rcv._tab.Pos = i
 }
 
-func (rcv *Item) Table() flatbuffers.Table {
+// Table is where rcv is.
+func (rcv *Items) Table() flatbuffers.Table {
 	return rcv._tab
 }
 
-// Unique in a store.
-func (rcv *Item) Key() uint64 {
+func (rcv *Items) Items(obj *Item, j int) bool {
 	o := flatbuffers.UOffsetT(rcv._tab.Offset(4))
 	if o != 0 {
-		return rcv._tab.GetUint64(o + rcv._tab.Pos)
-	}
-	return 0
-}
-
-// Unique in a store.
-func (rcv *Item) MutateKey(n uint64) bool {
-	return rcv._tab.MutateUint64Slot(4, n)
-}
-
-func (rcv *Item) Labels(obj *Label, j int) bool {
-	o := flatbuffers.UOffsetT(rcv._tab.Offset(6))
-	if o != 0 {
-		x := rcv._tab.Vector(o)
-		x += flatbuffers.UOffsetT(j) * 4
-		x = rcv._tab.Indirect(x)
-		obj.Init(rcv._tab.Bytes, x)
+		obj.Init(rcv._tab.Bytes, rcv._tab.Indirect(rcv._tab.Vector(o)+flatbuffers.UOffsetT(j)*4))
 		return true
 	}
 	return false
 }
 
-func (rcv *Item) LabelsLength() int {
-	o := flatbuffers.UOffsetT(rcv._tab.Offset(6))
+// ItemsLength is how many there are.
+func (rcv *Items) ItemsLength() int {
+	o := flatbuffers.UOffsetT(rcv._tab.Offset(4))
 	if o != 0 {
 		return rcv._tab.VectorLen(o)
 	}
 	return 0
 }
 
-func (rcv *Item) Amount(obj *Amount) *Amount {
-	o := flatbuffers.UOffsetT(rcv._tab.Offset(8))
+// ItemsByKey finds the element with a key, where they are sorted; false: there is none.
+func (rcv *Items) ItemsByKey(obj *Item, key uint64) bool {
+	o := flatbuffers.UOffsetT(rcv._tab.Offset(4))
 	if o != 0 {
-		x := o + rcv._tab.Pos
-		if obj == nil {
-			obj = new(Amount)
-		}
-		obj.Init(rcv._tab.Bytes, x)
-		return obj
-	}
-	return nil
-}
-
-func (rcv *Item) Picture(j int) byte {
-	o := flatbuffers.UOffsetT(rcv._tab.Offset(10))
-	if o != 0 {
-		a := rcv._tab.Vector(o)
-		return rcv._tab.GetByte(a + flatbuffers.UOffsetT(j*1))
-	}
-	return 0
-}
-
-func (rcv *Item) PictureLength() int {
-	o := flatbuffers.UOffsetT(rcv._tab.Offset(10))
-	if o != 0 {
-		return rcv._tab.VectorLen(o)
-	}
-	return 0
-}
-
-func (rcv *Item) PictureBytes() []byte {
-	o := flatbuffers.UOffsetT(rcv._tab.Offset(10))
-	if o != 0 {
-		return rcv._tab.ByteVector(o + rcv._tab.Pos)
-	}
-	return nil
-}
-
-func (rcv *Item) MutatePicture(j int, n byte) bool {
-	o := flatbuffers.UOffsetT(rcv._tab.Offset(10))
-	if o != 0 {
-		a := rcv._tab.Vector(o)
-		return rcv._tab.MutateByte(a+flatbuffers.UOffsetT(j*1), n)
+		return obj.LookupByKey(key, rcv._tab.Vector(o), rcv._tab.Bytes)
 	}
 	return false
 }
 
-func (rcv *Item) Parts(obj *Item, j int) bool {
-	o := flatbuffers.UOffsetT(rcv._tab.Offset(12))
-	if o != 0 {
-		x := rcv._tab.Vector(o)
-		x += flatbuffers.UOffsetT(j) * 4
-		x = rcv._tab.Indirect(x)
-		obj.Init(rcv._tab.Bytes, x)
-		return true
-	}
-	return false
+// ItemsStart begins an Items; what it refers to is built before.
+func ItemsStart(builder *flatbuffers.Builder) {
+	builder.StartObject(1)
 }
 
-func (rcv *Item) PartsLength() int {
-	o := flatbuffers.UOffsetT(rcv._tab.Offset(12))
-	if o != 0 {
-		return rcv._tab.VectorLen(o)
-	}
-	return 0
+func ItemsAddItems(builder *flatbuffers.Builder, items flatbuffers.UOffsetT) {
+	builder.PrependUOffsetTSlot(0, items, 0)
 }
 
-// In cents, per customer.
-func (rcv *Item) Prices(j int) float64 {
-	o := flatbuffers.UOffsetT(rcv._tab.Offset(14))
-	if o != 0 {
-		a := rcv._tab.Vector(o)
-		return rcv._tab.GetFloat64(a + flatbuffers.UOffsetT(j*8))
-	}
-	return 0
-}
-
-func (rcv *Item) PricesLength() int {
-	o := flatbuffers.UOffsetT(rcv._tab.Offset(14))
-	if o != 0 {
-		return rcv._tab.VectorLen(o)
-	}
-	return 0
-}
-
-// In cents, per customer.
-func (rcv *Item) MutatePrices(j int, n float64) bool {
-	o := flatbuffers.UOffsetT(rcv._tab.Offset(14))
-	if o != 0 {
-		a := rcv._tab.Vector(o)
-		return rcv._tab.MutateFloat64(a+flatbuffers.UOffsetT(j*8), n)
-	}
-	return false
-}
-
-func ItemStart(builder *flatbuffers.Builder) {
-	builder.StartObject(6)
-}
-func ItemAddKey(builder *flatbuffers.Builder, key uint64) {
-	builder.PrependUint64Slot(0, key, 0)
-}
-func ItemAddLabels(builder *flatbuffers.Builder, labels flatbuffers.UOffsetT) {
-	builder.PrependUOffsetTSlot(1, flatbuffers.UOffsetT(labels), 0)
-}
-func ItemStartLabelsVector(builder *flatbuffers.Builder, numElems int) flatbuffers.UOffsetT {
+// ItemsStartItemsVector begins a vector of numElems, whose last element is prepended first.
+func ItemsStartItemsVector(builder *flatbuffers.Builder, numElems int) flatbuffers.UOffsetT {
 	return builder.StartVector(4, numElems, 4)
 }
-func ItemAddAmount(builder *flatbuffers.Builder, amount flatbuffers.UOffsetT) {
-	builder.PrependStructSlot(2, flatbuffers.UOffsetT(amount), 0)
-}
-func ItemAddPicture(builder *flatbuffers.Builder, picture flatbuffers.UOffsetT) {
-	builder.PrependUOffsetTSlot(3, flatbuffers.UOffsetT(picture), 0)
-}
-func ItemStartPictureVector(builder *flatbuffers.Builder, numElems int) flatbuffers.UOffsetT {
-	return builder.StartVector(1, numElems, 1)
-}
-func ItemAddParts(builder *flatbuffers.Builder, parts flatbuffers.UOffsetT) {
-	builder.PrependUOffsetTSlot(4, flatbuffers.UOffsetT(parts), 0)
-}
-func ItemStartPartsVector(builder *flatbuffers.Builder, numElems int) flatbuffers.UOffsetT {
-	return builder.StartVector(4, numElems, 4)
-}
-func ItemAddPrices(builder *flatbuffers.Builder, prices flatbuffers.UOffsetT) {
-	builder.PrependUOffsetTSlot(5, flatbuffers.UOffsetT(prices), 0)
-}
-func ItemStartPricesVector(builder *flatbuffers.Builder, numElems int) flatbuffers.UOffsetT {
-	return builder.StartVector(8, numElems, 8)
-}
-func ItemEnd(builder *flatbuffers.Builder) flatbuffers.UOffsetT {
+
+// ItemsEnd ends what ItemsStart began.
+func ItemsEnd(builder *flatbuffers.Builder) flatbuffers.UOffsetT {
 	return builder.EndObject()
 }
 
+// ItemsT is Items as a plain struct.
 type ItemsT struct {
 	Items []*ItemT `json:"items"`
 }
 
+// Pack builds t with everything that it refers to. Of a nil it builds nothing.
 func (t *ItemsT) Pack(builder *flatbuffers.Builder) flatbuffers.UOffsetT {
 	if t == nil {
 		return 0
 	}
 	itemsOffset := flatbuffers.UOffsetT(0)
 	if t.Items != nil {
-		itemsLength := len(t.Items)
-		itemsOffsets := make([]flatbuffers.UOffsetT, itemsLength)
-		for j := 0; j < itemsLength; j++ {
+		itemsOffsets := make([]flatbuffers.UOffsetT, len(t.Items))
+		for j := range itemsOffsets {
 			itemsOffsets[j] = t.Items[j].Pack(builder)
 		}
-		ItemsStartItemsVector(builder, itemsLength)
-		for j := itemsLength - 1; j >= 0; j-- {
+		ItemsStartItemsVector(builder, len(t.Items))
+		for j := len(t.Items) - 1; j >= 0; j-- {
 			builder.PrependUOffsetT(itemsOffsets[j])
 		}
-		itemsOffset = builder.EndVector(itemsLength)
+		itemsOffset = builder.EndVector(len(t.Items))
 	}
 	ItemsStart(builder)
 	ItemsAddItems(builder, itemsOffset)
 	return ItemsEnd(builder)
 }
 
+// UnPackTo copies rcv into t, which shares no memory with it.
 func (rcv *Items) UnPackTo(t *ItemsT) {
-	itemsLength := rcv.ItemsLength()
-	t.Items = make([]*ItemT, itemsLength)
-	for j := 0; j < itemsLength; j++ {
-		x := Item{}
-		rcv.Items(&x, j)
-		t.Items[j] = x.UnPack()
+	t.Items = nil
+	if rcv._tab.Offset(4) != 0 {
+		t.Items = make([]*ItemT, rcv.ItemsLength())
+		for j := range t.Items {
+			var x Item
+			rcv.Items(&x, j)
+			t.Items[j] = x.UnPack()
+		}
 	}
 }
 
+// UnPack copies rcv into a plain struct.
 func (rcv *Items) UnPack() *ItemsT {
 	if rcv == nil {
 		return nil
@@ -477,69 +661,63 @@ func (rcv *Items) UnPack() *ItemsT {
 	return t
 }
 
-type Items struct {
+// Nothing is the table smf_test.inventory.Nothing.
+type Nothing struct {
 	_tab flatbuffers.Table
 }
 
-func GetRootAsItems(buf []byte, offset flatbuffers.UOffsetT) *Items {
+// GetRootAsNothing is the Nothing that the payload at offset of buf holds. It checks nothing: see VerifyNothing.
+func GetRootAsNothing(buf []byte, offset flatbuffers.UOffsetT) *Nothing {
 	n := flatbuffers.GetUOffsetT(buf[offset:])
-	x := &Items{}
+	x := &Nothing{}
 	x.Init(buf, n+offset)
 	return x
 }
 
-func GetSizePrefixedRootAsItems(buf []byte, offset flatbuffers.UOffsetT) *Items {
+// GetSizePrefixedRootAsNothing is GetRootAsNothing for a payload behind its size.
+func GetSizePrefixedRootAsNothing(buf []byte, offset flatbuffers.UOffsetT) *Nothing {
 	n := flatbuffers.GetUOffsetT(buf[offset+flatbuffers.SizeUint32:])
-	x := &Items{}
+	x := &Nothing{}
 	x.Init(buf, n+offset+flatbuffers.SizeUint32)
 	return x
 }
 
-func (rcv *Items) Init(buf []byte, i flatbuffers.UOffsetT) {
+// FinishNothingBuffer ends a payload whose root is the Nothing at offset.
+func FinishNothingBuffer(builder *flatbuffers.Builder, offset flatbuffers.UOffsetT) {
+	builder.Finish(offset)
+}
+
+// FinishSizePrefixedNothingBuffer is FinishNothingBuffer for a payload behind its size.
+func FinishSizePrefixedNothingBuffer(builder *flatbuffers.Builder, offset flatbuffers.UOffsetT) {
+	builder.FinishSizePrefixed(offset)
+}
+
+// Init makes rcv the Nothing that is at position i of buf.
+func (rcv *Nothing) Init(buf []byte, i flatbuffers.UOffsetT) {
 	rcv._tab.Bytes = buf
 	rcv._tab.Pos = i
 }
 
-func (rcv *Items) Table() flatbuffers.Table {
+// Table is where rcv is.
+func (rcv *Nothing) Table() flatbuffers.Table {
 	return rcv._tab
 }
 
-func (rcv *Items) Items(obj *Item, j int) bool {
-	o := flatbuffers.UOffsetT(rcv._tab.Offset(4))
-	if o != 0 {
-		x := rcv._tab.Vector(o)
-		x += flatbuffers.UOffsetT(j) * 4
-		x = rcv._tab.Indirect(x)
-		obj.Init(rcv._tab.Bytes, x)
-		return true
-	}
-	return false
+// NothingStart begins a Nothing; what it refers to is built before.
+func NothingStart(builder *flatbuffers.Builder) {
+	builder.StartObject(0)
 }
 
-func (rcv *Items) ItemsLength() int {
-	o := flatbuffers.UOffsetT(rcv._tab.Offset(4))
-	if o != 0 {
-		return rcv._tab.VectorLen(o)
-	}
-	return 0
-}
-
-func ItemsStart(builder *flatbuffers.Builder) {
-	builder.StartObject(1)
-}
-func ItemsAddItems(builder *flatbuffers.Builder, items flatbuffers.UOffsetT) {
-	builder.PrependUOffsetTSlot(0, flatbuffers.UOffsetT(items), 0)
-}
-func ItemsStartItemsVector(builder *flatbuffers.Builder, numElems int) flatbuffers.UOffsetT {
-	return builder.StartVector(4, numElems, 4)
-}
-func ItemsEnd(builder *flatbuffers.Builder) flatbuffers.UOffsetT {
+// NothingEnd ends what NothingStart began.
+func NothingEnd(builder *flatbuffers.Builder) flatbuffers.UOffsetT {
 	return builder.EndObject()
 }
 
+// NothingT is Nothing as a plain struct.
 type NothingT struct {
 }
 
+// Pack builds t with everything that it refers to. Of a nil it builds nothing.
 func (t *NothingT) Pack(builder *flatbuffers.Builder) flatbuffers.UOffsetT {
 	if t == nil {
 		return 0
@@ -548,9 +726,11 @@ func (t *NothingT) Pack(builder *flatbuffers.Builder) flatbuffers.UOffsetT {
 	return NothingEnd(builder)
 }
 
+// UnPackTo copies rcv into t, which shares no memory with it.
 func (rcv *Nothing) UnPackTo(t *NothingT) {
 }
 
+// UnPack copies rcv into a plain struct.
 func (rcv *Nothing) UnPack() *NothingT {
 	if rcv == nil {
 		return nil
@@ -560,91 +740,12 @@ func (rcv *Nothing) UnPack() *NothingT {
 	return t
 }
 
-type Nothing struct {
-	_tab flatbuffers.Table
-}
-
-func GetRootAsNothing(buf []byte, offset flatbuffers.UOffsetT) *Nothing {
-	n := flatbuffers.GetUOffsetT(buf[offset:])
-	x := &Nothing{}
-	x.Init(buf, n+offset)
-	return x
-}
-
-func GetSizePrefixedRootAsNothing(buf []byte, offset flatbuffers.UOffsetT) *Nothing {
-	n := flatbuffers.GetUOffsetT(buf[offset+flatbuffers.SizeUint32:])
-	x := &Nothing{}
-	x.Init(buf, n+offset+flatbuffers.SizeUint32)
-	return x
-}
-
-func (rcv *Nothing) Init(buf []byte, i flatbuffers.UOffsetT) {
-	rcv._tab.Bytes = buf
-	rcv._tab.Pos = i
-}
-
-func (rcv *Nothing) Table() flatbuffers.Table {
-	return rcv._tab
-}
-
-func NothingStart(builder *flatbuffers.Builder) {
-	builder.StartObject(0)
-}
-func NothingEnd(builder *flatbuffers.Builder) flatbuffers.UOffsetT {
-	return builder.EndObject()
-}
-
-type QueryT struct {
-	Keys  []uint64 `json:"keys"`
-	Unit  Unit     `json:"unit"`
-	Limit *uint32  `json:"limit"`
-}
-
-func (t *QueryT) Pack(builder *flatbuffers.Builder) flatbuffers.UOffsetT {
-	if t == nil {
-		return 0
-	}
-	keysOffset := flatbuffers.UOffsetT(0)
-	if t.Keys != nil {
-		keysLength := len(t.Keys)
-		QueryStartKeysVector(builder, keysLength)
-		for j := keysLength - 1; j >= 0; j-- {
-			builder.PrependUint64(t.Keys[j])
-		}
-		keysOffset = builder.EndVector(keysLength)
-	}
-	QueryStart(builder)
-	QueryAddKeys(builder, keysOffset)
-	QueryAddUnit(builder, t.Unit)
-	if t.Limit != nil {
-		QueryAddLimit(builder, *t.Limit)
-	}
-	return QueryEnd(builder)
-}
-
-func (rcv *Query) UnPackTo(t *QueryT) {
-	keysLength := rcv.KeysLength()
-	t.Keys = make([]uint64, keysLength)
-	for j := 0; j < keysLength; j++ {
-		t.Keys[j] = rcv.Keys(j)
-	}
-	t.Unit = rcv.Unit()
-	t.Limit = rcv.Limit()
-}
-
-func (rcv *Query) UnPack() *QueryT {
-	if rcv == nil {
-		return nil
-	}
-	t := &QueryT{}
-	rcv.UnPackTo(t)
-	return t
-}
-
+// Query is the table smf_test.inventory.Query.
 type Query struct {
 	_tab flatbuffers.Table
 }
 
+// GetRootAsQuery is the Query that the payload at offset of buf holds. It checks nothing: see VerifyQuery.
 func GetRootAsQuery(buf []byte, offset flatbuffers.UOffsetT) *Query {
 	n := flatbuffers.GetUOffsetT(buf[offset:])
 	x := &Query{}
@@ -652,6 +753,7 @@ func GetRootAsQuery(buf []byte, offset flatbuffers.UOffsetT) *Query {
 	return x
 }
 
+// GetSizePrefixedRootAsQuery is GetRootAsQuery for a payload behind its size.
 func GetSizePrefixedRootAsQuery(buf []byte, offset flatbuffers.UOffsetT) *Query {
 	n := flatbuffers.GetUOffsetT(buf[offset+flatbuffers.SizeUint32:])
 	x := &Query{}
@@ -659,11 +761,23 @@ func GetSizePrefixedRootAsQuery(buf []byte, offset flatbuffers.UOffsetT) *Query 
 	return x
 }
 
+// FinishQueryBuffer ends a payload whose root is the Query at offset.
+func FinishQueryBuffer(builder *flatbuffers.Builder, offset flatbuffers.UOffsetT) {
+	builder.Finish(offset)
+}
+
+// FinishSizePrefixedQueryBuffer is FinishQueryBuffer for a payload behind its size.
+func FinishSizePrefixedQueryBuffer(builder *flatbuffers.Builder, offset flatbuffers.UOffsetT) {
+	builder.FinishSizePrefixed(offset)
+}
+
+// Init makes rcv the Query that is at position i of buf.
 func (rcv *Query) Init(buf []byte, i flatbuffers.UOffsetT) {
 	rcv._tab.Bytes = buf
 	rcv._tab.Pos = i
 }
 
+// Table is where rcv is.
 func (rcv *Query) Table() flatbuffers.Table {
 	return rcv._tab
 }
@@ -671,12 +785,12 @@ func (rcv *Query) Table() flatbuffers.Table {
 func (rcv *Query) Keys(j int) uint64 {
 	o := flatbuffers.UOffsetT(rcv._tab.Offset(4))
 	if o != 0 {
-		a := rcv._tab.Vector(o)
-		return rcv._tab.GetUint64(a + flatbuffers.UOffsetT(j*8))
+		return rcv._tab.GetUint64(rcv._tab.Vector(o) + flatbuffers.UOffsetT(j)*8)
 	}
 	return 0
 }
 
+// KeysLength is how many there are.
 func (rcv *Query) KeysLength() int {
 	o := flatbuffers.UOffsetT(rcv._tab.Offset(4))
 	if o != 0 {
@@ -685,23 +799,20 @@ func (rcv *Query) KeysLength() int {
 	return 0
 }
 
+// MutateKeys changes an element; false: there is no vector.
 func (rcv *Query) MutateKeys(j int, n uint64) bool {
 	o := flatbuffers.UOffsetT(rcv._tab.Offset(4))
 	if o != 0 {
-		a := rcv._tab.Vector(o)
-		return rcv._tab.MutateUint64(a+flatbuffers.UOffsetT(j*8), n)
+		return rcv._tab.MutateUint64(rcv._tab.Vector(o)+flatbuffers.UOffsetT(j)*8, n)
 	}
 	return false
 }
 
 func (rcv *Query) Unit() Unit {
-	o := flatbuffers.UOffsetT(rcv._tab.Offset(6))
-	if o != 0 {
-		return Unit(rcv._tab.GetByte(o + rcv._tab.Pos))
-	}
-	return 1
+	return Unit(rcv._tab.GetByteSlot(6, byte(UnitGram)))
 }
 
+// MutateUnit changes a stored Unit; false: it is not stored.
 func (rcv *Query) MutateUnit(n Unit) bool {
 	return rcv._tab.MutateByteSlot(6, byte(n))
 }
@@ -715,26 +826,87 @@ func (rcv *Query) Limit() *uint32 {
 	return nil
 }
 
+// MutateLimit changes a stored Limit; false: it is not stored.
 func (rcv *Query) MutateLimit(n uint32) bool {
 	return rcv._tab.MutateUint32Slot(8, n)
 }
 
+// QueryStart begins a Query; what it refers to is built before.
 func QueryStart(builder *flatbuffers.Builder) {
 	builder.StartObject(3)
 }
+
 func QueryAddKeys(builder *flatbuffers.Builder, keys flatbuffers.UOffsetT) {
-	builder.PrependUOffsetTSlot(0, flatbuffers.UOffsetT(keys), 0)
+	builder.PrependUOffsetTSlot(0, keys, 0)
 }
+
+// QueryStartKeysVector begins a vector of numElems, whose last element is prepended first.
 func QueryStartKeysVector(builder *flatbuffers.Builder, numElems int) flatbuffers.UOffsetT {
 	return builder.StartVector(8, numElems, 8)
 }
+
 func QueryAddUnit(builder *flatbuffers.Builder, unit Unit) {
-	builder.PrependByteSlot(1, byte(unit), 1)
+	builder.PrependByteSlot(1, byte(unit), byte(UnitGram))
 }
+
 func QueryAddLimit(builder *flatbuffers.Builder, limit uint32) {
 	builder.PrependUint32(limit)
 	builder.Slot(2)
 }
+
+// QueryEnd ends what QueryStart began.
 func QueryEnd(builder *flatbuffers.Builder) flatbuffers.UOffsetT {
 	return builder.EndObject()
+}
+
+// QueryT is Query as a plain struct.
+type QueryT struct {
+	Keys  []uint64 `json:"keys"`
+	Unit  Unit     `json:"unit"`
+	Limit *uint32  `json:"limit"`
+}
+
+// Pack builds t with everything that it refers to. Of a nil it builds nothing.
+func (t *QueryT) Pack(builder *flatbuffers.Builder) flatbuffers.UOffsetT {
+	if t == nil {
+		return 0
+	}
+	keysOffset := flatbuffers.UOffsetT(0)
+	if t.Keys != nil {
+		QueryStartKeysVector(builder, len(t.Keys))
+		for j := len(t.Keys) - 1; j >= 0; j-- {
+			builder.PrependUint64(t.Keys[j])
+		}
+		keysOffset = builder.EndVector(len(t.Keys))
+	}
+	QueryStart(builder)
+	QueryAddKeys(builder, keysOffset)
+	QueryAddUnit(builder, t.Unit)
+	if t.Limit != nil {
+		QueryAddLimit(builder, *t.Limit)
+	}
+	return QueryEnd(builder)
+}
+
+// UnPackTo copies rcv into t, which shares no memory with it.
+func (rcv *Query) UnPackTo(t *QueryT) {
+	t.Keys = nil
+	if rcv._tab.Offset(4) != 0 {
+		t.Keys = make([]uint64, rcv.KeysLength())
+		for j := range t.Keys {
+			t.Keys[j] = rcv.Keys(j)
+		}
+	}
+	t.Unit = rcv.Unit()
+	t.Limit = rcv.Limit()
+}
+
+// UnPack copies rcv into a plain struct.
+func (rcv *Query) UnPack() *QueryT {
+	if rcv == nil {
+		return nil
+	}
+	t := &QueryT{}
+	rcv.UnPackTo(t)
+	return t
 }

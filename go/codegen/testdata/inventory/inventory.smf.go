@@ -15,8 +15,11 @@ import (
 	"github.com/smf-go/smf/go/rpc"
 )
 
-// This code and the packages that it uses must be of one version.
-const _ = flatverify.Generated1
+// Where this does not compile, smfc and the packages below are of different versions: run smfc again.
+const (
+	_ = flatverify.Generated1
+	_ = rpc.Generated1
+)
 
 // Method ids of Clerk: the CRC of the service XOR the CRC of the method.
 const (
@@ -34,6 +37,8 @@ const (
 var ClerkService = rpc.Service{
 	Name:    "Clerk",
 	Package: "smf_test.inventory",
+	Source:  "inventory.fbs",
+	Schema:  InventorySchema,
 	Methods: []rpc.Method{
 		{
 			Name:   "Label",
@@ -75,46 +80,37 @@ func (UnimplementedClerkServer) Count(context.Context, *Query, *rpc.Reply) error
 	return rpc.ErrNotImplemented
 }
 
-// RegisterClerkServer lets impl answer the calls of Clerk that r receives.
-func RegisterClerkServer(r rpc.Registrar, impl ClerkServer) error {
+// RegisterClerkServer lets impl answer the calls of Clerk that r receives. Requests are
+// verified, unless an option is rpc.Unverified().
+func RegisterClerkServer(r rpc.Registrar, impl ClerkServer, options ...rpc.ServiceOption) error {
 	if impl == nil {
 		return errors.New("RegisterClerkServer: the implementation is nil")
 	}
-	handlers := []rpc.Handler{
+	return rpc.RegisterService(r, ClerkService, options,
 		func(ctx context.Context, req *rpc.Request, reply *rpc.Reply) error {
 			return impl.Label(ctx, rpc.View[Item](req), reply)
 		},
 		func(ctx context.Context, req *rpc.Request, reply *rpc.Reply) error {
 			return impl.Count(ctx, rpc.View[Query](req), reply)
 		},
-	}
-	service := ClerkService
-	service.Methods = make([]rpc.Method, len(handlers))
-	for i, handler := range handlers {
-		service.Methods[i] = ClerkService.Methods[i]
-		service.Methods[i].Handle = handler
-	}
-	return r.Register(service)
+	)
 }
 
 // ClerkClient calls Clerk. Any number of goroutines may use one.
 type ClerkClient struct {
-	caller rpc.Caller
+	stub rpc.Stub
 }
 
-// NewClerkClient returns a client that calls through c, which stays the caller's to close.
-func NewClerkClient(c rpc.Caller) *ClerkClient {
-	return &ClerkClient{caller: c}
+// NewClerkClient returns a client that calls through c, which stays the caller's to close. Replies
+// are verified, unless an option is rpc.Unverified().
+func NewClerkClient(c rpc.Caller, options ...rpc.ServiceOption) *ClerkClient {
+	return &ClerkClient{stub: rpc.NewStub(c, options...)}
 }
 
 // Label calls Clerk.Label with a finished builder, which may be used again when it returns.
 // The result is valid until its Release.
 func (c *ClerkClient) Label(ctx context.Context, req *flatbuffers.Builder) (rpc.Result[Label], error) {
-	message, err := c.caller.Call(ctx, ClerkLabelMethodID, req.FinishedBytes())
-	if err != nil {
-		return rpc.Result[Label]{}, err
-	}
-	return rpc.NewResult[Label](message, VerifyLabel)
+	return rpc.CallTable[Label](ctx, &c.stub, ClerkLabelMethodID, req, VerifyLabel)
 }
 
 // LabelInto calls Clerk.Label and copies the reply into out, which shares no memory with it.
@@ -122,26 +118,14 @@ func (c *ClerkClient) LabelInto(ctx context.Context, req *ItemT, out *LabelT) er
 	if req == nil || out == nil {
 		return errors.New("ClerkClient.LabelInto: req or out is nil")
 	}
-	builder := rpc.GetBuilder()
-	defer rpc.PutBuilder(builder)
-	builder.Finish(req.Pack(builder))
-	result, err := c.Label(ctx, builder)
-	if err != nil {
-		return err
-	}
-	defer result.Release()
-	result.Table().UnPackTo(out)
-	return nil
+	return rpc.CallInto(ctx, &c.stub, ClerkLabelMethodID, req.Pack,
+		func(reply *Label) { reply.UnPackTo(out) }, VerifyLabel)
 }
 
 // Count calls Clerk.Count with a finished builder, which may be used again when it returns.
 // The result is valid until its Release.
 func (c *ClerkClient) Count(ctx context.Context, req *flatbuffers.Builder) (rpc.Result[Count], error) {
-	message, err := c.caller.Call(ctx, ClerkCountMethodID, req.FinishedBytes())
-	if err != nil {
-		return rpc.Result[Count]{}, err
-	}
-	return rpc.NewResult[Count](message, VerifyCount)
+	return rpc.CallTable[Count](ctx, &c.stub, ClerkCountMethodID, req, VerifyCount)
 }
 
 // CountInto calls Clerk.Count and copies the reply into out, which shares no memory with it.
@@ -149,16 +133,8 @@ func (c *ClerkClient) CountInto(ctx context.Context, req *QueryT, out *CountT) e
 	if req == nil || out == nil {
 		return errors.New("ClerkClient.CountInto: req or out is nil")
 	}
-	builder := rpc.GetBuilder()
-	defer rpc.PutBuilder(builder)
-	builder.Finish(req.Pack(builder))
-	result, err := c.Count(ctx, builder)
-	if err != nil {
-		return err
-	}
-	defer result.Release()
-	result.Table().UnPackTo(out)
-	return nil
+	return rpc.CallInto(ctx, &c.stub, ClerkCountMethodID, req.Pack,
+		func(reply *Count) { reply.UnPackTo(out) }, VerifyCount)
 }
 
 // Method ids of store_keeper: the CRC of the service XOR the CRC of the method.
@@ -177,6 +153,8 @@ const (
 var StoreKeeperService = rpc.Service{
 	Name:    "store_keeper",
 	Package: "smf_test.inventory",
+	Source:  "inventory.fbs",
+	Schema:  InventorySchema,
 	Methods: []rpc.Method{
 		{
 			Name:       "find_items",
@@ -229,26 +207,20 @@ func (UnimplementedStoreKeeperServer) StockTaking(context.Context, *Nothing, *rp
 	return rpc.ErrNotImplemented
 }
 
-// RegisterStoreKeeperServer lets impl answer the calls of store_keeper that r receives.
-func RegisterStoreKeeperServer(r rpc.Registrar, impl StoreKeeperServer) error {
+// RegisterStoreKeeperServer lets impl answer the calls of store_keeper that r receives. Requests are
+// verified, unless an option is rpc.Unverified().
+func RegisterStoreKeeperServer(r rpc.Registrar, impl StoreKeeperServer, options ...rpc.ServiceOption) error {
 	if impl == nil {
 		return errors.New("RegisterStoreKeeperServer: the implementation is nil")
 	}
-	handlers := []rpc.Handler{
+	return rpc.RegisterService(r, StoreKeeperService, options,
 		func(ctx context.Context, req *rpc.Request, reply *rpc.Reply) error {
 			return impl.FindItems(ctx, rpc.View[Query](req), reply)
 		},
 		func(ctx context.Context, req *rpc.Request, reply *rpc.Reply) error {
 			return impl.StockTaking(ctx, rpc.View[Nothing](req), reply)
 		},
-	}
-	service := StoreKeeperService
-	service.Methods = make([]rpc.Method, len(handlers))
-	for i, handler := range handlers {
-		service.Methods[i] = StoreKeeperService.Methods[i]
-		service.Methods[i].Handle = handler
-	}
-	return r.Register(service)
+	)
 }
 
 // StoreKeeperClient calls store_keeper. Any number of goroutines may use one.
@@ -257,12 +229,13 @@ func RegisterStoreKeeperServer(r rpc.Registrar, impl StoreKeeperServer) error {
 //
 //	Ask it anything.
 type StoreKeeperClient struct {
-	caller rpc.Caller
+	stub rpc.Stub
 }
 
-// NewStoreKeeperClient returns a client that calls through c, which stays the caller's to close.
-func NewStoreKeeperClient(c rpc.Caller) *StoreKeeperClient {
-	return &StoreKeeperClient{caller: c}
+// NewStoreKeeperClient returns a client that calls through c, which stays the caller's to close. Replies
+// are verified, unless an option is rpc.Unverified().
+func NewStoreKeeperClient(c rpc.Caller, options ...rpc.ServiceOption) *StoreKeeperClient {
+	return &StoreKeeperClient{stub: rpc.NewStub(c, options...)}
 }
 
 // FindItems calls store_keeper.find_items with a finished builder, which may be used again when it returns.
@@ -270,11 +243,7 @@ func NewStoreKeeperClient(c rpc.Caller) *StoreKeeperClient {
 //
 // All that match.
 func (c *StoreKeeperClient) FindItems(ctx context.Context, req *flatbuffers.Builder) (rpc.Result[Items], error) {
-	message, err := c.caller.Call(ctx, StoreKeeperFindItemsMethodID, req.FinishedBytes())
-	if err != nil {
-		return rpc.Result[Items]{}, err
-	}
-	return rpc.NewResult[Items](message, VerifyItems)
+	return rpc.CallTable[Items](ctx, &c.stub, StoreKeeperFindItemsMethodID, req, VerifyItems)
 }
 
 // FindItemsInto calls store_keeper.find_items and copies the reply into out, which shares no memory with it.
@@ -284,16 +253,8 @@ func (c *StoreKeeperClient) FindItemsInto(ctx context.Context, req *QueryT, out 
 	if req == nil || out == nil {
 		return errors.New("StoreKeeperClient.FindItemsInto: req or out is nil")
 	}
-	builder := rpc.GetBuilder()
-	defer rpc.PutBuilder(builder)
-	builder.Finish(req.Pack(builder))
-	result, err := c.FindItems(ctx, builder)
-	if err != nil {
-		return err
-	}
-	defer result.Release()
-	result.Table().UnPackTo(out)
-	return nil
+	return rpc.CallInto(ctx, &c.stub, StoreKeeperFindItemsMethodID, req.Pack,
+		func(reply *Items) { reply.UnPackTo(out) }, VerifyItems)
 }
 
 // StockTaking calls store_keeper.StockTaking with a finished builder, which may be used again when it returns.
@@ -301,11 +262,7 @@ func (c *StoreKeeperClient) FindItemsInto(ctx context.Context, req *QueryT, out 
 //
 // Counts every piece.
 func (c *StoreKeeperClient) StockTaking(ctx context.Context, req *flatbuffers.Builder) (rpc.Result[Items], error) {
-	message, err := c.caller.Call(ctx, StoreKeeperStockTakingMethodID, req.FinishedBytes())
-	if err != nil {
-		return rpc.Result[Items]{}, err
-	}
-	return rpc.NewResult[Items](message, VerifyItems)
+	return rpc.CallTable[Items](ctx, &c.stub, StoreKeeperStockTakingMethodID, req, VerifyItems)
 }
 
 // StockTakingInto calls store_keeper.StockTaking and copies the reply into out, which shares no memory with it.
@@ -315,16 +272,8 @@ func (c *StoreKeeperClient) StockTakingInto(ctx context.Context, req *NothingT, 
 	if req == nil || out == nil {
 		return errors.New("StoreKeeperClient.StockTakingInto: req or out is nil")
 	}
-	builder := rpc.GetBuilder()
-	defer rpc.PutBuilder(builder)
-	builder.Finish(req.Pack(builder))
-	result, err := c.StockTaking(ctx, builder)
-	if err != nil {
-		return err
-	}
-	defer result.Release()
-	result.Table().UnPackTo(out)
-	return nil
+	return rpc.CallInto(ctx, &c.stub, StoreKeeperStockTakingMethodID, req.Pack,
+		func(reply *Items) { reply.UnPackTo(out) }, VerifyItems)
 }
 
 // ReplyCount answers with a Count of these values, written where it will be sent from. It
@@ -381,14 +330,6 @@ func inventoryPutCount(dst []byte, key uint64, unit Unit, name int, exact bool) 
 	binary.LittleEndian.PutUint32(dst[at2:], uint32(name))
 	binary.LittleEndian.PutUint32(dst[len(dst)-4:], 0)
 	return at2
-}
-
-// ReplyNothing answers with a Nothing, written where it will be sent from. It
-// allocates only where it is larger than what can be lent. It returns nil.
-func ReplyNothing(reply *rpc.Reply) error {
-	size := inventorySizeNothing()
-	inventoryPutNothing(reply.Place(int(size)))
-	return nil
 }
 
 // NothingBytes appends a finished Nothing to dst: the payload of a call.
@@ -479,8 +420,8 @@ func VerifyQuery(payload []byte) error {
 const (
 	inventoryTableCount = iota
 	inventoryTableItem
-	inventoryTableItems
 	inventoryTableLabel
+	inventoryTableItems
 	inventoryTableNothing
 	inventoryTableQuery
 )
@@ -501,14 +442,14 @@ var inventoryTables = flatverify.Schema{
 		{Name: "parts", Slot: 12, Kind: flatverify.TableVector, Table: inventoryTableItem},
 		{Name: "prices", Slot: 14, Kind: flatverify.InlineVector, Size: 8, Align: 8},
 	}},
-	inventoryTableItems: {Name: "Items", Fields: []flatverify.Field{
-		{Name: "items", Slot: 4, Kind: flatverify.TableVector, Table: inventoryTableItem},
-	}},
 	inventoryTableLabel: {Name: "Label", Fields: []flatverify.Field{
 		{Name: "text", Slot: 4, Kind: flatverify.String, Required: true},
 		{Name: "font_size", Slot: 6, Kind: flatverify.Inline, Size: 2, Align: 2},
 		{Name: "size", Slot: 8, Kind: flatverify.Inline, Size: 2, Align: 2},
 		{Name: "language", Slot: 10, Kind: flatverify.String},
+	}},
+	inventoryTableItems: {Name: "Items", Fields: []flatverify.Field{
+		{Name: "items", Slot: 4, Kind: flatverify.TableVector, Table: inventoryTableItem},
 	}},
 	inventoryTableNothing: {Name: "Nothing"},
 	inventoryTableQuery: {Name: "Query", Fields: []flatverify.Field{

@@ -11,22 +11,71 @@ import (
 )
 
 // How much of something.
+type Amount struct {
+	_tab flatbuffers.Struct
+}
+
+// Init makes rcv the Amount that is at position i of buf.
+func (rcv *Amount) Init(buf []byte, i flatbuffers.UOffsetT) {
+	rcv._tab.Bytes = buf
+	rcv._tab.Pos = i
+}
+
+// Table is where rcv is.
+func (rcv *Amount) Table() flatbuffers.Table {
+	return rcv._tab.Table
+}
+
+func (rcv *Amount) Value() float64 {
+	return rcv._tab.GetFloat64(rcv._tab.Pos)
+}
+
+func (rcv *Amount) MutateValue(n float64) bool {
+	return rcv._tab.MutateFloat64(rcv._tab.Pos, n)
+}
+
+func (rcv *Amount) Unit() Unit {
+	return Unit(rcv._tab.GetByte(rcv._tab.Pos + 8))
+}
+
+func (rcv *Amount) MutateUnit(n Unit) bool {
+	return rcv._tab.MutateByte(rcv._tab.Pos+8, byte(n))
+}
+
+// CreateAmount builds an Amount where the builder is: in a table or a vector that was begun.
+func CreateAmount(builder *flatbuffers.Builder, value float64, unit Unit) flatbuffers.UOffsetT {
+	builder.Prep(8, 16)
+	builder.Pad(7)
+	builder.PrependByte(byte(unit))
+	builder.PrependFloat64(value)
+	return builder.Offset()
+}
+
+// How much of something.
 type AmountT struct {
 	Value float64 `json:"value"`
 	Unit  Unit    `json:"unit"`
 }
 
+// Pack builds t where the builder is: in a table or a vector that was begun. Of a nil it builds nothing.
 func (t *AmountT) Pack(builder *flatbuffers.Builder) flatbuffers.UOffsetT {
 	if t == nil {
 		return 0
 	}
-	return CreateAmount(builder, t.Value, t.Unit)
+	builder.Prep(8, 16)
+	builder.Pad(7)
+	builder.PrependByte(byte(t.Unit))
+	builder.PrependFloat64(t.Value)
+	return builder.Offset()
 }
+
+// UnPackTo copies rcv into t.
 func (rcv *Amount) UnPackTo(t *AmountT) {
 	t.Value = rcv.Value()
 	t.Unit = rcv.Unit()
 }
 
+// UnPack copies rcv into a plain struct.
 func (rcv *Amount) UnPack() *AmountT {
 	if rcv == nil {
 		return nil
@@ -36,83 +85,12 @@ func (rcv *Amount) UnPack() *AmountT {
 	return t
 }
 
-// How much of something.
-type Amount struct {
-	_tab flatbuffers.Struct
-}
-
-func (rcv *Amount) Init(buf []byte, i flatbuffers.UOffsetT) {
-	rcv._tab.Bytes = buf
-	rcv._tab.Pos = i
-}
-
-func (rcv *Amount) Table() flatbuffers.Table {
-	return rcv._tab.Table
-}
-
-func (rcv *Amount) Value() float64 {
-	return rcv._tab.GetFloat64(rcv._tab.Pos + flatbuffers.UOffsetT(0))
-}
-func (rcv *Amount) MutateValue(n float64) bool {
-	return rcv._tab.MutateFloat64(rcv._tab.Pos+flatbuffers.UOffsetT(0), n)
-}
-
-func (rcv *Amount) Unit() Unit {
-	return Unit(rcv._tab.GetByte(rcv._tab.Pos + flatbuffers.UOffsetT(8)))
-}
-func (rcv *Amount) MutateUnit(n Unit) bool {
-	return rcv._tab.MutateByte(rcv._tab.Pos+flatbuffers.UOffsetT(8), byte(n))
-}
-
-func CreateAmount(builder *flatbuffers.Builder, value float64, unit Unit) flatbuffers.UOffsetT {
-	builder.Prep(8, 16)
-	builder.Pad(7)
-	builder.PrependByte(byte(unit))
-	builder.PrependFloat64(value)
-	return builder.Offset()
-}
-
-type LabelT struct {
-	Text     string `json:"text"`
-	FontSize uint16 `json:"font_size"`
-	Size     uint16 `json:"size"`
-	Language string `json:"language"`
-}
-
-func (t *LabelT) Pack(builder *flatbuffers.Builder) flatbuffers.UOffsetT {
-	if t == nil {
-		return 0
-	}
-	textOffset := builder.CreateString(t.Text)
-	languageOffset := builder.CreateString(t.Language)
-	LabelStart(builder)
-	LabelAddText(builder, textOffset)
-	LabelAddFontSize(builder, t.FontSize)
-	LabelAddSize(builder, t.Size)
-	LabelAddLanguage(builder, languageOffset)
-	return LabelEnd(builder)
-}
-
-func (rcv *Label) UnPackTo(t *LabelT) {
-	t.Text = string(rcv.Text())
-	t.FontSize = rcv.FontSize()
-	t.Size = rcv.Size()
-	t.Language = string(rcv.Language())
-}
-
-func (rcv *Label) UnPack() *LabelT {
-	if rcv == nil {
-		return nil
-	}
-	t := &LabelT{}
-	rcv.UnPackTo(t)
-	return t
-}
-
+// Label is the table smf_test.inventory.Label.
 type Label struct {
 	_tab flatbuffers.Table
 }
 
+// GetRootAsLabel is the Label that the payload at offset of buf holds. It checks nothing: see VerifyLabel.
 func GetRootAsLabel(buf []byte, offset flatbuffers.UOffsetT) *Label {
 	n := flatbuffers.GetUOffsetT(buf[offset:])
 	x := &Label{}
@@ -120,6 +98,7 @@ func GetRootAsLabel(buf []byte, offset flatbuffers.UOffsetT) *Label {
 	return x
 }
 
+// GetSizePrefixedRootAsLabel is GetRootAsLabel for a payload behind its size.
 func GetSizePrefixedRootAsLabel(buf []byte, offset flatbuffers.UOffsetT) *Label {
 	n := flatbuffers.GetUOffsetT(buf[offset+flatbuffers.SizeUint32:])
 	x := &Label{}
@@ -127,11 +106,23 @@ func GetSizePrefixedRootAsLabel(buf []byte, offset flatbuffers.UOffsetT) *Label 
 	return x
 }
 
+// FinishLabelBuffer ends a payload whose root is the Label at offset.
+func FinishLabelBuffer(builder *flatbuffers.Builder, offset flatbuffers.UOffsetT) {
+	builder.Finish(offset)
+}
+
+// FinishSizePrefixedLabelBuffer is FinishLabelBuffer for a payload behind its size.
+func FinishSizePrefixedLabelBuffer(builder *flatbuffers.Builder, offset flatbuffers.UOffsetT) {
+	builder.FinishSizePrefixed(offset)
+}
+
+// Init makes rcv the Label that is at position i of buf.
 func (rcv *Label) Init(buf []byte, i flatbuffers.UOffsetT) {
 	rcv._tab.Bytes = buf
 	rcv._tab.Pos = i
 }
 
+// Table is where rcv is.
 func (rcv *Label) Table() flatbuffers.Table {
 	return rcv._tab
 }
@@ -153,14 +144,10 @@ func (rcv *Label) FontSize() uint16 {
 	if rcv._tab.Pos == 16 && unitsUsualLabel(rcv._tab.Bytes) {
 		return rcv._tab.GetUint16(20)
 	}
-	o := flatbuffers.UOffsetT(rcv._tab.Offset(6))
-	if o != 0 {
-		return rcv._tab.GetUint16(o + rcv._tab.Pos)
-	}
-	return 0
+	return rcv._tab.GetUint16Slot(6, 0)
 }
 
-// How large it is printed.
+// MutateFontSize changes a stored FontSize; false: it is not stored.
 func (rcv *Label) MutateFontSize(n uint16) bool {
 	return rcv._tab.MutateUint16Slot(6, n)
 }
@@ -169,13 +156,10 @@ func (rcv *Label) Size() uint16 {
 	if rcv._tab.Pos == 16 && unitsUsualLabel(rcv._tab.Bytes) {
 		return rcv._tab.GetUint16(22)
 	}
-	o := flatbuffers.UOffsetT(rcv._tab.Offset(8))
-	if o != 0 {
-		return rcv._tab.GetUint16(o + rcv._tab.Pos)
-	}
-	return 0
+	return rcv._tab.GetUint16Slot(8, 0)
 }
 
+// MutateSize changes a stored Size; false: it is not stored.
 func (rcv *Label) MutateSize(n uint16) bool {
 	return rcv._tab.MutateUint16Slot(8, n)
 }
@@ -192,25 +176,80 @@ func (rcv *Label) Language() []byte {
 	return nil
 }
 
+// LabelStart begins a Label; what it refers to is built before.
 func LabelStart(builder *flatbuffers.Builder) {
 	builder.StartObject(4)
 }
+
 func LabelAddText(builder *flatbuffers.Builder, text flatbuffers.UOffsetT) {
-	builder.PrependUOffsetTSlot(0, flatbuffers.UOffsetT(text), 0)
+	builder.PrependUOffsetTSlot(0, text, 0)
 }
+
 func LabelAddFontSize(builder *flatbuffers.Builder, fontSize uint16) {
 	builder.PrependUint16Slot(1, fontSize, 0)
 }
+
 func LabelAddSize(builder *flatbuffers.Builder, size uint16) {
 	builder.PrependUint16Slot(2, size, 0)
 }
+
 func LabelAddLanguage(builder *flatbuffers.Builder, language flatbuffers.UOffsetT) {
-	builder.PrependUOffsetTSlot(3, flatbuffers.UOffsetT(language), 0)
+	builder.PrependUOffsetTSlot(3, language, 0)
 }
+
+// LabelEnd ends what LabelStart began.
 func LabelEnd(builder *flatbuffers.Builder) flatbuffers.UOffsetT {
 	return builder.EndObject()
 }
 
+// LabelT is Label as a plain struct.
+type LabelT struct {
+	// What it says.
+	Text string `json:"text"`
+	// How large it is printed.
+	FontSize uint16 `json:"font_size"`
+	Size     uint16 `json:"size"`
+	// In which language, if it matters.
+	Language string `json:"language"`
+}
+
+// Pack builds t with everything that it refers to. Of a nil it builds nothing.
+func (t *LabelT) Pack(builder *flatbuffers.Builder) flatbuffers.UOffsetT {
+	if t == nil {
+		return 0
+	}
+	textOffset := builder.CreateString(t.Text)
+	languageOffset := flatbuffers.UOffsetT(0)
+	if t.Language != "" {
+		languageOffset = builder.CreateString(t.Language)
+	}
+	LabelStart(builder)
+	LabelAddText(builder, textOffset)
+	LabelAddFontSize(builder, t.FontSize)
+	LabelAddSize(builder, t.Size)
+	LabelAddLanguage(builder, languageOffset)
+	return LabelEnd(builder)
+}
+
+// UnPackTo copies rcv into t, which shares no memory with it.
+func (rcv *Label) UnPackTo(t *LabelT) {
+	t.Text = string(rcv.Text())
+	t.FontSize = rcv.FontSize()
+	t.Size = rcv.Size()
+	t.Language = string(rcv.Language())
+}
+
+// UnPack copies rcv into a plain struct.
+func (rcv *Label) UnPack() *LabelT {
+	if rcv == nil {
+		return nil
+	}
+	t := &LabelT{}
+	rcv.UnPackTo(t)
+	return t
+}
+
+// Unit is the enum smf_test.inventory.Unit.
 type Unit byte
 
 const (
@@ -219,21 +258,24 @@ const (
 	UnitLitre Unit = 2
 )
 
+// EnumNamesUnit are the names of the values.
 var EnumNamesUnit = map[Unit]string{
 	UnitPiece: "Piece",
 	UnitGram:  "Gram",
 	UnitLitre: "Litre",
 }
 
+// EnumValuesUnit are the values, by their names.
 var EnumValuesUnit = map[string]Unit{
 	"Piece": UnitPiece,
 	"Gram":  UnitGram,
 	"Litre": UnitLitre,
 }
 
+// String is the value's name; of one that has none, its number in parentheses.
 func (v Unit) String() string {
 	if s, ok := EnumNamesUnit[v]; ok {
 		return s
 	}
-	return "Unit(" + strconv.FormatInt(int64(v), 10) + ")"
+	return "Unit(" + strconv.FormatUint(uint64(v), 10) + ")"
 }

@@ -9,8 +9,10 @@ import (
 	"github.com/smf-go/smf/go/flatverify"
 )
 
-// This code and the packages that it uses must be of one version.
-const _ = flatverify.Generated1
+// Where this does not compile, smfc and the packages below are of different versions: run smfc again.
+const (
+	_ = flatverify.Generated1
+)
 
 // LabelBytes appends a finished Label of these values to dst: the payload of a call. Like a
 // Builder, it panics where the Label would be larger than 2 GiB.

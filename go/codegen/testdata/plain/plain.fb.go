@@ -8,22 +8,72 @@ import (
 	flatbuffers "github.com/google/flatbuffers/go"
 )
 
+// Vane is the struct plain.Vane.
+type Vane struct {
+	_tab flatbuffers.Struct
+}
+
+// Init makes rcv the Vane that is at position i of buf.
+func (rcv *Vane) Init(buf []byte, i flatbuffers.UOffsetT) {
+	rcv._tab.Bytes = buf
+	rcv._tab.Pos = i
+}
+
+// Table is where rcv is.
+func (rcv *Vane) Table() flatbuffers.Table {
+	return rcv._tab.Table
+}
+
+func (rcv *Vane) Angle() float32 {
+	return rcv._tab.GetFloat32(rcv._tab.Pos)
+}
+
+func (rcv *Vane) MutateAngle(n float32) bool {
+	return rcv._tab.MutateFloat32(rcv._tab.Pos, n)
+}
+
+func (rcv *Vane) Wind() Wind {
+	return Wind(rcv._tab.GetInt8(rcv._tab.Pos + 4))
+}
+
+func (rcv *Vane) MutateWind(n Wind) bool {
+	return rcv._tab.MutateInt8(rcv._tab.Pos+4, int8(n))
+}
+
+// CreateVane builds a Vane where the builder is: in a table or a vector that was begun.
+func CreateVane(builder *flatbuffers.Builder, angle float32, wind Wind) flatbuffers.UOffsetT {
+	builder.Prep(4, 8)
+	builder.Pad(3)
+	builder.PrependInt8(int8(wind))
+	builder.PrependFloat32(angle)
+	return builder.Offset()
+}
+
+// VaneT is Vane as a plain struct.
 type VaneT struct {
 	Angle float32 `json:"angle"`
 	Wind  Wind    `json:"wind"`
 }
 
+// Pack builds t where the builder is: in a table or a vector that was begun. Of a nil it builds nothing.
 func (t *VaneT) Pack(builder *flatbuffers.Builder) flatbuffers.UOffsetT {
 	if t == nil {
 		return 0
 	}
-	return CreateVane(builder, t.Angle, t.Wind)
+	builder.Prep(4, 8)
+	builder.Pad(3)
+	builder.PrependInt8(int8(t.Wind))
+	builder.PrependFloat32(t.Angle)
+	return builder.Offset()
 }
+
+// UnPackTo copies rcv into t.
 func (rcv *Vane) UnPackTo(t *VaneT) {
 	t.Angle = rcv.Angle()
 	t.Wind = rcv.Wind()
 }
 
+// UnPack copies rcv into a plain struct.
 func (rcv *Vane) UnPack() *VaneT {
 	if rcv == nil {
 		return nil
@@ -31,41 +81,6 @@ func (rcv *Vane) UnPack() *VaneT {
 	t := &VaneT{}
 	rcv.UnPackTo(t)
 	return t
-}
-
-type Vane struct {
-	_tab flatbuffers.Struct
-}
-
-func (rcv *Vane) Init(buf []byte, i flatbuffers.UOffsetT) {
-	rcv._tab.Bytes = buf
-	rcv._tab.Pos = i
-}
-
-func (rcv *Vane) Table() flatbuffers.Table {
-	return rcv._tab.Table
-}
-
-func (rcv *Vane) Angle() float32 {
-	return rcv._tab.GetFloat32(rcv._tab.Pos + flatbuffers.UOffsetT(0))
-}
-func (rcv *Vane) MutateAngle(n float32) bool {
-	return rcv._tab.MutateFloat32(rcv._tab.Pos+flatbuffers.UOffsetT(0), n)
-}
-
-func (rcv *Vane) Wind() Wind {
-	return Wind(rcv._tab.GetInt8(rcv._tab.Pos + flatbuffers.UOffsetT(4)))
-}
-func (rcv *Vane) MutateWind(n Wind) bool {
-	return rcv._tab.MutateInt8(rcv._tab.Pos+flatbuffers.UOffsetT(4), int8(n))
-}
-
-func CreateVane(builder *flatbuffers.Builder, angle float32, wind Wind) flatbuffers.UOffsetT {
-	builder.Prep(4, 8)
-	builder.Pad(3)
-	builder.PrependInt8(int8(wind))
-	builder.PrependFloat32(angle)
-	return builder.Offset()
 }
 
 // Points of the compass.
@@ -78,6 +93,7 @@ const (
 	WindWest  Wind = 3
 )
 
+// EnumNamesWind are the names of the values.
 var EnumNamesWind = map[Wind]string{
 	WindNorth: "North",
 	WindEast:  "East",
@@ -85,6 +101,7 @@ var EnumNamesWind = map[Wind]string{
 	WindWest:  "West",
 }
 
+// EnumValuesWind are the values, by their names.
 var EnumValuesWind = map[string]Wind{
 	"North": WindNorth,
 	"East":  WindEast,
@@ -92,6 +109,7 @@ var EnumValuesWind = map[string]Wind{
 	"West":  WindWest,
 }
 
+// String is the value's name; of one that has none, its number in parentheses.
 func (v Wind) String() string {
 	if s, ok := EnumNamesWind[v]; ok {
 		return s

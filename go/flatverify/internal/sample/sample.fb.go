@@ -11,6 +11,7 @@ import (
 	"github.com/smf-go/smf/go/flatverify"
 )
 
+// Color is the enum smf_gen.sample.Color.
 type Color byte
 
 const (
@@ -19,28 +20,85 @@ const (
 	ColorBlue  Color = 2
 )
 
+// EnumNamesColor are the names of the values.
 var EnumNamesColor = map[Color]string{
 	ColorRed:   "Red",
 	ColorGreen: "Green",
 	ColorBlue:  "Blue",
 }
 
+// EnumValuesColor are the values, by their names.
 var EnumValuesColor = map[string]Color{
 	"Red":   ColorRed,
 	"Green": ColorGreen,
 	"Blue":  ColorBlue,
 }
 
+// String is the value's name; of one that has none, its number in parentheses.
 func (v Color) String() string {
 	if s, ok := EnumNamesColor[v]; ok {
 		return s
 	}
-	return "Color(" + strconv.FormatInt(int64(v), 10) + ")"
+	return "Color(" + strconv.FormatUint(uint64(v), 10) + ")"
 }
 
+// Empty is the table smf_gen.sample.Empty.
+type Empty struct {
+	_tab flatbuffers.Table
+}
+
+// GetRootAsEmpty is the Empty that the payload at offset of buf holds. It checks nothing: see VerifyEmpty.
+func GetRootAsEmpty(buf []byte, offset flatbuffers.UOffsetT) *Empty {
+	n := flatbuffers.GetUOffsetT(buf[offset:])
+	x := &Empty{}
+	x.Init(buf, n+offset)
+	return x
+}
+
+// GetSizePrefixedRootAsEmpty is GetRootAsEmpty for a payload behind its size.
+func GetSizePrefixedRootAsEmpty(buf []byte, offset flatbuffers.UOffsetT) *Empty {
+	n := flatbuffers.GetUOffsetT(buf[offset+flatbuffers.SizeUint32:])
+	x := &Empty{}
+	x.Init(buf, n+offset+flatbuffers.SizeUint32)
+	return x
+}
+
+// FinishEmptyBuffer ends a payload whose root is the Empty at offset.
+func FinishEmptyBuffer(builder *flatbuffers.Builder, offset flatbuffers.UOffsetT) {
+	builder.Finish(offset)
+}
+
+// FinishSizePrefixedEmptyBuffer is FinishEmptyBuffer for a payload behind its size.
+func FinishSizePrefixedEmptyBuffer(builder *flatbuffers.Builder, offset flatbuffers.UOffsetT) {
+	builder.FinishSizePrefixed(offset)
+}
+
+// Init makes rcv the Empty that is at position i of buf.
+func (rcv *Empty) Init(buf []byte, i flatbuffers.UOffsetT) {
+	rcv._tab.Bytes = buf
+	rcv._tab.Pos = i
+}
+
+// Table is where rcv is.
+func (rcv *Empty) Table() flatbuffers.Table {
+	return rcv._tab
+}
+
+// EmptyStart begins an Empty; what it refers to is built before.
+func EmptyStart(builder *flatbuffers.Builder) {
+	builder.StartObject(0)
+}
+
+// EmptyEnd ends what EmptyStart began.
+func EmptyEnd(builder *flatbuffers.Builder) flatbuffers.UOffsetT {
+	return builder.EndObject()
+}
+
+// EmptyT is Empty as a plain struct.
 type EmptyT struct {
 }
 
+// Pack builds t with everything that it refers to. Of a nil it builds nothing.
 func (t *EmptyT) Pack(builder *flatbuffers.Builder) flatbuffers.UOffsetT {
 	if t == nil {
 		return 0
@@ -49,9 +107,11 @@ func (t *EmptyT) Pack(builder *flatbuffers.Builder) flatbuffers.UOffsetT {
 	return EmptyEnd(builder)
 }
 
+// UnPackTo copies rcv into t, which shares no memory with it.
 func (rcv *Empty) UnPackTo(t *EmptyT) {
 }
 
+// UnPack copies rcv into a plain struct.
 func (rcv *Empty) UnPack() *EmptyT {
 	if rcv == nil {
 		return nil
@@ -61,40 +121,220 @@ func (rcv *Empty) UnPack() *EmptyT {
 	return t
 }
 
-type Empty struct {
+// Leaf is the table smf_gen.sample.Leaf.
+type Leaf struct {
 	_tab flatbuffers.Table
 }
 
-func GetRootAsEmpty(buf []byte, offset flatbuffers.UOffsetT) *Empty {
+// GetRootAsLeaf is the Leaf that the payload at offset of buf holds. It checks nothing: see VerifyLeaf.
+func GetRootAsLeaf(buf []byte, offset flatbuffers.UOffsetT) *Leaf {
 	n := flatbuffers.GetUOffsetT(buf[offset:])
-	x := &Empty{}
+	x := &Leaf{}
 	x.Init(buf, n+offset)
 	return x
 }
 
-func GetSizePrefixedRootAsEmpty(buf []byte, offset flatbuffers.UOffsetT) *Empty {
+// GetSizePrefixedRootAsLeaf is GetRootAsLeaf for a payload behind its size.
+func GetSizePrefixedRootAsLeaf(buf []byte, offset flatbuffers.UOffsetT) *Leaf {
 	n := flatbuffers.GetUOffsetT(buf[offset+flatbuffers.SizeUint32:])
-	x := &Empty{}
+	x := &Leaf{}
 	x.Init(buf, n+offset+flatbuffers.SizeUint32)
 	return x
 }
 
-func (rcv *Empty) Init(buf []byte, i flatbuffers.UOffsetT) {
+// FinishLeafBuffer ends a payload whose root is the Leaf at offset.
+func FinishLeafBuffer(builder *flatbuffers.Builder, offset flatbuffers.UOffsetT) {
+	builder.Finish(offset)
+}
+
+// FinishSizePrefixedLeafBuffer is FinishLeafBuffer for a payload behind its size.
+func FinishSizePrefixedLeafBuffer(builder *flatbuffers.Builder, offset flatbuffers.UOffsetT) {
+	builder.FinishSizePrefixed(offset)
+}
+
+// Init makes rcv the Leaf that is at position i of buf.
+func (rcv *Leaf) Init(buf []byte, i flatbuffers.UOffsetT) {
 	rcv._tab.Bytes = buf
 	rcv._tab.Pos = i
 }
 
-func (rcv *Empty) Table() flatbuffers.Table {
+// Table is where rcv is.
+func (rcv *Leaf) Table() flatbuffers.Table {
 	return rcv._tab
 }
 
-func EmptyStart(builder *flatbuffers.Builder) {
-	builder.StartObject(0)
+func (rcv *Leaf) Id() uint64 {
+	return rcv._tab.GetUint64Slot(4, 0)
 }
-func EmptyEnd(builder *flatbuffers.Builder) flatbuffers.UOffsetT {
+
+// MutateId changes a stored Id; false: it is not stored.
+func (rcv *Leaf) MutateId(n uint64) bool {
+	return rcv._tab.MutateUint64Slot(4, n)
+}
+
+func (rcv *Leaf) Data(j int) byte {
+	o := flatbuffers.UOffsetT(rcv._tab.Offset(6))
+	if o != 0 {
+		return rcv._tab.GetByte(rcv._tab.Vector(o) + flatbuffers.UOffsetT(j)*1)
+	}
+	return 0
+}
+
+// DataLength is how many there are.
+func (rcv *Leaf) DataLength() int {
+	o := flatbuffers.UOffsetT(rcv._tab.Offset(6))
+	if o != 0 {
+		return rcv._tab.VectorLen(o)
+	}
+	return 0
+}
+
+// DataBytes are all of them, where they are.
+func (rcv *Leaf) DataBytes() []byte {
+	o := flatbuffers.UOffsetT(rcv._tab.Offset(6))
+	if o != 0 {
+		return rcv._tab.ByteVector(o + rcv._tab.Pos)
+	}
+	return nil
+}
+
+// MutateData changes an element; false: there is no vector.
+func (rcv *Leaf) MutateData(j int, n byte) bool {
+	o := flatbuffers.UOffsetT(rcv._tab.Offset(6))
+	if o != 0 {
+		return rcv._tab.MutateByte(rcv._tab.Vector(o)+flatbuffers.UOffsetT(j)*1, n)
+	}
+	return false
+}
+
+func (rcv *Leaf) Signed(j int) int8 {
+	o := flatbuffers.UOffsetT(rcv._tab.Offset(8))
+	if o != 0 {
+		return rcv._tab.GetInt8(rcv._tab.Vector(o) + flatbuffers.UOffsetT(j)*1)
+	}
+	return 0
+}
+
+// SignedLength is how many there are.
+func (rcv *Leaf) SignedLength() int {
+	o := flatbuffers.UOffsetT(rcv._tab.Offset(8))
+	if o != 0 {
+		return rcv._tab.VectorLen(o)
+	}
+	return 0
+}
+
+// MutateSigned changes an element; false: there is no vector.
+func (rcv *Leaf) MutateSigned(j int, n int8) bool {
+	o := flatbuffers.UOffsetT(rcv._tab.Offset(8))
+	if o != 0 {
+		return rcv._tab.MutateInt8(rcv._tab.Vector(o)+flatbuffers.UOffsetT(j)*1, n)
+	}
+	return false
+}
+
+func (rcv *Leaf) Switches(j int) bool {
+	o := flatbuffers.UOffsetT(rcv._tab.Offset(10))
+	if o != 0 {
+		return rcv._tab.GetBool(rcv._tab.Vector(o) + flatbuffers.UOffsetT(j)*1)
+	}
+	return false
+}
+
+// SwitchesLength is how many there are.
+func (rcv *Leaf) SwitchesLength() int {
+	o := flatbuffers.UOffsetT(rcv._tab.Offset(10))
+	if o != 0 {
+		return rcv._tab.VectorLen(o)
+	}
+	return 0
+}
+
+// MutateSwitches changes an element; false: there is no vector.
+func (rcv *Leaf) MutateSwitches(j int, n bool) bool {
+	o := flatbuffers.UOffsetT(rcv._tab.Offset(10))
+	if o != 0 {
+		return rcv._tab.MutateBool(rcv._tab.Vector(o)+flatbuffers.UOffsetT(j)*1, n)
+	}
+	return false
+}
+
+// LeafKeyCompare says whether the first of two tables of a builder goes before the second, for
+// CreateVectorOfSortedTables.
+func LeafKeyCompare(o1, o2 flatbuffers.UOffsetT, buf []byte) bool {
+	var a, b Leaf
+	a.Init(buf, flatbuffers.UOffsetT(len(buf))-o1)
+	b.Init(buf, flatbuffers.UOffsetT(len(buf))-o2)
+	return a.Id() < b.Id()
+}
+
+// LookupByKey finds the table with a key in a sorted vector, and makes rcv that; false: there is none.
+func (rcv *Leaf) LookupByKey(key uint64, vectorLocation flatbuffers.UOffsetT, buf []byte) bool {
+	span := flatbuffers.GetUOffsetT(buf[vectorLocation-4:])
+	start := flatbuffers.UOffsetT(0)
+	for span != 0 {
+		middle := span / 2
+		table := vectorLocation + 4*(start+middle)
+		table += flatbuffers.GetUOffsetT(buf[table:])
+		var item Leaf
+		item.Init(buf, table)
+		switch value := item.Id(); {
+		case key < value:
+			span = middle
+		case value < key:
+			middle++
+			start += middle
+			span -= middle
+		default:
+			rcv.Init(buf, table)
+			return true
+		}
+	}
+	return false
+}
+
+// LeafStart begins a Leaf; what it refers to is built before.
+func LeafStart(builder *flatbuffers.Builder) {
+	builder.StartObject(4)
+}
+
+func LeafAddId(builder *flatbuffers.Builder, id uint64) {
+	builder.PrependUint64Slot(0, id, 0)
+}
+
+func LeafAddData(builder *flatbuffers.Builder, data flatbuffers.UOffsetT) {
+	builder.PrependUOffsetTSlot(1, data, 0)
+}
+
+// LeafStartDataVector begins a vector of numElems, whose last element is prepended first.
+func LeafStartDataVector(builder *flatbuffers.Builder, numElems int) flatbuffers.UOffsetT {
+	return builder.StartVector(1, numElems, 1)
+}
+
+func LeafAddSigned(builder *flatbuffers.Builder, signed flatbuffers.UOffsetT) {
+	builder.PrependUOffsetTSlot(2, signed, 0)
+}
+
+// LeafStartSignedVector begins a vector of numElems, whose last element is prepended first.
+func LeafStartSignedVector(builder *flatbuffers.Builder, numElems int) flatbuffers.UOffsetT {
+	return builder.StartVector(1, numElems, 1)
+}
+
+func LeafAddSwitches(builder *flatbuffers.Builder, switches flatbuffers.UOffsetT) {
+	builder.PrependUOffsetTSlot(3, switches, 0)
+}
+
+// LeafStartSwitchesVector begins a vector of numElems, whose last element is prepended first.
+func LeafStartSwitchesVector(builder *flatbuffers.Builder, numElems int) flatbuffers.UOffsetT {
+	return builder.StartVector(1, numElems, 1)
+}
+
+// LeafEnd ends what LeafStart began.
+func LeafEnd(builder *flatbuffers.Builder) flatbuffers.UOffsetT {
 	return builder.EndObject()
 }
 
+// LeafT is Leaf as a plain struct.
 type LeafT struct {
 	Id       uint64 `json:"id"`
 	Data     []byte `json:"data"`
@@ -102,31 +342,30 @@ type LeafT struct {
 	Switches []bool `json:"switches"`
 }
 
+// Pack builds t with everything that it refers to. Of a nil it builds nothing.
 func (t *LeafT) Pack(builder *flatbuffers.Builder) flatbuffers.UOffsetT {
 	if t == nil {
 		return 0
 	}
 	dataOffset := flatbuffers.UOffsetT(0)
 	if t.Data != nil {
-		dataOffset = builder.CreateByteString(t.Data)
+		dataOffset = builder.CreateByteVector(t.Data)
 	}
 	signedOffset := flatbuffers.UOffsetT(0)
 	if t.Signed != nil {
-		signedLength := len(t.Signed)
-		LeafStartSignedVector(builder, signedLength)
-		for j := signedLength - 1; j >= 0; j-- {
+		LeafStartSignedVector(builder, len(t.Signed))
+		for j := len(t.Signed) - 1; j >= 0; j-- {
 			builder.PrependInt8(t.Signed[j])
 		}
-		signedOffset = builder.EndVector(signedLength)
+		signedOffset = builder.EndVector(len(t.Signed))
 	}
 	switchesOffset := flatbuffers.UOffsetT(0)
 	if t.Switches != nil {
-		switchesLength := len(t.Switches)
-		LeafStartSwitchesVector(builder, switchesLength)
-		for j := switchesLength - 1; j >= 0; j-- {
+		LeafStartSwitchesVector(builder, len(t.Switches))
+		for j := len(t.Switches) - 1; j >= 0; j-- {
 			builder.PrependBool(t.Switches[j])
 		}
-		switchesOffset = builder.EndVector(switchesLength)
+		switchesOffset = builder.EndVector(len(t.Switches))
 	}
 	LeafStart(builder)
 	LeafAddId(builder, t.Id)
@@ -136,21 +375,27 @@ func (t *LeafT) Pack(builder *flatbuffers.Builder) flatbuffers.UOffsetT {
 	return LeafEnd(builder)
 }
 
+// UnPackTo copies rcv into t, which shares no memory with it.
 func (rcv *Leaf) UnPackTo(t *LeafT) {
 	t.Id = rcv.Id()
 	t.Data = bytes.Clone(rcv.DataBytes())
-	signedLength := rcv.SignedLength()
-	t.Signed = make([]int8, signedLength)
-	for j := 0; j < signedLength; j++ {
-		t.Signed[j] = rcv.Signed(j)
+	t.Signed = nil
+	if rcv._tab.Offset(8) != 0 {
+		t.Signed = make([]int8, rcv.SignedLength())
+		for j := range t.Signed {
+			t.Signed[j] = rcv.Signed(j)
+		}
 	}
-	switchesLength := rcv.SwitchesLength()
-	t.Switches = make([]bool, switchesLength)
-	for j := 0; j < switchesLength; j++ {
-		t.Switches[j] = rcv.Switches(j)
+	t.Switches = nil
+	if rcv._tab.Offset(10) != 0 {
+		t.Switches = make([]bool, rcv.SwitchesLength())
+		for j := range t.Switches {
+			t.Switches[j] = rcv.Switches(j)
+		}
 	}
 }
 
+// UnPack copies rcv into a plain struct.
 func (rcv *Leaf) UnPack() *LeafT {
 	if rcv == nil {
 		return nil
@@ -160,201 +405,12 @@ func (rcv *Leaf) UnPack() *LeafT {
 	return t
 }
 
-type Leaf struct {
-	_tab flatbuffers.Table
-}
-
-func GetRootAsLeaf(buf []byte, offset flatbuffers.UOffsetT) *Leaf {
-	n := flatbuffers.GetUOffsetT(buf[offset:])
-	x := &Leaf{}
-	x.Init(buf, n+offset)
-	return x
-}
-
-func GetSizePrefixedRootAsLeaf(buf []byte, offset flatbuffers.UOffsetT) *Leaf {
-	n := flatbuffers.GetUOffsetT(buf[offset+flatbuffers.SizeUint32:])
-	x := &Leaf{}
-	x.Init(buf, n+offset+flatbuffers.SizeUint32)
-	return x
-}
-
-func (rcv *Leaf) Init(buf []byte, i flatbuffers.UOffsetT) {
-	rcv._tab.Bytes = buf
-	rcv._tab.Pos = i
-}
-
-func (rcv *Leaf) Table() flatbuffers.Table {
-	return rcv._tab
-}
-
-func (rcv *Leaf) Id() uint64 {
-	o := flatbuffers.UOffsetT(rcv._tab.Offset(4))
-	if o != 0 {
-		return rcv._tab.GetUint64(o + rcv._tab.Pos)
-	}
-	return 0
-}
-
-func (rcv *Leaf) MutateId(n uint64) bool {
-	return rcv._tab.MutateUint64Slot(4, n)
-}
-
-func (rcv *Leaf) Data(j int) byte {
-	o := flatbuffers.UOffsetT(rcv._tab.Offset(6))
-	if o != 0 {
-		a := rcv._tab.Vector(o)
-		return rcv._tab.GetByte(a + flatbuffers.UOffsetT(j*1))
-	}
-	return 0
-}
-
-func (rcv *Leaf) DataLength() int {
-	o := flatbuffers.UOffsetT(rcv._tab.Offset(6))
-	if o != 0 {
-		return rcv._tab.VectorLen(o)
-	}
-	return 0
-}
-
-func (rcv *Leaf) DataBytes() []byte {
-	o := flatbuffers.UOffsetT(rcv._tab.Offset(6))
-	if o != 0 {
-		return rcv._tab.ByteVector(o + rcv._tab.Pos)
-	}
-	return nil
-}
-
-func (rcv *Leaf) MutateData(j int, n byte) bool {
-	o := flatbuffers.UOffsetT(rcv._tab.Offset(6))
-	if o != 0 {
-		a := rcv._tab.Vector(o)
-		return rcv._tab.MutateByte(a+flatbuffers.UOffsetT(j*1), n)
-	}
-	return false
-}
-
-func (rcv *Leaf) Signed(j int) int8 {
-	o := flatbuffers.UOffsetT(rcv._tab.Offset(8))
-	if o != 0 {
-		a := rcv._tab.Vector(o)
-		return rcv._tab.GetInt8(a + flatbuffers.UOffsetT(j*1))
-	}
-	return 0
-}
-
-func (rcv *Leaf) SignedLength() int {
-	o := flatbuffers.UOffsetT(rcv._tab.Offset(8))
-	if o != 0 {
-		return rcv._tab.VectorLen(o)
-	}
-	return 0
-}
-
-func (rcv *Leaf) MutateSigned(j int, n int8) bool {
-	o := flatbuffers.UOffsetT(rcv._tab.Offset(8))
-	if o != 0 {
-		a := rcv._tab.Vector(o)
-		return rcv._tab.MutateInt8(a+flatbuffers.UOffsetT(j*1), n)
-	}
-	return false
-}
-
-func (rcv *Leaf) Switches(j int) bool {
-	o := flatbuffers.UOffsetT(rcv._tab.Offset(10))
-	if o != 0 {
-		a := rcv._tab.Vector(o)
-		return rcv._tab.GetBool(a + flatbuffers.UOffsetT(j*1))
-	}
-	return false
-}
-
-func (rcv *Leaf) SwitchesLength() int {
-	o := flatbuffers.UOffsetT(rcv._tab.Offset(10))
-	if o != 0 {
-		return rcv._tab.VectorLen(o)
-	}
-	return 0
-}
-
-func (rcv *Leaf) MutateSwitches(j int, n bool) bool {
-	o := flatbuffers.UOffsetT(rcv._tab.Offset(10))
-	if o != 0 {
-		a := rcv._tab.Vector(o)
-		return rcv._tab.MutateBool(a+flatbuffers.UOffsetT(j*1), n)
-	}
-	return false
-}
-
-func LeafStart(builder *flatbuffers.Builder) {
-	builder.StartObject(4)
-}
-func LeafAddId(builder *flatbuffers.Builder, id uint64) {
-	builder.PrependUint64Slot(0, id, 0)
-}
-func LeafAddData(builder *flatbuffers.Builder, data flatbuffers.UOffsetT) {
-	builder.PrependUOffsetTSlot(1, flatbuffers.UOffsetT(data), 0)
-}
-func LeafStartDataVector(builder *flatbuffers.Builder, numElems int) flatbuffers.UOffsetT {
-	return builder.StartVector(1, numElems, 1)
-}
-func LeafAddSigned(builder *flatbuffers.Builder, signed flatbuffers.UOffsetT) {
-	builder.PrependUOffsetTSlot(2, flatbuffers.UOffsetT(signed), 0)
-}
-func LeafStartSignedVector(builder *flatbuffers.Builder, numElems int) flatbuffers.UOffsetT {
-	return builder.StartVector(1, numElems, 1)
-}
-func LeafAddSwitches(builder *flatbuffers.Builder, switches flatbuffers.UOffsetT) {
-	builder.PrependUOffsetTSlot(3, flatbuffers.UOffsetT(switches), 0)
-}
-func LeafStartSwitchesVector(builder *flatbuffers.Builder, numElems int) flatbuffers.UOffsetT {
-	return builder.StartVector(1, numElems, 1)
-}
-func LeafEnd(builder *flatbuffers.Builder) flatbuffers.UOffsetT {
-	return builder.EndObject()
-}
-
-// Not to be written without a builder, but quickly checked.
-type LooseT struct {
-	Mark  *MarkT `json:"mark"`
-	Maybe *int32 `json:"maybe"`
-	Name  string `json:"name"`
-}
-
-func (t *LooseT) Pack(builder *flatbuffers.Builder) flatbuffers.UOffsetT {
-	if t == nil {
-		return 0
-	}
-	nameOffset := builder.CreateString(t.Name)
-	LooseStart(builder)
-	markOffset := t.Mark.Pack(builder)
-	LooseAddMark(builder, markOffset)
-	if t.Maybe != nil {
-		LooseAddMaybe(builder, *t.Maybe)
-	}
-	LooseAddName(builder, nameOffset)
-	return LooseEnd(builder)
-}
-
-func (rcv *Loose) UnPackTo(t *LooseT) {
-	t.Mark = rcv.Mark(nil).UnPack()
-	t.Maybe = rcv.Maybe()
-	t.Name = string(rcv.Name())
-}
-
-func (rcv *Loose) UnPack() *LooseT {
-	if rcv == nil {
-		return nil
-	}
-	t := &LooseT{}
-	rcv.UnPackTo(t)
-	return t
-}
-
 // Not to be written without a builder, but quickly checked.
 type Loose struct {
 	_tab flatbuffers.Table
 }
 
+// GetRootAsLoose is the Loose that the payload at offset of buf holds. It checks nothing: see VerifyLoose.
 func GetRootAsLoose(buf []byte, offset flatbuffers.UOffsetT) *Loose {
 	n := flatbuffers.GetUOffsetT(buf[offset:])
 	x := &Loose{}
@@ -362,6 +418,7 @@ func GetRootAsLoose(buf []byte, offset flatbuffers.UOffsetT) *Loose {
 	return x
 }
 
+// GetSizePrefixedRootAsLoose is GetRootAsLoose for a payload behind its size.
 func GetSizePrefixedRootAsLoose(buf []byte, offset flatbuffers.UOffsetT) *Loose {
 	n := flatbuffers.GetUOffsetT(buf[offset+flatbuffers.SizeUint32:])
 	x := &Loose{}
@@ -369,11 +426,23 @@ func GetSizePrefixedRootAsLoose(buf []byte, offset flatbuffers.UOffsetT) *Loose 
 	return x
 }
 
+// FinishLooseBuffer ends a payload whose root is the Loose at offset.
+func FinishLooseBuffer(builder *flatbuffers.Builder, offset flatbuffers.UOffsetT) {
+	builder.Finish(offset)
+}
+
+// FinishSizePrefixedLooseBuffer is FinishLooseBuffer for a payload behind its size.
+func FinishSizePrefixedLooseBuffer(builder *flatbuffers.Builder, offset flatbuffers.UOffsetT) {
+	builder.FinishSizePrefixed(offset)
+}
+
+// Init makes rcv the Loose that is at position i of buf.
 func (rcv *Loose) Init(buf []byte, i flatbuffers.UOffsetT) {
 	rcv._tab.Bytes = buf
 	rcv._tab.Pos = i
 }
 
+// Table is where rcv is.
 func (rcv *Loose) Table() flatbuffers.Table {
 	return rcv._tab
 }
@@ -381,11 +450,10 @@ func (rcv *Loose) Table() flatbuffers.Table {
 func (rcv *Loose) Mark(obj *Mark) *Mark {
 	o := flatbuffers.UOffsetT(rcv._tab.Offset(4))
 	if o != 0 {
-		x := o + rcv._tab.Pos
 		if obj == nil {
 			obj = new(Mark)
 		}
-		obj.Init(rcv._tab.Bytes, x)
+		obj.Init(rcv._tab.Bytes, o+rcv._tab.Pos)
 		return obj
 	}
 	return nil
@@ -400,6 +468,7 @@ func (rcv *Loose) Maybe() *int32 {
 	return nil
 }
 
+// MutateMaybe changes a stored Maybe; false: it is not stored.
 func (rcv *Loose) MutateMaybe(n int32) bool {
 	return rcv._tab.MutateInt32Slot(6, n)
 }
@@ -412,21 +481,133 @@ func (rcv *Loose) Name() []byte {
 	return nil
 }
 
+// LooseStart begins a Loose; what it refers to is built before.
 func LooseStart(builder *flatbuffers.Builder) {
 	builder.StartObject(3)
 }
+
 func LooseAddMark(builder *flatbuffers.Builder, mark flatbuffers.UOffsetT) {
-	builder.PrependStructSlot(0, flatbuffers.UOffsetT(mark), 0)
+	builder.PrependStructSlot(0, mark, 0)
 }
+
 func LooseAddMaybe(builder *flatbuffers.Builder, maybe int32) {
 	builder.PrependInt32(maybe)
 	builder.Slot(1)
 }
+
 func LooseAddName(builder *flatbuffers.Builder, name flatbuffers.UOffsetT) {
-	builder.PrependUOffsetTSlot(2, flatbuffers.UOffsetT(name), 0)
+	builder.PrependUOffsetTSlot(2, name, 0)
 }
+
+// LooseEnd ends what LooseStart began.
 func LooseEnd(builder *flatbuffers.Builder) flatbuffers.UOffsetT {
 	return builder.EndObject()
+}
+
+// Not to be written without a builder, but quickly checked.
+type LooseT struct {
+	Mark  *MarkT `json:"mark"`
+	Maybe *int32 `json:"maybe"`
+	Name  string `json:"name"`
+}
+
+// Pack builds t with everything that it refers to. Of a nil it builds nothing.
+func (t *LooseT) Pack(builder *flatbuffers.Builder) flatbuffers.UOffsetT {
+	if t == nil {
+		return 0
+	}
+	nameOffset := flatbuffers.UOffsetT(0)
+	if t.Name != "" {
+		nameOffset = builder.CreateString(t.Name)
+	}
+	LooseStart(builder)
+	markOffset := t.Mark.Pack(builder)
+	LooseAddMark(builder, markOffset)
+	if t.Maybe != nil {
+		LooseAddMaybe(builder, *t.Maybe)
+	}
+	LooseAddName(builder, nameOffset)
+	return LooseEnd(builder)
+}
+
+// UnPackTo copies rcv into t, which shares no memory with it.
+func (rcv *Loose) UnPackTo(t *LooseT) {
+	t.Mark = rcv.Mark(nil).UnPack()
+	t.Maybe = rcv.Maybe()
+	t.Name = string(rcv.Name())
+}
+
+// UnPack copies rcv into a plain struct.
+func (rcv *Loose) UnPack() *LooseT {
+	if rcv == nil {
+		return nil
+	}
+	t := &LooseT{}
+	rcv.UnPackTo(t)
+	return t
+}
+
+// Its members need padding before, between and behind them.
+type Mark struct {
+	_tab flatbuffers.Struct
+}
+
+// Init makes rcv the Mark that is at position i of buf.
+func (rcv *Mark) Init(buf []byte, i flatbuffers.UOffsetT) {
+	rcv._tab.Bytes = buf
+	rcv._tab.Pos = i
+}
+
+// Table is where rcv is.
+func (rcv *Mark) Table() flatbuffers.Table {
+	return rcv._tab.Table
+}
+
+func (rcv *Mark) Id() byte {
+	return rcv._tab.GetByte(rcv._tab.Pos)
+}
+
+func (rcv *Mark) MutateId(n byte) bool {
+	return rcv._tab.MutateByte(rcv._tab.Pos, n)
+}
+
+func (rcv *Mark) Weight() float64 {
+	return rcv._tab.GetFloat64(rcv._tab.Pos + 8)
+}
+
+func (rcv *Mark) MutateWeight(n float64) bool {
+	return rcv._tab.MutateFloat64(rcv._tab.Pos+8, n)
+}
+
+func (rcv *Mark) At(obj *Point) *Point {
+	if obj == nil {
+		obj = new(Point)
+	}
+	obj.Init(rcv._tab.Bytes, rcv._tab.Pos+16)
+	return obj
+}
+
+func (rcv *Mark) Color() Color {
+	return Color(rcv._tab.GetByte(rcv._tab.Pos + 28))
+}
+
+func (rcv *Mark) MutateColor(n Color) bool {
+	return rcv._tab.MutateByte(rcv._tab.Pos+28, byte(n))
+}
+
+// CreateMark builds a Mark where the builder is: in a table or a vector that was begun.
+func CreateMark(builder *flatbuffers.Builder, id byte, weight float64, atX float32, atY float32, atZ float32, color Color) flatbuffers.UOffsetT {
+	builder.Prep(8, 32)
+	builder.Pad(3)
+	builder.PrependByte(byte(color))
+	builder.Prep(4, 12)
+	builder.PrependFloat32(atZ)
+	builder.PrependFloat32(atY)
+	builder.PrependFloat32(atX)
+	builder.PrependFloat64(weight)
+	builder.Pad(7)
+	builder.PrependByte(id)
+	return builder.Offset()
 }
 
 // Its members need padding before, between and behind them.
@@ -437,12 +618,26 @@ type MarkT struct {
 	Color  Color   `json:"color"`
 }
 
+// Pack builds t where the builder is: in a table or a vector that was begun. Of a nil it builds nothing.
 func (t *MarkT) Pack(builder *flatbuffers.Builder) flatbuffers.UOffsetT {
 	if t == nil {
 		return 0
 	}
-	return CreateMark(builder, t.Id, t.Weight, t.At.X, t.At.Y, t.At.Z, t.Color)
+	builder.Prep(8, 32)
+	builder.Pad(3)
+	builder.PrependByte(byte(t.Color))
+	if t.At == nil {
+		builder.Pad(12)
+	} else {
+		t.At.Pack(builder)
+	}
+	builder.PrependFloat64(t.Weight)
+	builder.Pad(7)
+	builder.PrependByte(t.Id)
+	return builder.Offset()
 }
+
+// UnPackTo copies rcv into t.
 func (rcv *Mark) UnPackTo(t *MarkT) {
 	t.Id = rcv.Id()
 	t.Weight = rcv.Weight()
@@ -450,6 +645,7 @@ func (rcv *Mark) UnPackTo(t *MarkT) {
 	t.Color = rcv.Color()
 }
 
+// UnPack copies rcv into a plain struct.
 func (rcv *Mark) UnPack() *MarkT {
 	if rcv == nil {
 		return nil
@@ -459,112 +655,12 @@ func (rcv *Mark) UnPack() *MarkT {
 	return t
 }
 
-// Its members need padding before, between and behind them.
-type Mark struct {
-	_tab flatbuffers.Struct
-}
-
-func (rcv *Mark) Init(buf []byte, i flatbuffers.UOffsetT) {
-	rcv._tab.Bytes = buf
-	rcv._tab.Pos = i
-}
-
-func (rcv *Mark) Table() flatbuffers.Table {
-	return rcv._tab.Table
-}
-
-func (rcv *Mark) Id() byte {
-	return rcv._tab.GetByte(rcv._tab.Pos + flatbuffers.UOffsetT(0))
-}
-func (rcv *Mark) MutateId(n byte) bool {
-	return rcv._tab.MutateByte(rcv._tab.Pos+flatbuffers.UOffsetT(0), n)
-}
-
-func (rcv *Mark) Weight() float64 {
-	return rcv._tab.GetFloat64(rcv._tab.Pos + flatbuffers.UOffsetT(8))
-}
-func (rcv *Mark) MutateWeight(n float64) bool {
-	return rcv._tab.MutateFloat64(rcv._tab.Pos+flatbuffers.UOffsetT(8), n)
-}
-
-func (rcv *Mark) At(obj *Point) *Point {
-	if obj == nil {
-		obj = new(Point)
-	}
-	obj.Init(rcv._tab.Bytes, rcv._tab.Pos+16)
-	return obj
-}
-func (rcv *Mark) Color() Color {
-	return Color(rcv._tab.GetByte(rcv._tab.Pos + flatbuffers.UOffsetT(28)))
-}
-func (rcv *Mark) MutateColor(n Color) bool {
-	return rcv._tab.MutateByte(rcv._tab.Pos+flatbuffers.UOffsetT(28), byte(n))
-}
-
-func CreateMark(builder *flatbuffers.Builder, id byte, weight float64, at_x float32, at_y float32, at_z float32, color Color) flatbuffers.UOffsetT {
-	builder.Prep(8, 32)
-	builder.Pad(3)
-	builder.PrependByte(byte(color))
-	builder.Prep(4, 12)
-	builder.PrependFloat32(at_z)
-	builder.PrependFloat32(at_y)
-	builder.PrependFloat32(at_x)
-	builder.PrependFloat64(weight)
-	builder.Pad(7)
-	builder.PrependByte(id)
-	return builder.Offset()
-}
-
-// Names that Go, or our code, has a use for.
-type NamesT struct {
-	Type        string `json:"type"`
-	Len         string `json:"len"`
-	Dst         uint32 `json:"dst"`
-	Rpc         string `json:"rpc"`
-	At0         int16  `json:"at0"`
-	StringValue bool   `json:"string_value"`
-}
-
-func (t *NamesT) Pack(builder *flatbuffers.Builder) flatbuffers.UOffsetT {
-	if t == nil {
-		return 0
-	}
-	type_Offset := builder.CreateString(t.Type)
-	lenOffset := builder.CreateString(t.Len)
-	rpcOffset := builder.CreateString(t.Rpc)
-	NamesStart(builder)
-	NamesAddType(builder, type_Offset)
-	NamesAddLen(builder, lenOffset)
-	NamesAddDst(builder, t.Dst)
-	NamesAddRpc(builder, rpcOffset)
-	NamesAddAt0(builder, t.At0)
-	NamesAddStringValue(builder, t.StringValue)
-	return NamesEnd(builder)
-}
-
-func (rcv *Names) UnPackTo(t *NamesT) {
-	t.Type = string(rcv.Type())
-	t.Len = string(rcv.Len())
-	t.Dst = rcv.Dst()
-	t.Rpc = string(rcv.Rpc())
-	t.At0 = rcv.At0()
-	t.StringValue = rcv.StringValue()
-}
-
-func (rcv *Names) UnPack() *NamesT {
-	if rcv == nil {
-		return nil
-	}
-	t := &NamesT{}
-	rcv.UnPackTo(t)
-	return t
-}
-
 // Names that Go, or our code, has a use for.
 type Names struct {
 	_tab flatbuffers.Table
 }
 
+// GetRootAsNames is the Names that the payload at offset of buf holds. It checks nothing: see VerifyNames.
 func GetRootAsNames(buf []byte, offset flatbuffers.UOffsetT) *Names {
 	n := flatbuffers.GetUOffsetT(buf[offset:])
 	x := &Names{}
@@ -572,6 +668,7 @@ func GetRootAsNames(buf []byte, offset flatbuffers.UOffsetT) *Names {
 	return x
 }
 
+// GetSizePrefixedRootAsNames is GetRootAsNames for a payload behind its size.
 func GetSizePrefixedRootAsNames(buf []byte, offset flatbuffers.UOffsetT) *Names {
 	n := flatbuffers.GetUOffsetT(buf[offset+flatbuffers.SizeUint32:])
 	x := &Names{}
@@ -579,11 +676,23 @@ func GetSizePrefixedRootAsNames(buf []byte, offset flatbuffers.UOffsetT) *Names 
 	return x
 }
 
+// FinishNamesBuffer ends a payload whose root is the Names at offset.
+func FinishNamesBuffer(builder *flatbuffers.Builder, offset flatbuffers.UOffsetT) {
+	builder.Finish(offset)
+}
+
+// FinishSizePrefixedNamesBuffer is FinishNamesBuffer for a payload behind its size.
+func FinishSizePrefixedNamesBuffer(builder *flatbuffers.Builder, offset flatbuffers.UOffsetT) {
+	builder.FinishSizePrefixed(offset)
+}
+
+// Init makes rcv the Names that is at position i of buf.
 func (rcv *Names) Init(buf []byte, i flatbuffers.UOffsetT) {
 	rcv._tab.Bytes = buf
 	rcv._tab.Pos = i
 }
 
+// Table is where rcv is.
 func (rcv *Names) Table() flatbuffers.Table {
 	return rcv._tab
 }
@@ -614,13 +723,10 @@ func (rcv *Names) Dst() uint32 {
 	if rcv._tab.Pos == 20 && sampleUsualNames(rcv._tab.Bytes) {
 		return rcv._tab.GetUint32(36)
 	}
-	o := flatbuffers.UOffsetT(rcv._tab.Offset(8))
-	if o != 0 {
-		return rcv._tab.GetUint32(o + rcv._tab.Pos)
-	}
-	return 0
+	return rcv._tab.GetUint32Slot(8, 0)
 }
 
+// MutateDst changes a stored Dst; false: it is not stored.
 func (rcv *Names) MutateDst(n uint32) bool {
 	return rcv._tab.MutateUint32Slot(8, n)
 }
@@ -640,13 +746,10 @@ func (rcv *Names) At0() int16 {
 	if rcv._tab.Pos == 20 && sampleUsualNames(rcv._tab.Bytes) {
 		return rcv._tab.GetInt16(26)
 	}
-	o := flatbuffers.UOffsetT(rcv._tab.Offset(12))
-	if o != 0 {
-		return rcv._tab.GetInt16(o + rcv._tab.Pos)
-	}
-	return 0
+	return rcv._tab.GetInt16Slot(12, 0)
 }
 
+// MutateAt0 changes a stored At0; false: it is not stored.
 func (rcv *Names) MutateAt0(n int16) bool {
 	return rcv._tab.MutateInt16Slot(12, n)
 }
@@ -655,88 +758,101 @@ func (rcv *Names) StringValue() bool {
 	if rcv._tab.Pos == 20 && sampleUsualNames(rcv._tab.Bytes) {
 		return rcv._tab.GetBool(25)
 	}
-	o := flatbuffers.UOffsetT(rcv._tab.Offset(14))
-	if o != 0 {
-		return rcv._tab.GetBool(o + rcv._tab.Pos)
-	}
-	return false
+	return rcv._tab.GetBoolSlot(14, false)
 }
 
+// MutateStringValue changes a stored StringValue; false: it is not stored.
 func (rcv *Names) MutateStringValue(n bool) bool {
 	return rcv._tab.MutateBoolSlot(14, n)
 }
 
+// NamesStart begins a Names; what it refers to is built before.
 func NamesStart(builder *flatbuffers.Builder) {
 	builder.StartObject(6)
 }
+
 func NamesAddType(builder *flatbuffers.Builder, type_ flatbuffers.UOffsetT) {
-	builder.PrependUOffsetTSlot(0, flatbuffers.UOffsetT(type_), 0)
+	builder.PrependUOffsetTSlot(0, type_, 0)
 }
-func NamesAddLen(builder *flatbuffers.Builder, len flatbuffers.UOffsetT) {
-	builder.PrependUOffsetTSlot(1, flatbuffers.UOffsetT(len), 0)
+
+func NamesAddLen(builder *flatbuffers.Builder, len_ flatbuffers.UOffsetT) {
+	builder.PrependUOffsetTSlot(1, len_, 0)
 }
+
 func NamesAddDst(builder *flatbuffers.Builder, dst uint32) {
 	builder.PrependUint32Slot(2, dst, 0)
 }
-func NamesAddRpc(builder *flatbuffers.Builder, rpc flatbuffers.UOffsetT) {
-	builder.PrependUOffsetTSlot(3, flatbuffers.UOffsetT(rpc), 0)
+
+func NamesAddRpc(builder *flatbuffers.Builder, rpc_ flatbuffers.UOffsetT) {
+	builder.PrependUOffsetTSlot(3, rpc_, 0)
 }
+
 func NamesAddAt0(builder *flatbuffers.Builder, at0 int16) {
 	builder.PrependInt16Slot(4, at0, 0)
 }
+
 func NamesAddStringValue(builder *flatbuffers.Builder, stringValue bool) {
 	builder.PrependBoolSlot(5, stringValue, false)
 }
+
+// NamesEnd ends what NamesStart began.
 func NamesEnd(builder *flatbuffers.Builder) flatbuffers.UOffsetT {
 	return builder.EndObject()
 }
 
-// No scalar of more than four bytes: all but the strings is where it always is.
-type NarrowT struct {
-	Off      bool    `json:"off"`
-	Small    byte    `json:"small"`
-	Weight   float32 `json:"weight"`
-	Signed   int32   `json:"signed"`
-	Text     string  `json:"text"`
-	Unsigned uint32  `json:"unsigned"`
-	Port     uint16  `json:"port"`
-	More     string  `json:"more"`
+// Names that Go, or our code, has a use for.
+type NamesT struct {
+	Type        string `json:"type"`
+	Len         string `json:"len"`
+	Dst         uint32 `json:"dst"`
+	Rpc         string `json:"rpc"`
+	At0         int16  `json:"at0"`
+	StringValue bool   `json:"string_value"`
 }
 
-func (t *NarrowT) Pack(builder *flatbuffers.Builder) flatbuffers.UOffsetT {
+// Pack builds t with everything that it refers to. Of a nil it builds nothing.
+func (t *NamesT) Pack(builder *flatbuffers.Builder) flatbuffers.UOffsetT {
 	if t == nil {
 		return 0
 	}
-	textOffset := builder.CreateString(t.Text)
-	moreOffset := builder.CreateString(t.More)
-	NarrowStart(builder)
-	NarrowAddOff(builder, t.Off)
-	NarrowAddSmall(builder, t.Small)
-	NarrowAddWeight(builder, t.Weight)
-	NarrowAddSigned(builder, t.Signed)
-	NarrowAddText(builder, textOffset)
-	NarrowAddUnsigned(builder, t.Unsigned)
-	NarrowAddPort(builder, t.Port)
-	NarrowAddMore(builder, moreOffset)
-	return NarrowEnd(builder)
+	typeOffset := flatbuffers.UOffsetT(0)
+	if t.Type != "" {
+		typeOffset = builder.CreateString(t.Type)
+	}
+	lenOffset := flatbuffers.UOffsetT(0)
+	if t.Len != "" {
+		lenOffset = builder.CreateString(t.Len)
+	}
+	rpcOffset := flatbuffers.UOffsetT(0)
+	if t.Rpc != "" {
+		rpcOffset = builder.CreateString(t.Rpc)
+	}
+	NamesStart(builder)
+	NamesAddType(builder, typeOffset)
+	NamesAddLen(builder, lenOffset)
+	NamesAddDst(builder, t.Dst)
+	NamesAddRpc(builder, rpcOffset)
+	NamesAddAt0(builder, t.At0)
+	NamesAddStringValue(builder, t.StringValue)
+	return NamesEnd(builder)
 }
 
-func (rcv *Narrow) UnPackTo(t *NarrowT) {
-	t.Off = rcv.Off()
-	t.Small = rcv.Small()
-	t.Weight = rcv.Weight()
-	t.Signed = rcv.Signed()
-	t.Text = string(rcv.Text())
-	t.Unsigned = rcv.Unsigned()
-	t.Port = rcv.Port()
-	t.More = string(rcv.More())
+// UnPackTo copies rcv into t, which shares no memory with it.
+func (rcv *Names) UnPackTo(t *NamesT) {
+	t.Type = string(rcv.Type())
+	t.Len = string(rcv.Len())
+	t.Dst = rcv.Dst()
+	t.Rpc = string(rcv.Rpc())
+	t.At0 = rcv.At0()
+	t.StringValue = rcv.StringValue()
 }
 
-func (rcv *Narrow) UnPack() *NarrowT {
+// UnPack copies rcv into a plain struct.
+func (rcv *Names) UnPack() *NamesT {
 	if rcv == nil {
 		return nil
 	}
-	t := &NarrowT{}
+	t := &NamesT{}
 	rcv.UnPackTo(t)
 	return t
 }
@@ -746,6 +862,7 @@ type Narrow struct {
 	_tab flatbuffers.Table
 }
 
+// GetRootAsNarrow is the Narrow that the payload at offset of buf holds. It checks nothing: see VerifyNarrow.
 func GetRootAsNarrow(buf []byte, offset flatbuffers.UOffsetT) *Narrow {
 	n := flatbuffers.GetUOffsetT(buf[offset:])
 	x := &Narrow{}
@@ -753,6 +870,7 @@ func GetRootAsNarrow(buf []byte, offset flatbuffers.UOffsetT) *Narrow {
 	return x
 }
 
+// GetSizePrefixedRootAsNarrow is GetRootAsNarrow for a payload behind its size.
 func GetSizePrefixedRootAsNarrow(buf []byte, offset flatbuffers.UOffsetT) *Narrow {
 	n := flatbuffers.GetUOffsetT(buf[offset+flatbuffers.SizeUint32:])
 	x := &Narrow{}
@@ -760,11 +878,23 @@ func GetSizePrefixedRootAsNarrow(buf []byte, offset flatbuffers.UOffsetT) *Narro
 	return x
 }
 
+// FinishNarrowBuffer ends a payload whose root is the Narrow at offset.
+func FinishNarrowBuffer(builder *flatbuffers.Builder, offset flatbuffers.UOffsetT) {
+	builder.Finish(offset)
+}
+
+// FinishSizePrefixedNarrowBuffer is FinishNarrowBuffer for a payload behind its size.
+func FinishSizePrefixedNarrowBuffer(builder *flatbuffers.Builder, offset flatbuffers.UOffsetT) {
+	builder.FinishSizePrefixed(offset)
+}
+
+// Init makes rcv the Narrow that is at position i of buf.
 func (rcv *Narrow) Init(buf []byte, i flatbuffers.UOffsetT) {
 	rcv._tab.Bytes = buf
 	rcv._tab.Pos = i
 }
 
+// Table is where rcv is.
 func (rcv *Narrow) Table() flatbuffers.Table {
 	return rcv._tab
 }
@@ -773,13 +903,10 @@ func (rcv *Narrow) Off() bool {
 	if rcv._tab.Pos == 28 && sampleUsualNarrow(rcv._tab.Bytes) {
 		return rcv._tab.GetBool(32)
 	}
-	o := flatbuffers.UOffsetT(rcv._tab.Offset(4))
-	if o != 0 {
-		return rcv._tab.GetBool(o + rcv._tab.Pos)
-	}
-	return false
+	return rcv._tab.GetBoolSlot(4, false)
 }
 
+// MutateOff changes a stored Off; false: it is not stored.
 func (rcv *Narrow) MutateOff(n bool) bool {
 	return rcv._tab.MutateBoolSlot(4, n)
 }
@@ -788,13 +915,10 @@ func (rcv *Narrow) Small() byte {
 	if rcv._tab.Pos == 28 && sampleUsualNarrow(rcv._tab.Bytes) {
 		return rcv._tab.GetByte(33)
 	}
-	o := flatbuffers.UOffsetT(rcv._tab.Offset(6))
-	if o != 0 {
-		return rcv._tab.GetByte(o + rcv._tab.Pos)
-	}
-	return 0
+	return rcv._tab.GetByteSlot(6, 0)
 }
 
+// MutateSmall changes a stored Small; false: it is not stored.
 func (rcv *Narrow) MutateSmall(n byte) bool {
 	return rcv._tab.MutateByteSlot(6, n)
 }
@@ -803,13 +927,10 @@ func (rcv *Narrow) Weight() float32 {
 	if rcv._tab.Pos == 28 && sampleUsualNarrow(rcv._tab.Bytes) {
 		return rcv._tab.GetFloat32(36)
 	}
-	o := flatbuffers.UOffsetT(rcv._tab.Offset(8))
-	if o != 0 {
-		return rcv._tab.GetFloat32(o + rcv._tab.Pos)
-	}
-	return 0.0
+	return rcv._tab.GetFloat32Slot(8, 0)
 }
 
+// MutateWeight changes a stored Weight; false: it is not stored.
 func (rcv *Narrow) MutateWeight(n float32) bool {
 	return rcv._tab.MutateFloat32Slot(8, n)
 }
@@ -818,13 +939,10 @@ func (rcv *Narrow) Signed() int32 {
 	if rcv._tab.Pos == 28 && sampleUsualNarrow(rcv._tab.Bytes) {
 		return rcv._tab.GetInt32(40)
 	}
-	o := flatbuffers.UOffsetT(rcv._tab.Offset(10))
-	if o != 0 {
-		return rcv._tab.GetInt32(o + rcv._tab.Pos)
-	}
-	return 0
+	return rcv._tab.GetInt32Slot(10, 0)
 }
 
+// MutateSigned changes a stored Signed; false: it is not stored.
 func (rcv *Narrow) MutateSigned(n int32) bool {
 	return rcv._tab.MutateInt32Slot(10, n)
 }
@@ -844,13 +962,10 @@ func (rcv *Narrow) Unsigned() uint32 {
 	if rcv._tab.Pos == 28 && sampleUsualNarrow(rcv._tab.Bytes) {
 		return rcv._tab.GetUint32(48)
 	}
-	o := flatbuffers.UOffsetT(rcv._tab.Offset(14))
-	if o != 0 {
-		return rcv._tab.GetUint32(o + rcv._tab.Pos)
-	}
-	return 0
+	return rcv._tab.GetUint32Slot(14, 0)
 }
 
+// MutateUnsigned changes a stored Unsigned; false: it is not stored.
 func (rcv *Narrow) MutateUnsigned(n uint32) bool {
 	return rcv._tab.MutateUint32Slot(14, n)
 }
@@ -859,13 +974,10 @@ func (rcv *Narrow) Port() uint16 {
 	if rcv._tab.Pos == 28 && sampleUsualNarrow(rcv._tab.Bytes) {
 		return rcv._tab.GetUint16(34)
 	}
-	o := flatbuffers.UOffsetT(rcv._tab.Offset(18))
-	if o != 0 {
-		return rcv._tab.GetUint16(o + rcv._tab.Pos)
-	}
-	return 0
+	return rcv._tab.GetUint16Slot(18, 0)
 }
 
+// MutatePort changes a stored Port; false: it is not stored.
 func (rcv *Narrow) MutatePort(n uint16) bool {
 	return rcv._tab.MutateUint16Slot(18, n)
 }
@@ -881,34 +993,608 @@ func (rcv *Narrow) More() []byte {
 	return nil
 }
 
+// NarrowStart begins a Narrow; what it refers to is built before.
 func NarrowStart(builder *flatbuffers.Builder) {
 	builder.StartObject(9)
 }
+
 func NarrowAddOff(builder *flatbuffers.Builder, off bool) {
 	builder.PrependBoolSlot(0, off, false)
 }
+
 func NarrowAddSmall(builder *flatbuffers.Builder, small byte) {
 	builder.PrependByteSlot(1, small, 0)
 }
+
 func NarrowAddWeight(builder *flatbuffers.Builder, weight float32) {
-	builder.PrependFloat32Slot(2, weight, 0.0)
+	builder.PrependFloat32Slot(2, weight, 0)
 }
+
 func NarrowAddSigned(builder *flatbuffers.Builder, signed int32) {
 	builder.PrependInt32Slot(3, signed, 0)
 }
+
 func NarrowAddText(builder *flatbuffers.Builder, text flatbuffers.UOffsetT) {
-	builder.PrependUOffsetTSlot(4, flatbuffers.UOffsetT(text), 0)
+	builder.PrependUOffsetTSlot(4, text, 0)
 }
+
 func NarrowAddUnsigned(builder *flatbuffers.Builder, unsigned uint32) {
 	builder.PrependUint32Slot(5, unsigned, 0)
 }
+
 func NarrowAddPort(builder *flatbuffers.Builder, port uint16) {
 	builder.PrependUint16Slot(7, port, 0)
 }
+
 func NarrowAddMore(builder *flatbuffers.Builder, more flatbuffers.UOffsetT) {
-	builder.PrependUOffsetTSlot(8, flatbuffers.UOffsetT(more), 0)
+	builder.PrependUOffsetTSlot(8, more, 0)
 }
+
+// NarrowEnd ends what NarrowStart began.
 func NarrowEnd(builder *flatbuffers.Builder) flatbuffers.UOffsetT {
+	return builder.EndObject()
+}
+
+// No scalar of more than four bytes: all but the strings is where it always is.
+type NarrowT struct {
+	Off      bool    `json:"off"`
+	Small    byte    `json:"small"`
+	Weight   float32 `json:"weight"`
+	Signed   int32   `json:"signed"`
+	Text     string  `json:"text"`
+	Unsigned uint32  `json:"unsigned"`
+	Port     uint16  `json:"port"`
+	More     string  `json:"more"`
+}
+
+// Pack builds t with everything that it refers to. Of a nil it builds nothing.
+func (t *NarrowT) Pack(builder *flatbuffers.Builder) flatbuffers.UOffsetT {
+	if t == nil {
+		return 0
+	}
+	textOffset := builder.CreateString(t.Text)
+	moreOffset := flatbuffers.UOffsetT(0)
+	if t.More != "" {
+		moreOffset = builder.CreateString(t.More)
+	}
+	NarrowStart(builder)
+	NarrowAddOff(builder, t.Off)
+	NarrowAddSmall(builder, t.Small)
+	NarrowAddWeight(builder, t.Weight)
+	NarrowAddSigned(builder, t.Signed)
+	NarrowAddText(builder, textOffset)
+	NarrowAddUnsigned(builder, t.Unsigned)
+	NarrowAddPort(builder, t.Port)
+	NarrowAddMore(builder, moreOffset)
+	return NarrowEnd(builder)
+}
+
+// UnPackTo copies rcv into t, which shares no memory with it.
+func (rcv *Narrow) UnPackTo(t *NarrowT) {
+	t.Off = rcv.Off()
+	t.Small = rcv.Small()
+	t.Weight = rcv.Weight()
+	t.Signed = rcv.Signed()
+	t.Text = string(rcv.Text())
+	t.Unsigned = rcv.Unsigned()
+	t.Port = rcv.Port()
+	t.More = string(rcv.More())
+}
+
+// UnPack copies rcv into a plain struct.
+func (rcv *Narrow) UnPack() *NarrowT {
+	if rcv == nil {
+		return nil
+	}
+	t := &NarrowT{}
+	rcv.UnPackTo(t)
+	return t
+}
+
+// A tree, and whatever else may hang in one.
+type Node struct {
+	_tab flatbuffers.Table
+}
+
+// GetRootAsNode is the Node that the payload at offset of buf holds. It checks nothing: see VerifyNode.
+func GetRootAsNode(buf []byte, offset flatbuffers.UOffsetT) *Node {
+	n := flatbuffers.GetUOffsetT(buf[offset:])
+	x := &Node{}
+	x.Init(buf, n+offset)
+	return x
+}
+
+// GetSizePrefixedRootAsNode is GetRootAsNode for a payload behind its size.
+func GetSizePrefixedRootAsNode(buf []byte, offset flatbuffers.UOffsetT) *Node {
+	n := flatbuffers.GetUOffsetT(buf[offset+flatbuffers.SizeUint32:])
+	x := &Node{}
+	x.Init(buf, n+offset+flatbuffers.SizeUint32)
+	return x
+}
+
+// FinishNodeBuffer ends a payload whose root is the Node at offset.
+func FinishNodeBuffer(builder *flatbuffers.Builder, offset flatbuffers.UOffsetT) {
+	builder.Finish(offset)
+}
+
+// FinishSizePrefixedNodeBuffer is FinishNodeBuffer for a payload behind its size.
+func FinishSizePrefixedNodeBuffer(builder *flatbuffers.Builder, offset flatbuffers.UOffsetT) {
+	builder.FinishSizePrefixed(offset)
+}
+
+// Init makes rcv the Node that is at position i of buf.
+func (rcv *Node) Init(buf []byte, i flatbuffers.UOffsetT) {
+	rcv._tab.Bytes = buf
+	rcv._tab.Pos = i
+}
+
+// Table is where rcv is.
+func (rcv *Node) Table() flatbuffers.Table {
+	return rcv._tab
+}
+
+func (rcv *Node) Name() []byte {
+	o := flatbuffers.UOffsetT(rcv._tab.Offset(4))
+	if o != 0 {
+		return rcv._tab.ByteVector(o + rcv._tab.Pos)
+	}
+	return nil
+}
+
+func (rcv *Node) Color() Color {
+	return Color(rcv._tab.GetByteSlot(6, byte(ColorBlue)))
+}
+
+// MutateColor changes a stored Color; false: it is not stored.
+func (rcv *Node) MutateColor(n Color) bool {
+	return rcv._tab.MutateByteSlot(6, byte(n))
+}
+
+func (rcv *Node) Rights() Rights {
+	return Rights(rcv._tab.GetUint64Slot(8, 0))
+}
+
+// MutateRights changes a stored Rights; false: it is not stored.
+func (rcv *Node) MutateRights(n Rights) bool {
+	return rcv._tab.MutateUint64Slot(8, uint64(n))
+}
+
+func (rcv *Node) At(obj *Point) *Point {
+	o := flatbuffers.UOffsetT(rcv._tab.Offset(10))
+	if o != 0 {
+		if obj == nil {
+			obj = new(Point)
+		}
+		obj.Init(rcv._tab.Bytes, o+rcv._tab.Pos)
+		return obj
+	}
+	return nil
+}
+
+func (rcv *Node) Mark(obj *Mark) *Mark {
+	o := flatbuffers.UOffsetT(rcv._tab.Offset(12))
+	if o != 0 {
+		if obj == nil {
+			obj = new(Mark)
+		}
+		obj.Init(rcv._tab.Bytes, o+rcv._tab.Pos)
+		return obj
+	}
+	return nil
+}
+
+func (rcv *Node) Leaf(obj *Leaf) *Leaf {
+	o := flatbuffers.UOffsetT(rcv._tab.Offset(14))
+	if o != 0 {
+		if obj == nil {
+			obj = new(Leaf)
+		}
+		obj.Init(rcv._tab.Bytes, rcv._tab.Indirect(o+rcv._tab.Pos))
+		return obj
+	}
+	return nil
+}
+
+func (rcv *Node) Children(obj *Node, j int) bool {
+	o := flatbuffers.UOffsetT(rcv._tab.Offset(16))
+	if o != 0 {
+		obj.Init(rcv._tab.Bytes, rcv._tab.Indirect(rcv._tab.Vector(o)+flatbuffers.UOffsetT(j)*4))
+		return true
+	}
+	return false
+}
+
+// ChildrenLength is how many there are.
+func (rcv *Node) ChildrenLength() int {
+	o := flatbuffers.UOffsetT(rcv._tab.Offset(16))
+	if o != 0 {
+		return rcv._tab.VectorLen(o)
+	}
+	return 0
+}
+
+func (rcv *Node) Names(j int) []byte {
+	o := flatbuffers.UOffsetT(rcv._tab.Offset(18))
+	if o != 0 {
+		return rcv._tab.ByteVector(rcv._tab.Vector(o) + flatbuffers.UOffsetT(j)*4)
+	}
+	return nil
+}
+
+// NamesLength is how many there are.
+func (rcv *Node) NamesLength() int {
+	o := flatbuffers.UOffsetT(rcv._tab.Offset(18))
+	if o != 0 {
+		return rcv._tab.VectorLen(o)
+	}
+	return 0
+}
+
+func (rcv *Node) Colors(j int) Color {
+	o := flatbuffers.UOffsetT(rcv._tab.Offset(20))
+	if o != 0 {
+		return Color(rcv._tab.GetByte(rcv._tab.Vector(o) + flatbuffers.UOffsetT(j)*1))
+	}
+	return 0
+}
+
+// ColorsLength is how many there are.
+func (rcv *Node) ColorsLength() int {
+	o := flatbuffers.UOffsetT(rcv._tab.Offset(20))
+	if o != 0 {
+		return rcv._tab.VectorLen(o)
+	}
+	return 0
+}
+
+// ColorsBytes are all of them, where they are.
+func (rcv *Node) ColorsBytes() []byte {
+	o := flatbuffers.UOffsetT(rcv._tab.Offset(20))
+	if o != 0 {
+		return rcv._tab.ByteVector(o + rcv._tab.Pos)
+	}
+	return nil
+}
+
+// MutateColors changes an element; false: there is no vector.
+func (rcv *Node) MutateColors(j int, n Color) bool {
+	o := flatbuffers.UOffsetT(rcv._tab.Offset(20))
+	if o != 0 {
+		return rcv._tab.MutateByte(rcv._tab.Vector(o)+flatbuffers.UOffsetT(j)*1, byte(n))
+	}
+	return false
+}
+
+func (rcv *Node) Numbers(j int) int64 {
+	o := flatbuffers.UOffsetT(rcv._tab.Offset(22))
+	if o != 0 {
+		return rcv._tab.GetInt64(rcv._tab.Vector(o) + flatbuffers.UOffsetT(j)*8)
+	}
+	return 0
+}
+
+// NumbersLength is how many there are.
+func (rcv *Node) NumbersLength() int {
+	o := flatbuffers.UOffsetT(rcv._tab.Offset(22))
+	if o != 0 {
+		return rcv._tab.VectorLen(o)
+	}
+	return 0
+}
+
+// MutateNumbers changes an element; false: there is no vector.
+func (rcv *Node) MutateNumbers(j int, n int64) bool {
+	o := flatbuffers.UOffsetT(rcv._tab.Offset(22))
+	if o != 0 {
+		return rcv._tab.MutateInt64(rcv._tab.Vector(o)+flatbuffers.UOffsetT(j)*8, n)
+	}
+	return false
+}
+
+func (rcv *Node) Ratios(j int) float64 {
+	o := flatbuffers.UOffsetT(rcv._tab.Offset(24))
+	if o != 0 {
+		return rcv._tab.GetFloat64(rcv._tab.Vector(o) + flatbuffers.UOffsetT(j)*8)
+	}
+	return 0
+}
+
+// RatiosLength is how many there are.
+func (rcv *Node) RatiosLength() int {
+	o := flatbuffers.UOffsetT(rcv._tab.Offset(24))
+	if o != 0 {
+		return rcv._tab.VectorLen(o)
+	}
+	return 0
+}
+
+// MutateRatios changes an element; false: there is no vector.
+func (rcv *Node) MutateRatios(j int, n float64) bool {
+	o := flatbuffers.UOffsetT(rcv._tab.Offset(24))
+	if o != 0 {
+		return rcv._tab.MutateFloat64(rcv._tab.Vector(o)+flatbuffers.UOffsetT(j)*8, n)
+	}
+	return false
+}
+
+func (rcv *Node) Points(obj *Point, j int) bool {
+	o := flatbuffers.UOffsetT(rcv._tab.Offset(26))
+	if o != 0 {
+		obj.Init(rcv._tab.Bytes, rcv._tab.Vector(o)+flatbuffers.UOffsetT(j)*12)
+		return true
+	}
+	return false
+}
+
+// PointsLength is how many there are.
+func (rcv *Node) PointsLength() int {
+	o := flatbuffers.UOffsetT(rcv._tab.Offset(26))
+	if o != 0 {
+		return rcv._tab.VectorLen(o)
+	}
+	return 0
+}
+
+func (rcv *Node) Marks(obj *Mark, j int) bool {
+	o := flatbuffers.UOffsetT(rcv._tab.Offset(28))
+	if o != 0 {
+		obj.Init(rcv._tab.Bytes, rcv._tab.Vector(o)+flatbuffers.UOffsetT(j)*32)
+		return true
+	}
+	return false
+}
+
+// MarksLength is how many there are.
+func (rcv *Node) MarksLength() int {
+	o := flatbuffers.UOffsetT(rcv._tab.Offset(28))
+	if o != 0 {
+		return rcv._tab.VectorLen(o)
+	}
+	return 0
+}
+
+func (rcv *Node) Maybe() *int32 {
+	o := flatbuffers.UOffsetT(rcv._tab.Offset(32))
+	if o != 0 {
+		v := rcv._tab.GetInt32(o + rcv._tab.Pos)
+		return &v
+	}
+	return nil
+}
+
+// MutateMaybe changes a stored Maybe; false: it is not stored.
+func (rcv *Node) MutateMaybe(n int32) bool {
+	return rcv._tab.MutateInt32Slot(32, n)
+}
+
+func (rcv *Node) MaybeNot() *bool {
+	o := flatbuffers.UOffsetT(rcv._tab.Offset(34))
+	if o != 0 {
+		v := rcv._tab.GetBool(o + rcv._tab.Pos)
+		return &v
+	}
+	return nil
+}
+
+// MutateMaybeNot changes a stored MaybeNot; false: it is not stored.
+func (rcv *Node) MutateMaybeNot(n bool) bool {
+	return rcv._tab.MutateBoolSlot(34, n)
+}
+
+func (rcv *Node) Leaves(obj *Leaf, j int) bool {
+	o := flatbuffers.UOffsetT(rcv._tab.Offset(36))
+	if o != 0 {
+		obj.Init(rcv._tab.Bytes, rcv._tab.Indirect(rcv._tab.Vector(o)+flatbuffers.UOffsetT(j)*4))
+		return true
+	}
+	return false
+}
+
+// LeavesLength is how many there are.
+func (rcv *Node) LeavesLength() int {
+	o := flatbuffers.UOffsetT(rcv._tab.Offset(36))
+	if o != 0 {
+		return rcv._tab.VectorLen(o)
+	}
+	return 0
+}
+
+// LeavesByKey finds the element with a key, where they are sorted; false: there is none.
+func (rcv *Node) LeavesByKey(obj *Leaf, key uint64) bool {
+	o := flatbuffers.UOffsetT(rcv._tab.Offset(36))
+	if o != 0 {
+		return obj.LookupByKey(key, rcv._tab.Vector(o), rcv._tab.Bytes)
+	}
+	return false
+}
+
+func (rcv *Node) SomeLongName() int16 {
+	return rcv._tab.GetInt16Slot(38, -3)
+}
+
+// MutateSomeLongName changes a stored SomeLongName; false: it is not stored.
+func (rcv *Node) MutateSomeLongName(n int16) bool {
+	return rcv._tab.MutateInt16Slot(38, n)
+}
+
+func (rcv *Node) Ratio() float64 {
+	return rcv._tab.GetFloat64Slot(40, 1.5)
+}
+
+// MutateRatio changes a stored Ratio; false: it is not stored.
+func (rcv *Node) MutateRatio(n float64) bool {
+	return rcv._tab.MutateFloat64Slot(40, n)
+}
+
+func (rcv *Node) On() bool {
+	return rcv._tab.GetBoolSlot(42, true)
+}
+
+// MutateOn changes a stored On; false: it is not stored.
+func (rcv *Node) MutateOn(n bool) bool {
+	return rcv._tab.MutateBoolSlot(42, n)
+}
+
+func (rcv *Node) Granted(j int) Rights {
+	o := flatbuffers.UOffsetT(rcv._tab.Offset(44))
+	if o != 0 {
+		return Rights(rcv._tab.GetUint64(rcv._tab.Vector(o) + flatbuffers.UOffsetT(j)*8))
+	}
+	return 0
+}
+
+// GrantedLength is how many there are.
+func (rcv *Node) GrantedLength() int {
+	o := flatbuffers.UOffsetT(rcv._tab.Offset(44))
+	if o != 0 {
+		return rcv._tab.VectorLen(o)
+	}
+	return 0
+}
+
+// MutateGranted changes an element; false: there is no vector.
+func (rcv *Node) MutateGranted(j int, n Rights) bool {
+	o := flatbuffers.UOffsetT(rcv._tab.Offset(44))
+	if o != 0 {
+		return rcv._tab.MutateUint64(rcv._tab.Vector(o)+flatbuffers.UOffsetT(j)*8, uint64(n))
+	}
+	return false
+}
+
+// NodeStart begins a Node; what it refers to is built before.
+func NodeStart(builder *flatbuffers.Builder) {
+	builder.StartObject(21)
+}
+
+func NodeAddName(builder *flatbuffers.Builder, name flatbuffers.UOffsetT) {
+	builder.PrependUOffsetTSlot(0, name, 0)
+}
+
+func NodeAddColor(builder *flatbuffers.Builder, color Color) {
+	builder.PrependByteSlot(1, byte(color), byte(ColorBlue))
+}
+
+func NodeAddRights(builder *flatbuffers.Builder, rights Rights) {
+	builder.PrependUint64Slot(2, uint64(rights), 0)
+}
+
+func NodeAddAt(builder *flatbuffers.Builder, at flatbuffers.UOffsetT) {
+	builder.PrependStructSlot(3, at, 0)
+}
+
+func NodeAddMark(builder *flatbuffers.Builder, mark flatbuffers.UOffsetT) {
+	builder.PrependStructSlot(4, mark, 0)
+}
+
+func NodeAddLeaf(builder *flatbuffers.Builder, leaf flatbuffers.UOffsetT) {
+	builder.PrependUOffsetTSlot(5, leaf, 0)
+}
+
+func NodeAddChildren(builder *flatbuffers.Builder, children flatbuffers.UOffsetT) {
+	builder.PrependUOffsetTSlot(6, children, 0)
+}
+
+// NodeStartChildrenVector begins a vector of numElems, whose last element is prepended first.
+func NodeStartChildrenVector(builder *flatbuffers.Builder, numElems int) flatbuffers.UOffsetT {
+	return builder.StartVector(4, numElems, 4)
+}
+
+func NodeAddNames(builder *flatbuffers.Builder, names flatbuffers.UOffsetT) {
+	builder.PrependUOffsetTSlot(7, names, 0)
+}
+
+// NodeStartNamesVector begins a vector of numElems, whose last element is prepended first.
+func NodeStartNamesVector(builder *flatbuffers.Builder, numElems int) flatbuffers.UOffsetT {
+	return builder.StartVector(4, numElems, 4)
+}
+
+func NodeAddColors(builder *flatbuffers.Builder, colors flatbuffers.UOffsetT) {
+	builder.PrependUOffsetTSlot(8, colors, 0)
+}
+
+// NodeStartColorsVector begins a vector of numElems, whose last element is prepended first.
+func NodeStartColorsVector(builder *flatbuffers.Builder, numElems int) flatbuffers.UOffsetT {
+	return builder.StartVector(1, numElems, 1)
+}
+
+func NodeAddNumbers(builder *flatbuffers.Builder, numbers flatbuffers.UOffsetT) {
+	builder.PrependUOffsetTSlot(9, numbers, 0)
+}
+
+// NodeStartNumbersVector begins a vector of numElems, whose last element is prepended first.
+func NodeStartNumbersVector(builder *flatbuffers.Builder, numElems int) flatbuffers.UOffsetT {
+	return builder.StartVector(8, numElems, 8)
+}
+
+func NodeAddRatios(builder *flatbuffers.Builder, ratios flatbuffers.UOffsetT) {
+	builder.PrependUOffsetTSlot(10, ratios, 0)
+}
+
+// NodeStartRatiosVector begins a vector of numElems, whose last element is prepended first.
+func NodeStartRatiosVector(builder *flatbuffers.Builder, numElems int) flatbuffers.UOffsetT {
+	return builder.StartVector(8, numElems, 8)
+}
+
+func NodeAddPoints(builder *flatbuffers.Builder, points flatbuffers.UOffsetT) {
+	builder.PrependUOffsetTSlot(11, points, 0)
+}
+
+// NodeStartPointsVector begins a vector of numElems, whose last element is prepended first.
+func NodeStartPointsVector(builder *flatbuffers.Builder, numElems int) flatbuffers.UOffsetT {
+	return builder.StartVector(12, numElems, 4)
+}
+
+func NodeAddMarks(builder *flatbuffers.Builder, marks flatbuffers.UOffsetT) {
+	builder.PrependUOffsetTSlot(12, marks, 0)
+}
+
+// NodeStartMarksVector begins a vector of numElems, whose last element is prepended first.
+func NodeStartMarksVector(builder *flatbuffers.Builder, numElems int) flatbuffers.UOffsetT {
+	return builder.StartVector(32, numElems, 8)
+}
+
+func NodeAddMaybe(builder *flatbuffers.Builder, maybe int32) {
+	builder.PrependInt32(maybe)
+	builder.Slot(14)
+}
+
+func NodeAddMaybeNot(builder *flatbuffers.Builder, maybeNot bool) {
+	builder.PrependBool(maybeNot)
+	builder.Slot(15)
+}
+
+func NodeAddLeaves(builder *flatbuffers.Builder, leaves flatbuffers.UOffsetT) {
+	builder.PrependUOffsetTSlot(16, leaves, 0)
+}
+
+// NodeStartLeavesVector begins a vector of numElems, whose last element is prepended first.
+func NodeStartLeavesVector(builder *flatbuffers.Builder, numElems int) flatbuffers.UOffsetT {
+	return builder.StartVector(4, numElems, 4)
+}
+
+func NodeAddSomeLongName(builder *flatbuffers.Builder, someLongName int16) {
+	builder.PrependInt16Slot(17, someLongName, -3)
+}
+
+func NodeAddRatio(builder *flatbuffers.Builder, ratio float64) {
+	builder.PrependFloat64Slot(18, ratio, 1.5)
+}
+
+func NodeAddOn(builder *flatbuffers.Builder, on bool) {
+	builder.PrependBoolSlot(19, on, true)
+}
+
+func NodeAddGranted(builder *flatbuffers.Builder, granted flatbuffers.UOffsetT) {
+	builder.PrependUOffsetTSlot(20, granted, 0)
+}
+
+// NodeStartGrantedVector begins a vector of numElems, whose last element is prepended first.
+func NodeStartGrantedVector(builder *flatbuffers.Builder, numElems int) flatbuffers.UOffsetT {
+	return builder.StartVector(8, numElems, 8)
+}
+
+// NodeEnd ends what NodeStart began.
+func NodeEnd(builder *flatbuffers.Builder) flatbuffers.UOffsetT {
 	return builder.EndObject()
 }
 
@@ -936,6 +1622,7 @@ type NodeT struct {
 	Granted      []Rights  `json:"granted"`
 }
 
+// Pack builds t with everything that it refers to. Of a nil it builds nothing.
 func (t *NodeT) Pack(builder *flatbuffers.Builder) flatbuffers.UOffsetT {
 	if t == nil {
 		return 0
@@ -944,96 +1631,97 @@ func (t *NodeT) Pack(builder *flatbuffers.Builder) flatbuffers.UOffsetT {
 	leafOffset := t.Leaf.Pack(builder)
 	childrenOffset := flatbuffers.UOffsetT(0)
 	if t.Children != nil {
-		childrenLength := len(t.Children)
-		childrenOffsets := make([]flatbuffers.UOffsetT, childrenLength)
-		for j := 0; j < childrenLength; j++ {
+		childrenOffsets := make([]flatbuffers.UOffsetT, len(t.Children))
+		for j := range childrenOffsets {
 			childrenOffsets[j] = t.Children[j].Pack(builder)
 		}
-		NodeStartChildrenVector(builder, childrenLength)
-		for j := childrenLength - 1; j >= 0; j-- {
+		NodeStartChildrenVector(builder, len(t.Children))
+		for j := len(t.Children) - 1; j >= 0; j-- {
 			builder.PrependUOffsetT(childrenOffsets[j])
 		}
-		childrenOffset = builder.EndVector(childrenLength)
+		childrenOffset = builder.EndVector(len(t.Children))
 	}
 	namesOffset := flatbuffers.UOffsetT(0)
 	if t.Names != nil {
-		namesLength := len(t.Names)
-		namesOffsets := make([]flatbuffers.UOffsetT, namesLength)
-		for j := 0; j < namesLength; j++ {
+		namesOffsets := make([]flatbuffers.UOffsetT, len(t.Names))
+		for j := range namesOffsets {
 			namesOffsets[j] = builder.CreateString(t.Names[j])
 		}
-		NodeStartNamesVector(builder, namesLength)
-		for j := namesLength - 1; j >= 0; j-- {
+		NodeStartNamesVector(builder, len(t.Names))
+		for j := len(t.Names) - 1; j >= 0; j-- {
 			builder.PrependUOffsetT(namesOffsets[j])
 		}
-		namesOffset = builder.EndVector(namesLength)
+		namesOffset = builder.EndVector(len(t.Names))
 	}
 	colorsOffset := flatbuffers.UOffsetT(0)
 	if t.Colors != nil {
-		colorsLength := len(t.Colors)
-		NodeStartColorsVector(builder, colorsLength)
-		for j := colorsLength - 1; j >= 0; j-- {
+		NodeStartColorsVector(builder, len(t.Colors))
+		for j := len(t.Colors) - 1; j >= 0; j-- {
 			builder.PrependByte(byte(t.Colors[j]))
 		}
-		colorsOffset = builder.EndVector(colorsLength)
+		colorsOffset = builder.EndVector(len(t.Colors))
 	}
 	numbersOffset := flatbuffers.UOffsetT(0)
 	if t.Numbers != nil {
-		numbersLength := len(t.Numbers)
-		NodeStartNumbersVector(builder, numbersLength)
-		for j := numbersLength - 1; j >= 0; j-- {
+		NodeStartNumbersVector(builder, len(t.Numbers))
+		for j := len(t.Numbers) - 1; j >= 0; j-- {
 			builder.PrependInt64(t.Numbers[j])
 		}
-		numbersOffset = builder.EndVector(numbersLength)
+		numbersOffset = builder.EndVector(len(t.Numbers))
 	}
 	ratiosOffset := flatbuffers.UOffsetT(0)
 	if t.Ratios != nil {
-		ratiosLength := len(t.Ratios)
-		NodeStartRatiosVector(builder, ratiosLength)
-		for j := ratiosLength - 1; j >= 0; j-- {
+		NodeStartRatiosVector(builder, len(t.Ratios))
+		for j := len(t.Ratios) - 1; j >= 0; j-- {
 			builder.PrependFloat64(t.Ratios[j])
 		}
-		ratiosOffset = builder.EndVector(ratiosLength)
+		ratiosOffset = builder.EndVector(len(t.Ratios))
 	}
 	pointsOffset := flatbuffers.UOffsetT(0)
 	if t.Points != nil {
-		pointsLength := len(t.Points)
-		NodeStartPointsVector(builder, pointsLength)
-		for j := pointsLength - 1; j >= 0; j-- {
-			t.Points[j].Pack(builder)
+		NodeStartPointsVector(builder, len(t.Points))
+		for j := len(t.Points) - 1; j >= 0; j-- {
+			if t.Points[j] == nil {
+				builder.Prep(4, 12)
+				builder.Pad(12)
+			} else {
+				t.Points[j].Pack(builder)
+			}
 		}
-		pointsOffset = builder.EndVector(pointsLength)
+		pointsOffset = builder.EndVector(len(t.Points))
 	}
 	marksOffset := flatbuffers.UOffsetT(0)
 	if t.Marks != nil {
-		marksLength := len(t.Marks)
-		NodeStartMarksVector(builder, marksLength)
-		for j := marksLength - 1; j >= 0; j-- {
-			t.Marks[j].Pack(builder)
+		NodeStartMarksVector(builder, len(t.Marks))
+		for j := len(t.Marks) - 1; j >= 0; j-- {
+			if t.Marks[j] == nil {
+				builder.Prep(8, 32)
+				builder.Pad(32)
+			} else {
+				t.Marks[j].Pack(builder)
+			}
 		}
-		marksOffset = builder.EndVector(marksLength)
+		marksOffset = builder.EndVector(len(t.Marks))
 	}
 	leavesOffset := flatbuffers.UOffsetT(0)
 	if t.Leaves != nil {
-		leavesLength := len(t.Leaves)
-		leavesOffsets := make([]flatbuffers.UOffsetT, leavesLength)
-		for j := 0; j < leavesLength; j++ {
+		leavesOffsets := make([]flatbuffers.UOffsetT, len(t.Leaves))
+		for j := range leavesOffsets {
 			leavesOffsets[j] = t.Leaves[j].Pack(builder)
 		}
-		NodeStartLeavesVector(builder, leavesLength)
-		for j := leavesLength - 1; j >= 0; j-- {
+		NodeStartLeavesVector(builder, len(t.Leaves))
+		for j := len(t.Leaves) - 1; j >= 0; j-- {
 			builder.PrependUOffsetT(leavesOffsets[j])
 		}
-		leavesOffset = builder.EndVector(leavesLength)
+		leavesOffset = builder.EndVector(len(t.Leaves))
 	}
 	grantedOffset := flatbuffers.UOffsetT(0)
 	if t.Granted != nil {
-		grantedLength := len(t.Granted)
-		NodeStartGrantedVector(builder, grantedLength)
-		for j := grantedLength - 1; j >= 0; j-- {
+		NodeStartGrantedVector(builder, len(t.Granted))
+		for j := len(t.Granted) - 1; j >= 0; j-- {
 			builder.PrependUint64(uint64(t.Granted[j]))
 		}
-		grantedOffset = builder.EndVector(grantedLength)
+		grantedOffset = builder.EndVector(len(t.Granted))
 	}
 	NodeStart(builder)
 	NodeAddName(builder, nameOffset)
@@ -1065,6 +1753,7 @@ func (t *NodeT) Pack(builder *flatbuffers.Builder) flatbuffers.UOffsetT {
 	return NodeEnd(builder)
 }
 
+// UnPackTo copies rcv into t, which shares no memory with it.
 func (rcv *Node) UnPackTo(t *NodeT) {
 	t.Name = string(rcv.Name())
 	t.Color = rcv.Color()
@@ -1072,66 +1761,85 @@ func (rcv *Node) UnPackTo(t *NodeT) {
 	t.At = rcv.At(nil).UnPack()
 	t.Mark = rcv.Mark(nil).UnPack()
 	t.Leaf = rcv.Leaf(nil).UnPack()
-	childrenLength := rcv.ChildrenLength()
-	t.Children = make([]*NodeT, childrenLength)
-	for j := 0; j < childrenLength; j++ {
-		x := Node{}
-		rcv.Children(&x, j)
-		t.Children[j] = x.UnPack()
+	t.Children = nil
+	if rcv._tab.Offset(16) != 0 {
+		t.Children = make([]*NodeT, rcv.ChildrenLength())
+		for j := range t.Children {
+			var x Node
+			rcv.Children(&x, j)
+			t.Children[j] = x.UnPack()
+		}
 	}
-	namesLength := rcv.NamesLength()
-	t.Names = make([]string, namesLength)
-	for j := 0; j < namesLength; j++ {
-		t.Names[j] = string(rcv.Names(j))
+	t.Names = nil
+	if rcv._tab.Offset(18) != 0 {
+		t.Names = make([]string, rcv.NamesLength())
+		for j := range t.Names {
+			t.Names[j] = string(rcv.Names(j))
+		}
 	}
-	colorsLength := rcv.ColorsLength()
-	t.Colors = make([]Color, colorsLength)
-	for j := 0; j < colorsLength; j++ {
-		t.Colors[j] = rcv.Colors(j)
+	t.Colors = nil
+	if rcv._tab.Offset(20) != 0 {
+		t.Colors = make([]Color, rcv.ColorsLength())
+		for j := range t.Colors {
+			t.Colors[j] = rcv.Colors(j)
+		}
 	}
-	numbersLength := rcv.NumbersLength()
-	t.Numbers = make([]int64, numbersLength)
-	for j := 0; j < numbersLength; j++ {
-		t.Numbers[j] = rcv.Numbers(j)
+	t.Numbers = nil
+	if rcv._tab.Offset(22) != 0 {
+		t.Numbers = make([]int64, rcv.NumbersLength())
+		for j := range t.Numbers {
+			t.Numbers[j] = rcv.Numbers(j)
+		}
 	}
-	ratiosLength := rcv.RatiosLength()
-	t.Ratios = make([]float64, ratiosLength)
-	for j := 0; j < ratiosLength; j++ {
-		t.Ratios[j] = rcv.Ratios(j)
+	t.Ratios = nil
+	if rcv._tab.Offset(24) != 0 {
+		t.Ratios = make([]float64, rcv.RatiosLength())
+		for j := range t.Ratios {
+			t.Ratios[j] = rcv.Ratios(j)
+		}
 	}
-	pointsLength := rcv.PointsLength()
-	t.Points = make([]*PointT, pointsLength)
-	for j := 0; j < pointsLength; j++ {
-		x := Point{}
-		rcv.Points(&x, j)
-		t.Points[j] = x.UnPack()
+	t.Points = nil
+	if rcv._tab.Offset(26) != 0 {
+		t.Points = make([]*PointT, rcv.PointsLength())
+		for j := range t.Points {
+			var x Point
+			rcv.Points(&x, j)
+			t.Points[j] = x.UnPack()
+		}
 	}
-	marksLength := rcv.MarksLength()
-	t.Marks = make([]*MarkT, marksLength)
-	for j := 0; j < marksLength; j++ {
-		x := Mark{}
-		rcv.Marks(&x, j)
-		t.Marks[j] = x.UnPack()
+	t.Marks = nil
+	if rcv._tab.Offset(28) != 0 {
+		t.Marks = make([]*MarkT, rcv.MarksLength())
+		for j := range t.Marks {
+			var x Mark
+			rcv.Marks(&x, j)
+			t.Marks[j] = x.UnPack()
+		}
 	}
 	t.Maybe = rcv.Maybe()
 	t.MaybeNot = rcv.MaybeNot()
-	leavesLength := rcv.LeavesLength()
-	t.Leaves = make([]*LeafT, leavesLength)
-	for j := 0; j < leavesLength; j++ {
-		x := Leaf{}
-		rcv.Leaves(&x, j)
-		t.Leaves[j] = x.UnPack()
+	t.Leaves = nil
+	if rcv._tab.Offset(36) != 0 {
+		t.Leaves = make([]*LeafT, rcv.LeavesLength())
+		for j := range t.Leaves {
+			var x Leaf
+			rcv.Leaves(&x, j)
+			t.Leaves[j] = x.UnPack()
+		}
 	}
 	t.SomeLongName = rcv.SomeLongName()
 	t.Ratio = rcv.Ratio()
 	t.On = rcv.On()
-	grantedLength := rcv.GrantedLength()
-	t.Granted = make([]Rights, grantedLength)
-	for j := 0; j < grantedLength; j++ {
-		t.Granted[j] = rcv.Granted(j)
+	t.Granted = nil
+	if rcv._tab.Offset(44) != 0 {
+		t.Granted = make([]Rights, rcv.GrantedLength())
+		for j := range t.Granted {
+			t.Granted[j] = rcv.Granted(j)
+		}
 	}
 }
 
+// UnPack copies rcv into a plain struct.
 func (rcv *Node) UnPack() *NodeT {
 	if rcv == nil {
 		return nil
@@ -1141,467 +1849,87 @@ func (rcv *Node) UnPack() *NodeT {
 	return t
 }
 
-// A tree, and whatever else may hang in one.
-type Node struct {
+// Scalars only, of eight bytes.
+type Numbers struct {
 	_tab flatbuffers.Table
 }
 
-func GetRootAsNode(buf []byte, offset flatbuffers.UOffsetT) *Node {
+// GetRootAsNumbers is the Numbers that the payload at offset of buf holds. It checks nothing: see VerifyNumbers.
+func GetRootAsNumbers(buf []byte, offset flatbuffers.UOffsetT) *Numbers {
 	n := flatbuffers.GetUOffsetT(buf[offset:])
-	x := &Node{}
+	x := &Numbers{}
 	x.Init(buf, n+offset)
 	return x
 }
 
-func GetSizePrefixedRootAsNode(buf []byte, offset flatbuffers.UOffsetT) *Node {
+// GetSizePrefixedRootAsNumbers is GetRootAsNumbers for a payload behind its size.
+func GetSizePrefixedRootAsNumbers(buf []byte, offset flatbuffers.UOffsetT) *Numbers {
 	n := flatbuffers.GetUOffsetT(buf[offset+flatbuffers.SizeUint32:])
-	x := &Node{}
+	x := &Numbers{}
 	x.Init(buf, n+offset+flatbuffers.SizeUint32)
 	return x
 }
 
-func (rcv *Node) Init(buf []byte, i flatbuffers.UOffsetT) {
+// FinishNumbersBuffer ends a payload whose root is the Numbers at offset.
+func FinishNumbersBuffer(builder *flatbuffers.Builder, offset flatbuffers.UOffsetT) {
+	builder.Finish(offset)
+}
+
+// FinishSizePrefixedNumbersBuffer is FinishNumbersBuffer for a payload behind its size.
+func FinishSizePrefixedNumbersBuffer(builder *flatbuffers.Builder, offset flatbuffers.UOffsetT) {
+	builder.FinishSizePrefixed(offset)
+}
+
+// Init makes rcv the Numbers that is at position i of buf.
+func (rcv *Numbers) Init(buf []byte, i flatbuffers.UOffsetT) {
 	rcv._tab.Bytes = buf
 	rcv._tab.Pos = i
 }
 
-func (rcv *Node) Table() flatbuffers.Table {
+// Table is where rcv is.
+func (rcv *Numbers) Table() flatbuffers.Table {
 	return rcv._tab
 }
 
-func (rcv *Node) Name() []byte {
-	o := flatbuffers.UOffsetT(rcv._tab.Offset(4))
-	if o != 0 {
-		return rcv._tab.ByteVector(o + rcv._tab.Pos)
+func (rcv *Numbers) Count() int64 {
+	if rcv._tab.Pos == 20 && sampleUsualNumbers(rcv._tab.Bytes) {
+		return rcv._tab.GetInt64(24)
 	}
-	return nil
+	return rcv._tab.GetInt64Slot(6, 0)
 }
 
-func (rcv *Node) Color() Color {
-	o := flatbuffers.UOffsetT(rcv._tab.Offset(6))
-	if o != 0 {
-		return Color(rcv._tab.GetByte(o + rcv._tab.Pos))
+// MutateCount changes a stored Count; false: it is not stored.
+func (rcv *Numbers) MutateCount(n int64) bool {
+	return rcv._tab.MutateInt64Slot(6, n)
+}
+
+func (rcv *Numbers) Rights() Rights {
+	if rcv._tab.Pos == 20 && sampleUsualNumbers(rcv._tab.Bytes) {
+		return Rights(rcv._tab.GetUint64(32))
 	}
-	return 2
+	return Rights(rcv._tab.GetUint64Slot(8, 0))
 }
 
-func (rcv *Node) MutateColor(n Color) bool {
-	return rcv._tab.MutateByteSlot(6, byte(n))
-}
-
-func (rcv *Node) Rights() Rights {
-	o := flatbuffers.UOffsetT(rcv._tab.Offset(8))
-	if o != 0 {
-		return Rights(rcv._tab.GetUint64(o + rcv._tab.Pos))
-	}
-	return 0
-}
-
-func (rcv *Node) MutateRights(n Rights) bool {
+// MutateRights changes a stored Rights; false: it is not stored.
+func (rcv *Numbers) MutateRights(n Rights) bool {
 	return rcv._tab.MutateUint64Slot(8, uint64(n))
 }
 
-func (rcv *Node) At(obj *Point) *Point {
-	o := flatbuffers.UOffsetT(rcv._tab.Offset(10))
-	if o != 0 {
-		x := o + rcv._tab.Pos
-		if obj == nil {
-			obj = new(Point)
-		}
-		obj.Init(rcv._tab.Bytes, x)
-		return obj
-	}
-	return nil
+// NumbersStart begins a Numbers; what it refers to is built before.
+func NumbersStart(builder *flatbuffers.Builder) {
+	builder.StartObject(3)
 }
 
-func (rcv *Node) Mark(obj *Mark) *Mark {
-	o := flatbuffers.UOffsetT(rcv._tab.Offset(12))
-	if o != 0 {
-		x := o + rcv._tab.Pos
-		if obj == nil {
-			obj = new(Mark)
-		}
-		obj.Init(rcv._tab.Bytes, x)
-		return obj
-	}
-	return nil
+func NumbersAddCount(builder *flatbuffers.Builder, count int64) {
+	builder.PrependInt64Slot(1, count, 0)
 }
 
-func (rcv *Node) Leaf(obj *Leaf) *Leaf {
-	o := flatbuffers.UOffsetT(rcv._tab.Offset(14))
-	if o != 0 {
-		x := rcv._tab.Indirect(o + rcv._tab.Pos)
-		if obj == nil {
-			obj = new(Leaf)
-		}
-		obj.Init(rcv._tab.Bytes, x)
-		return obj
-	}
-	return nil
-}
-
-func (rcv *Node) Children(obj *Node, j int) bool {
-	o := flatbuffers.UOffsetT(rcv._tab.Offset(16))
-	if o != 0 {
-		x := rcv._tab.Vector(o)
-		x += flatbuffers.UOffsetT(j) * 4
-		x = rcv._tab.Indirect(x)
-		obj.Init(rcv._tab.Bytes, x)
-		return true
-	}
-	return false
-}
-
-func (rcv *Node) ChildrenLength() int {
-	o := flatbuffers.UOffsetT(rcv._tab.Offset(16))
-	if o != 0 {
-		return rcv._tab.VectorLen(o)
-	}
-	return 0
-}
-
-func (rcv *Node) Names(j int) []byte {
-	o := flatbuffers.UOffsetT(rcv._tab.Offset(18))
-	if o != 0 {
-		a := rcv._tab.Vector(o)
-		return rcv._tab.ByteVector(a + flatbuffers.UOffsetT(j*4))
-	}
-	return nil
-}
-
-func (rcv *Node) NamesLength() int {
-	o := flatbuffers.UOffsetT(rcv._tab.Offset(18))
-	if o != 0 {
-		return rcv._tab.VectorLen(o)
-	}
-	return 0
-}
-
-func (rcv *Node) Colors(j int) Color {
-	o := flatbuffers.UOffsetT(rcv._tab.Offset(20))
-	if o != 0 {
-		a := rcv._tab.Vector(o)
-		return Color(rcv._tab.GetByte(a + flatbuffers.UOffsetT(j*1)))
-	}
-	return 0
-}
-
-func (rcv *Node) ColorsLength() int {
-	o := flatbuffers.UOffsetT(rcv._tab.Offset(20))
-	if o != 0 {
-		return rcv._tab.VectorLen(o)
-	}
-	return 0
-}
-
-func (rcv *Node) ColorsBytes() []byte {
-	o := flatbuffers.UOffsetT(rcv._tab.Offset(20))
-	if o != 0 {
-		return rcv._tab.ByteVector(o + rcv._tab.Pos)
-	}
-	return nil
-}
-
-func (rcv *Node) MutateColors(j int, n Color) bool {
-	o := flatbuffers.UOffsetT(rcv._tab.Offset(20))
-	if o != 0 {
-		a := rcv._tab.Vector(o)
-		return rcv._tab.MutateByte(a+flatbuffers.UOffsetT(j*1), byte(n))
-	}
-	return false
-}
-
-func (rcv *Node) Numbers(j int) int64 {
-	o := flatbuffers.UOffsetT(rcv._tab.Offset(22))
-	if o != 0 {
-		a := rcv._tab.Vector(o)
-		return rcv._tab.GetInt64(a + flatbuffers.UOffsetT(j*8))
-	}
-	return 0
-}
-
-func (rcv *Node) NumbersLength() int {
-	o := flatbuffers.UOffsetT(rcv._tab.Offset(22))
-	if o != 0 {
-		return rcv._tab.VectorLen(o)
-	}
-	return 0
-}
-
-func (rcv *Node) MutateNumbers(j int, n int64) bool {
-	o := flatbuffers.UOffsetT(rcv._tab.Offset(22))
-	if o != 0 {
-		a := rcv._tab.Vector(o)
-		return rcv._tab.MutateInt64(a+flatbuffers.UOffsetT(j*8), n)
-	}
-	return false
-}
-
-func (rcv *Node) Ratios(j int) float64 {
-	o := flatbuffers.UOffsetT(rcv._tab.Offset(24))
-	if o != 0 {
-		a := rcv._tab.Vector(o)
-		return rcv._tab.GetFloat64(a + flatbuffers.UOffsetT(j*8))
-	}
-	return 0
-}
-
-func (rcv *Node) RatiosLength() int {
-	o := flatbuffers.UOffsetT(rcv._tab.Offset(24))
-	if o != 0 {
-		return rcv._tab.VectorLen(o)
-	}
-	return 0
-}
-
-func (rcv *Node) MutateRatios(j int, n float64) bool {
-	o := flatbuffers.UOffsetT(rcv._tab.Offset(24))
-	if o != 0 {
-		a := rcv._tab.Vector(o)
-		return rcv._tab.MutateFloat64(a+flatbuffers.UOffsetT(j*8), n)
-	}
-	return false
-}
-
-func (rcv *Node) Points(obj *Point, j int) bool {
-	o := flatbuffers.UOffsetT(rcv._tab.Offset(26))
-	if o != 0 {
-		x := rcv._tab.Vector(o)
-		x += flatbuffers.UOffsetT(j) * 12
-		obj.Init(rcv._tab.Bytes, x)
-		return true
-	}
-	return false
-}
-
-func (rcv *Node) PointsLength() int {
-	o := flatbuffers.UOffsetT(rcv._tab.Offset(26))
-	if o != 0 {
-		return rcv._tab.VectorLen(o)
-	}
-	return 0
-}
-
-func (rcv *Node) Marks(obj *Mark, j int) bool {
-	o := flatbuffers.UOffsetT(rcv._tab.Offset(28))
-	if o != 0 {
-		x := rcv._tab.Vector(o)
-		x += flatbuffers.UOffsetT(j) * 32
-		obj.Init(rcv._tab.Bytes, x)
-		return true
-	}
-	return false
-}
-
-func (rcv *Node) MarksLength() int {
-	o := flatbuffers.UOffsetT(rcv._tab.Offset(28))
-	if o != 0 {
-		return rcv._tab.VectorLen(o)
-	}
-	return 0
-}
-
-func (rcv *Node) Maybe() *int32 {
-	o := flatbuffers.UOffsetT(rcv._tab.Offset(32))
-	if o != 0 {
-		v := rcv._tab.GetInt32(o + rcv._tab.Pos)
-		return &v
-	}
-	return nil
-}
-
-func (rcv *Node) MutateMaybe(n int32) bool {
-	return rcv._tab.MutateInt32Slot(32, n)
-}
-
-func (rcv *Node) MaybeNot() *bool {
-	o := flatbuffers.UOffsetT(rcv._tab.Offset(34))
-	if o != 0 {
-		v := rcv._tab.GetBool(o + rcv._tab.Pos)
-		return &v
-	}
-	return nil
-}
-
-func (rcv *Node) MutateMaybeNot(n bool) bool {
-	return rcv._tab.MutateBoolSlot(34, n)
-}
-
-func (rcv *Node) Leaves(obj *Leaf, j int) bool {
-	o := flatbuffers.UOffsetT(rcv._tab.Offset(36))
-	if o != 0 {
-		x := rcv._tab.Vector(o)
-		x += flatbuffers.UOffsetT(j) * 4
-		x = rcv._tab.Indirect(x)
-		obj.Init(rcv._tab.Bytes, x)
-		return true
-	}
-	return false
-}
-
-func (rcv *Node) LeavesLength() int {
-	o := flatbuffers.UOffsetT(rcv._tab.Offset(36))
-	if o != 0 {
-		return rcv._tab.VectorLen(o)
-	}
-	return 0
-}
-
-func (rcv *Node) SomeLongName() int16 {
-	o := flatbuffers.UOffsetT(rcv._tab.Offset(38))
-	if o != 0 {
-		return rcv._tab.GetInt16(o + rcv._tab.Pos)
-	}
-	return -3
-}
-
-func (rcv *Node) MutateSomeLongName(n int16) bool {
-	return rcv._tab.MutateInt16Slot(38, n)
-}
-
-func (rcv *Node) Ratio() float64 {
-	o := flatbuffers.UOffsetT(rcv._tab.Offset(40))
-	if o != 0 {
-		return rcv._tab.GetFloat64(o + rcv._tab.Pos)
-	}
-	return 1.5
-}
-
-func (rcv *Node) MutateRatio(n float64) bool {
-	return rcv._tab.MutateFloat64Slot(40, n)
-}
-
-func (rcv *Node) On() bool {
-	o := flatbuffers.UOffsetT(rcv._tab.Offset(42))
-	if o != 0 {
-		return rcv._tab.GetBool(o + rcv._tab.Pos)
-	}
-	return true
-}
-
-func (rcv *Node) MutateOn(n bool) bool {
-	return rcv._tab.MutateBoolSlot(42, n)
-}
-
-func (rcv *Node) Granted(j int) Rights {
-	o := flatbuffers.UOffsetT(rcv._tab.Offset(44))
-	if o != 0 {
-		a := rcv._tab.Vector(o)
-		return Rights(rcv._tab.GetUint64(a + flatbuffers.UOffsetT(j*8)))
-	}
-	return 0
-}
-
-func (rcv *Node) GrantedLength() int {
-	o := flatbuffers.UOffsetT(rcv._tab.Offset(44))
-	if o != 0 {
-		return rcv._tab.VectorLen(o)
-	}
-	return 0
-}
-
-func (rcv *Node) MutateGranted(j int, n Rights) bool {
-	o := flatbuffers.UOffsetT(rcv._tab.Offset(44))
-	if o != 0 {
-		a := rcv._tab.Vector(o)
-		return rcv._tab.MutateUint64(a+flatbuffers.UOffsetT(j*8), uint64(n))
-	}
-	return false
-}
-
-func NodeStart(builder *flatbuffers.Builder) {
-	builder.StartObject(21)
-}
-func NodeAddName(builder *flatbuffers.Builder, name flatbuffers.UOffsetT) {
-	builder.PrependUOffsetTSlot(0, flatbuffers.UOffsetT(name), 0)
-}
-func NodeAddColor(builder *flatbuffers.Builder, color Color) {
-	builder.PrependByteSlot(1, byte(color), 2)
-}
-func NodeAddRights(builder *flatbuffers.Builder, rights Rights) {
+func NumbersAddRights(builder *flatbuffers.Builder, rights Rights) {
 	builder.PrependUint64Slot(2, uint64(rights), 0)
 }
-func NodeAddAt(builder *flatbuffers.Builder, at flatbuffers.UOffsetT) {
-	builder.PrependStructSlot(3, flatbuffers.UOffsetT(at), 0)
-}
-func NodeAddMark(builder *flatbuffers.Builder, mark flatbuffers.UOffsetT) {
-	builder.PrependStructSlot(4, flatbuffers.UOffsetT(mark), 0)
-}
-func NodeAddLeaf(builder *flatbuffers.Builder, leaf flatbuffers.UOffsetT) {
-	builder.PrependUOffsetTSlot(5, flatbuffers.UOffsetT(leaf), 0)
-}
-func NodeAddChildren(builder *flatbuffers.Builder, children flatbuffers.UOffsetT) {
-	builder.PrependUOffsetTSlot(6, flatbuffers.UOffsetT(children), 0)
-}
-func NodeStartChildrenVector(builder *flatbuffers.Builder, numElems int) flatbuffers.UOffsetT {
-	return builder.StartVector(4, numElems, 4)
-}
-func NodeAddNames(builder *flatbuffers.Builder, names flatbuffers.UOffsetT) {
-	builder.PrependUOffsetTSlot(7, flatbuffers.UOffsetT(names), 0)
-}
-func NodeStartNamesVector(builder *flatbuffers.Builder, numElems int) flatbuffers.UOffsetT {
-	return builder.StartVector(4, numElems, 4)
-}
-func NodeAddColors(builder *flatbuffers.Builder, colors flatbuffers.UOffsetT) {
-	builder.PrependUOffsetTSlot(8, flatbuffers.UOffsetT(colors), 0)
-}
-func NodeStartColorsVector(builder *flatbuffers.Builder, numElems int) flatbuffers.UOffsetT {
-	return builder.StartVector(1, numElems, 1)
-}
-func NodeAddNumbers(builder *flatbuffers.Builder, numbers flatbuffers.UOffsetT) {
-	builder.PrependUOffsetTSlot(9, flatbuffers.UOffsetT(numbers), 0)
-}
-func NodeStartNumbersVector(builder *flatbuffers.Builder, numElems int) flatbuffers.UOffsetT {
-	return builder.StartVector(8, numElems, 8)
-}
-func NodeAddRatios(builder *flatbuffers.Builder, ratios flatbuffers.UOffsetT) {
-	builder.PrependUOffsetTSlot(10, flatbuffers.UOffsetT(ratios), 0)
-}
-func NodeStartRatiosVector(builder *flatbuffers.Builder, numElems int) flatbuffers.UOffsetT {
-	return builder.StartVector(8, numElems, 8)
-}
-func NodeAddPoints(builder *flatbuffers.Builder, points flatbuffers.UOffsetT) {
-	builder.PrependUOffsetTSlot(11, flatbuffers.UOffsetT(points), 0)
-}
-func NodeStartPointsVector(builder *flatbuffers.Builder, numElems int) flatbuffers.UOffsetT {
-	return builder.StartVector(12, numElems, 4)
-}
-func NodeAddMarks(builder *flatbuffers.Builder, marks flatbuffers.UOffsetT) {
-	builder.PrependUOffsetTSlot(12, flatbuffers.UOffsetT(marks), 0)
-}
-func NodeStartMarksVector(builder *flatbuffers.Builder, numElems int) flatbuffers.UOffsetT {
-	return builder.StartVector(32, numElems, 8)
-}
-func NodeAddMaybe(builder *flatbuffers.Builder, maybe int32) {
-	builder.PrependInt32(maybe)
-	builder.Slot(14)
-}
-func NodeAddMaybeNot(builder *flatbuffers.Builder, maybeNot bool) {
-	builder.PrependBool(maybeNot)
-	builder.Slot(15)
-}
-func NodeAddLeaves(builder *flatbuffers.Builder, leaves flatbuffers.UOffsetT) {
-	builder.PrependUOffsetTSlot(16, flatbuffers.UOffsetT(leaves), 0)
-}
-func NodeStartLeavesVector(builder *flatbuffers.Builder, numElems int) flatbuffers.UOffsetT {
-	return builder.StartVector(4, numElems, 4)
-}
-func NodeAddSomeLongName(builder *flatbuffers.Builder, someLongName int16) {
-	builder.PrependInt16Slot(17, someLongName, -3)
-}
-func NodeAddRatio(builder *flatbuffers.Builder, ratio float64) {
-	builder.PrependFloat64Slot(18, ratio, 1.5)
-}
-func NodeAddOn(builder *flatbuffers.Builder, on bool) {
-	builder.PrependBoolSlot(19, on, true)
-}
-func NodeAddGranted(builder *flatbuffers.Builder, granted flatbuffers.UOffsetT) {
-	builder.PrependUOffsetTSlot(20, flatbuffers.UOffsetT(granted), 0)
-}
-func NodeStartGrantedVector(builder *flatbuffers.Builder, numElems int) flatbuffers.UOffsetT {
-	return builder.StartVector(8, numElems, 8)
-}
-func NodeEnd(builder *flatbuffers.Builder) flatbuffers.UOffsetT {
+
+// NumbersEnd ends what NumbersStart began.
+func NumbersEnd(builder *flatbuffers.Builder) flatbuffers.UOffsetT {
 	return builder.EndObject()
 }
 
@@ -1611,6 +1939,7 @@ type NumbersT struct {
 	Rights Rights `json:"rights"`
 }
 
+// Pack builds t with everything that it refers to. Of a nil it builds nothing.
 func (t *NumbersT) Pack(builder *flatbuffers.Builder) flatbuffers.UOffsetT {
 	if t == nil {
 		return 0
@@ -1621,11 +1950,13 @@ func (t *NumbersT) Pack(builder *flatbuffers.Builder) flatbuffers.UOffsetT {
 	return NumbersEnd(builder)
 }
 
+// UnPackTo copies rcv into t, which shares no memory with it.
 func (rcv *Numbers) UnPackTo(t *NumbersT) {
 	t.Count = rcv.Count()
 	t.Rights = rcv.Rights()
 }
 
+// UnPack copies rcv into a plain struct.
 func (rcv *Numbers) UnPack() *NumbersT {
 	if rcv == nil {
 		return nil
@@ -1635,95 +1966,82 @@ func (rcv *Numbers) UnPack() *NumbersT {
 	return t
 }
 
-// Scalars only, of eight bytes.
-type Numbers struct {
-	_tab flatbuffers.Table
+// Point is the struct smf_gen.sample.Point.
+type Point struct {
+	_tab flatbuffers.Struct
 }
 
-func GetRootAsNumbers(buf []byte, offset flatbuffers.UOffsetT) *Numbers {
-	n := flatbuffers.GetUOffsetT(buf[offset:])
-	x := &Numbers{}
-	x.Init(buf, n+offset)
-	return x
-}
-
-func GetSizePrefixedRootAsNumbers(buf []byte, offset flatbuffers.UOffsetT) *Numbers {
-	n := flatbuffers.GetUOffsetT(buf[offset+flatbuffers.SizeUint32:])
-	x := &Numbers{}
-	x.Init(buf, n+offset+flatbuffers.SizeUint32)
-	return x
-}
-
-func (rcv *Numbers) Init(buf []byte, i flatbuffers.UOffsetT) {
+// Init makes rcv the Point that is at position i of buf.
+func (rcv *Point) Init(buf []byte, i flatbuffers.UOffsetT) {
 	rcv._tab.Bytes = buf
 	rcv._tab.Pos = i
 }
 
-func (rcv *Numbers) Table() flatbuffers.Table {
-	return rcv._tab
+// Table is where rcv is.
+func (rcv *Point) Table() flatbuffers.Table {
+	return rcv._tab.Table
 }
 
-func (rcv *Numbers) Count() int64 {
-	if rcv._tab.Pos == 20 && sampleUsualNumbers(rcv._tab.Bytes) {
-		return rcv._tab.GetInt64(24)
-	}
-	o := flatbuffers.UOffsetT(rcv._tab.Offset(6))
-	if o != 0 {
-		return rcv._tab.GetInt64(o + rcv._tab.Pos)
-	}
-	return 0
+func (rcv *Point) X() float32 {
+	return rcv._tab.GetFloat32(rcv._tab.Pos)
 }
 
-func (rcv *Numbers) MutateCount(n int64) bool {
-	return rcv._tab.MutateInt64Slot(6, n)
+func (rcv *Point) MutateX(n float32) bool {
+	return rcv._tab.MutateFloat32(rcv._tab.Pos, n)
 }
 
-func (rcv *Numbers) Rights() Rights {
-	if rcv._tab.Pos == 20 && sampleUsualNumbers(rcv._tab.Bytes) {
-		return Rights(rcv._tab.GetUint64(32))
-	}
-	o := flatbuffers.UOffsetT(rcv._tab.Offset(8))
-	if o != 0 {
-		return Rights(rcv._tab.GetUint64(o + rcv._tab.Pos))
-	}
-	return 0
+func (rcv *Point) Y() float32 {
+	return rcv._tab.GetFloat32(rcv._tab.Pos + 4)
 }
 
-func (rcv *Numbers) MutateRights(n Rights) bool {
-	return rcv._tab.MutateUint64Slot(8, uint64(n))
+func (rcv *Point) MutateY(n float32) bool {
+	return rcv._tab.MutateFloat32(rcv._tab.Pos+4, n)
 }
 
-func NumbersStart(builder *flatbuffers.Builder) {
-	builder.StartObject(3)
-}
-func NumbersAddCount(builder *flatbuffers.Builder, count int64) {
-	builder.PrependInt64Slot(1, count, 0)
-}
-func NumbersAddRights(builder *flatbuffers.Builder, rights Rights) {
-	builder.PrependUint64Slot(2, uint64(rights), 0)
-}
-func NumbersEnd(builder *flatbuffers.Builder) flatbuffers.UOffsetT {
-	return builder.EndObject()
+func (rcv *Point) Z() float32 {
+	return rcv._tab.GetFloat32(rcv._tab.Pos + 8)
 }
 
+func (rcv *Point) MutateZ(n float32) bool {
+	return rcv._tab.MutateFloat32(rcv._tab.Pos+8, n)
+}
+
+// CreatePoint builds a Point where the builder is: in a table or a vector that was begun.
+func CreatePoint(builder *flatbuffers.Builder, x float32, y float32, z float32) flatbuffers.UOffsetT {
+	builder.Prep(4, 12)
+	builder.PrependFloat32(z)
+	builder.PrependFloat32(y)
+	builder.PrependFloat32(x)
+	return builder.Offset()
+}
+
+// PointT is Point as a plain struct.
 type PointT struct {
 	X float32 `json:"x"`
 	Y float32 `json:"y"`
 	Z float32 `json:"z"`
 }
 
+// Pack builds t where the builder is: in a table or a vector that was begun. Of a nil it builds nothing.
 func (t *PointT) Pack(builder *flatbuffers.Builder) flatbuffers.UOffsetT {
 	if t == nil {
 		return 0
 	}
-	return CreatePoint(builder, t.X, t.Y, t.Z)
+	builder.Prep(4, 12)
+	builder.PrependFloat32(t.Z)
+	builder.PrependFloat32(t.Y)
+	builder.PrependFloat32(t.X)
+	return builder.Offset()
 }
+
+// UnPackTo copies rcv into t.
 func (rcv *Point) UnPackTo(t *PointT) {
 	t.X = rcv.X()
 	t.Y = rcv.Y()
 	t.Z = rcv.Z()
 }
 
+// UnPack copies rcv into a plain struct.
 func (rcv *Point) UnPack() *PointT {
 	if rcv == nil {
 		return nil
@@ -1733,48 +2051,7 @@ func (rcv *Point) UnPack() *PointT {
 	return t
 }
 
-type Point struct {
-	_tab flatbuffers.Struct
-}
-
-func (rcv *Point) Init(buf []byte, i flatbuffers.UOffsetT) {
-	rcv._tab.Bytes = buf
-	rcv._tab.Pos = i
-}
-
-func (rcv *Point) Table() flatbuffers.Table {
-	return rcv._tab.Table
-}
-
-func (rcv *Point) X() float32 {
-	return rcv._tab.GetFloat32(rcv._tab.Pos + flatbuffers.UOffsetT(0))
-}
-func (rcv *Point) MutateX(n float32) bool {
-	return rcv._tab.MutateFloat32(rcv._tab.Pos+flatbuffers.UOffsetT(0), n)
-}
-
-func (rcv *Point) Y() float32 {
-	return rcv._tab.GetFloat32(rcv._tab.Pos + flatbuffers.UOffsetT(4))
-}
-func (rcv *Point) MutateY(n float32) bool {
-	return rcv._tab.MutateFloat32(rcv._tab.Pos+flatbuffers.UOffsetT(4), n)
-}
-
-func (rcv *Point) Z() float32 {
-	return rcv._tab.GetFloat32(rcv._tab.Pos + flatbuffers.UOffsetT(8))
-}
-func (rcv *Point) MutateZ(n float32) bool {
-	return rcv._tab.MutateFloat32(rcv._tab.Pos+flatbuffers.UOffsetT(8), n)
-}
-
-func CreatePoint(builder *flatbuffers.Builder, x float32, y float32, z float32) flatbuffers.UOffsetT {
-	builder.Prep(4, 12)
-	builder.PrependFloat32(z)
-	builder.PrependFloat32(y)
-	builder.PrependFloat32(x)
-	return builder.Offset()
-}
-
+// Rights is the enum smf_gen.sample.Rights.
 type Rights uint64
 
 const (
@@ -1783,23 +2060,180 @@ const (
 	RightsOwn   Rights = 4
 )
 
+// EnumNamesRights are the names of the values.
 var EnumNamesRights = map[Rights]string{
 	RightsRead:  "Read",
 	RightsWrite: "Write",
 	RightsOwn:   "Own",
 }
 
+// EnumValuesRights are the values, by their names.
 var EnumValuesRights = map[string]Rights{
 	"Read":  RightsRead,
 	"Write": RightsWrite,
 	"Own":   RightsOwn,
 }
 
+// String is the value's name; of one that has none, its number in parentheses.
 func (v Rights) String() string {
 	if s, ok := EnumNamesRights[v]; ok {
 		return s
 	}
-	return "Rights(" + strconv.FormatInt(int64(v), 10) + ")"
+	return "Rights(" + strconv.FormatUint(uint64(v), 10) + ")"
+}
+
+// Every size of a scalar and strings between them; an eight-byte one pads the strings.
+type Wide struct {
+	_tab flatbuffers.Table
+}
+
+// GetRootAsWide is the Wide that the payload at offset of buf holds. It checks nothing: see VerifyWide.
+func GetRootAsWide(buf []byte, offset flatbuffers.UOffsetT) *Wide {
+	n := flatbuffers.GetUOffsetT(buf[offset:])
+	x := &Wide{}
+	x.Init(buf, n+offset)
+	return x
+}
+
+// GetSizePrefixedRootAsWide is GetRootAsWide for a payload behind its size.
+func GetSizePrefixedRootAsWide(buf []byte, offset flatbuffers.UOffsetT) *Wide {
+	n := flatbuffers.GetUOffsetT(buf[offset+flatbuffers.SizeUint32:])
+	x := &Wide{}
+	x.Init(buf, n+offset+flatbuffers.SizeUint32)
+	return x
+}
+
+// FinishWideBuffer ends a payload whose root is the Wide at offset.
+func FinishWideBuffer(builder *flatbuffers.Builder, offset flatbuffers.UOffsetT) {
+	builder.Finish(offset)
+}
+
+// FinishSizePrefixedWideBuffer is FinishWideBuffer for a payload behind its size.
+func FinishSizePrefixedWideBuffer(builder *flatbuffers.Builder, offset flatbuffers.UOffsetT) {
+	builder.FinishSizePrefixed(offset)
+}
+
+// Init makes rcv the Wide that is at position i of buf.
+func (rcv *Wide) Init(buf []byte, i flatbuffers.UOffsetT) {
+	rcv._tab.Bytes = buf
+	rcv._tab.Pos = i
+}
+
+// Table is where rcv is.
+func (rcv *Wide) Table() flatbuffers.Table {
+	return rcv._tab
+}
+
+func (rcv *Wide) On() bool {
+	return rcv._tab.GetBoolSlot(4, true)
+}
+
+// MutateOn changes a stored On; false: it is not stored.
+func (rcv *Wide) MutateOn(n bool) bool {
+	return rcv._tab.MutateBoolSlot(4, n)
+}
+
+func (rcv *Wide) First() []byte {
+	o := flatbuffers.UOffsetT(rcv._tab.Offset(6))
+	if o != 0 {
+		return rcv._tab.ByteVector(o + rcv._tab.Pos)
+	}
+	return nil
+}
+
+func (rcv *Wide) Tiny() int8 {
+	return rcv._tab.GetInt8Slot(8, 0)
+}
+
+// MutateTiny changes a stored Tiny; false: it is not stored.
+func (rcv *Wide) MutateTiny(n int8) bool {
+	return rcv._tab.MutateInt8Slot(8, n)
+}
+
+func (rcv *Wide) Ratio() float64 {
+	return rcv._tab.GetFloat64Slot(10, 0.5)
+}
+
+// MutateRatio changes a stored Ratio; false: it is not stored.
+func (rcv *Wide) MutateRatio(n float64) bool {
+	return rcv._tab.MutateFloat64Slot(10, n)
+}
+
+func (rcv *Wide) Id() uint64 {
+	return rcv._tab.GetUint64Slot(12, 0)
+}
+
+// MutateId changes a stored Id; false: it is not stored.
+func (rcv *Wide) MutateId(n uint64) bool {
+	return rcv._tab.MutateUint64Slot(12, n)
+}
+
+func (rcv *Wide) Color() Color {
+	return Color(rcv._tab.GetByteSlot(14, byte(ColorGreen)))
+}
+
+// MutateColor changes a stored Color; false: it is not stored.
+func (rcv *Wide) MutateColor(n Color) bool {
+	return rcv._tab.MutateByteSlot(14, byte(n))
+}
+
+func (rcv *Wide) Second() []byte {
+	o := flatbuffers.UOffsetT(rcv._tab.Offset(16))
+	if o != 0 {
+		return rcv._tab.ByteVector(o + rcv._tab.Pos)
+	}
+	return nil
+}
+
+func (rcv *Wide) Level() int16 {
+	return rcv._tab.GetInt16Slot(18, -7)
+}
+
+// MutateLevel changes a stored Level; false: it is not stored.
+func (rcv *Wide) MutateLevel(n int16) bool {
+	return rcv._tab.MutateInt16Slot(18, n)
+}
+
+// WideStart begins a Wide; what it refers to is built before.
+func WideStart(builder *flatbuffers.Builder) {
+	builder.StartObject(8)
+}
+
+func WideAddOn(builder *flatbuffers.Builder, on bool) {
+	builder.PrependBoolSlot(0, on, true)
+}
+
+func WideAddFirst(builder *flatbuffers.Builder, first flatbuffers.UOffsetT) {
+	builder.PrependUOffsetTSlot(1, first, 0)
+}
+
+func WideAddTiny(builder *flatbuffers.Builder, tiny int8) {
+	builder.PrependInt8Slot(2, tiny, 0)
+}
+
+func WideAddRatio(builder *flatbuffers.Builder, ratio float64) {
+	builder.PrependFloat64Slot(3, ratio, 0.5)
+}
+
+func WideAddId(builder *flatbuffers.Builder, id uint64) {
+	builder.PrependUint64Slot(4, id, 0)
+}
+
+func WideAddColor(builder *flatbuffers.Builder, color Color) {
+	builder.PrependByteSlot(5, byte(color), byte(ColorGreen))
+}
+
+func WideAddSecond(builder *flatbuffers.Builder, second flatbuffers.UOffsetT) {
+	builder.PrependUOffsetTSlot(6, second, 0)
+}
+
+func WideAddLevel(builder *flatbuffers.Builder, level int16) {
+	builder.PrependInt16Slot(7, level, -7)
+}
+
+// WideEnd ends what WideStart began.
+func WideEnd(builder *flatbuffers.Builder) flatbuffers.UOffsetT {
+	return builder.EndObject()
 }
 
 // Every size of a scalar and strings between them; an eight-byte one pads the strings.
@@ -1814,12 +2248,19 @@ type WideT struct {
 	Level  int16   `json:"level"`
 }
 
+// Pack builds t with everything that it refers to. Of a nil it builds nothing.
 func (t *WideT) Pack(builder *flatbuffers.Builder) flatbuffers.UOffsetT {
 	if t == nil {
 		return 0
 	}
-	firstOffset := builder.CreateString(t.First)
-	secondOffset := builder.CreateString(t.Second)
+	firstOffset := flatbuffers.UOffsetT(0)
+	if t.First != "" {
+		firstOffset = builder.CreateString(t.First)
+	}
+	secondOffset := flatbuffers.UOffsetT(0)
+	if t.Second != "" {
+		secondOffset = builder.CreateString(t.Second)
+	}
 	WideStart(builder)
 	WideAddOn(builder, t.On)
 	WideAddFirst(builder, firstOffset)
@@ -1832,6 +2273,7 @@ func (t *WideT) Pack(builder *flatbuffers.Builder) flatbuffers.UOffsetT {
 	return WideEnd(builder)
 }
 
+// UnPackTo copies rcv into t, which shares no memory with it.
 func (rcv *Wide) UnPackTo(t *WideT) {
 	t.On = rcv.On()
 	t.First = string(rcv.First())
@@ -1843,6 +2285,7 @@ func (rcv *Wide) UnPackTo(t *WideT) {
 	t.Level = rcv.Level()
 }
 
+// UnPack copies rcv into a plain struct.
 func (rcv *Wide) UnPack() *WideT {
 	if rcv == nil {
 		return nil
@@ -1850,151 +2293,4 @@ func (rcv *Wide) UnPack() *WideT {
 	t := &WideT{}
 	rcv.UnPackTo(t)
 	return t
-}
-
-// Every size of a scalar and strings between them; an eight-byte one pads the strings.
-type Wide struct {
-	_tab flatbuffers.Table
-}
-
-func GetRootAsWide(buf []byte, offset flatbuffers.UOffsetT) *Wide {
-	n := flatbuffers.GetUOffsetT(buf[offset:])
-	x := &Wide{}
-	x.Init(buf, n+offset)
-	return x
-}
-
-func GetSizePrefixedRootAsWide(buf []byte, offset flatbuffers.UOffsetT) *Wide {
-	n := flatbuffers.GetUOffsetT(buf[offset+flatbuffers.SizeUint32:])
-	x := &Wide{}
-	x.Init(buf, n+offset+flatbuffers.SizeUint32)
-	return x
-}
-
-func (rcv *Wide) Init(buf []byte, i flatbuffers.UOffsetT) {
-	rcv._tab.Bytes = buf
-	rcv._tab.Pos = i
-}
-
-func (rcv *Wide) Table() flatbuffers.Table {
-	return rcv._tab
-}
-
-func (rcv *Wide) On() bool {
-	o := flatbuffers.UOffsetT(rcv._tab.Offset(4))
-	if o != 0 {
-		return rcv._tab.GetBool(o + rcv._tab.Pos)
-	}
-	return true
-}
-
-func (rcv *Wide) MutateOn(n bool) bool {
-	return rcv._tab.MutateBoolSlot(4, n)
-}
-
-func (rcv *Wide) First() []byte {
-	o := flatbuffers.UOffsetT(rcv._tab.Offset(6))
-	if o != 0 {
-		return rcv._tab.ByteVector(o + rcv._tab.Pos)
-	}
-	return nil
-}
-
-func (rcv *Wide) Tiny() int8 {
-	o := flatbuffers.UOffsetT(rcv._tab.Offset(8))
-	if o != 0 {
-		return rcv._tab.GetInt8(o + rcv._tab.Pos)
-	}
-	return 0
-}
-
-func (rcv *Wide) MutateTiny(n int8) bool {
-	return rcv._tab.MutateInt8Slot(8, n)
-}
-
-func (rcv *Wide) Ratio() float64 {
-	o := flatbuffers.UOffsetT(rcv._tab.Offset(10))
-	if o != 0 {
-		return rcv._tab.GetFloat64(o + rcv._tab.Pos)
-	}
-	return 0.5
-}
-
-func (rcv *Wide) MutateRatio(n float64) bool {
-	return rcv._tab.MutateFloat64Slot(10, n)
-}
-
-func (rcv *Wide) Id() uint64 {
-	o := flatbuffers.UOffsetT(rcv._tab.Offset(12))
-	if o != 0 {
-		return rcv._tab.GetUint64(o + rcv._tab.Pos)
-	}
-	return 0
-}
-
-func (rcv *Wide) MutateId(n uint64) bool {
-	return rcv._tab.MutateUint64Slot(12, n)
-}
-
-func (rcv *Wide) Color() Color {
-	o := flatbuffers.UOffsetT(rcv._tab.Offset(14))
-	if o != 0 {
-		return Color(rcv._tab.GetByte(o + rcv._tab.Pos))
-	}
-	return 1
-}
-
-func (rcv *Wide) MutateColor(n Color) bool {
-	return rcv._tab.MutateByteSlot(14, byte(n))
-}
-
-func (rcv *Wide) Second() []byte {
-	o := flatbuffers.UOffsetT(rcv._tab.Offset(16))
-	if o != 0 {
-		return rcv._tab.ByteVector(o + rcv._tab.Pos)
-	}
-	return nil
-}
-
-func (rcv *Wide) Level() int16 {
-	o := flatbuffers.UOffsetT(rcv._tab.Offset(18))
-	if o != 0 {
-		return rcv._tab.GetInt16(o + rcv._tab.Pos)
-	}
-	return -7
-}
-
-func (rcv *Wide) MutateLevel(n int16) bool {
-	return rcv._tab.MutateInt16Slot(18, n)
-}
-
-func WideStart(builder *flatbuffers.Builder) {
-	builder.StartObject(8)
-}
-func WideAddOn(builder *flatbuffers.Builder, on bool) {
-	builder.PrependBoolSlot(0, on, true)
-}
-func WideAddFirst(builder *flatbuffers.Builder, first flatbuffers.UOffsetT) {
-	builder.PrependUOffsetTSlot(1, flatbuffers.UOffsetT(first), 0)
-}
-func WideAddTiny(builder *flatbuffers.Builder, tiny int8) {
-	builder.PrependInt8Slot(2, tiny, 0)
-}
-func WideAddRatio(builder *flatbuffers.Builder, ratio float64) {
-	builder.PrependFloat64Slot(3, ratio, 0.5)
-}
-func WideAddId(builder *flatbuffers.Builder, id uint64) {
-	builder.PrependUint64Slot(4, id, 0)
-}
-func WideAddColor(builder *flatbuffers.Builder, color Color) {
-	builder.PrependByteSlot(5, byte(color), 1)
-}
-func WideAddSecond(builder *flatbuffers.Builder, second flatbuffers.UOffsetT) {
-	builder.PrependUOffsetTSlot(6, flatbuffers.UOffsetT(second), 0)
-}
-func WideAddLevel(builder *flatbuffers.Builder, level int16) {
-	builder.PrependInt16Slot(7, level, -7)
-}
-func WideEnd(builder *flatbuffers.Builder) flatbuffers.UOffsetT {
-	return builder.EndObject()
 }

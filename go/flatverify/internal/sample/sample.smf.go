@@ -10,8 +10,10 @@ import (
 	"github.com/smf-go/smf/go/flatverify"
 )
 
-// This code and the packages that it uses must be of one version.
-const _ = flatverify.Generated1
+// Where this does not compile, smfc and the packages below are of different versions: run smfc again.
+const (
+	_ = flatverify.Generated1
+)
 
 // EmptyBytes appends a finished Empty to dst: the payload of a call.
 func EmptyBytes(dst []byte) []byte {
