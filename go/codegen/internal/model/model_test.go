@@ -147,6 +147,23 @@ func TestPlacesOfErrors(t *testing.T) {
 	require.Equal(t, "x.fbs", wrong.File.Name)
 }
 
+// The ids of the demo service are those of every implementation of smf.
+func TestTheDemosIDs(t *testing.T) {
+	text, err := os.ReadFile("../../../../schema/demo/smf_demo.fbs")
+	require.NoError(t, err)
+	s, err := read(t, string(text))
+	require.NoError(t, err)
+	ids := make(map[string]uint32)
+	for _, m := range s.Services[0].Methods {
+		ids[m.Name] = m.ID
+	}
+	require.Equal(t, map[string]uint32{
+		"Get": 1792279101, "Put": 4130483528, "Fire": 28301820, "Forget": 1692700595, "SomethingElse": 1893633213,
+	}, ids)
+	require.Equal(t, uint32(212494116), s.Services[0].CRC)
+	require.Equal(t, uint32(1719559449), s.Services[0].Methods[0].CRC)
+}
+
 func TestReferences(t *testing.T) {
 	s, err := read(t, `namespace a; enum E : byte { A } struct P { e: E; } union U { V, text: string } table V {}
 table T { p: P; list: [P]; raw: [ubyte] (nested_flatbuffer: "V"); n: int; u: U; }
