@@ -9,8 +9,11 @@ import (
 	"go/parser"
 	"go/token"
 	"go/types"
+	"maps"
+	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -27,19 +30,41 @@ func needFlatc(t *testing.T) {
 	}
 }
 
-// goldens are the schemas whose generated files are committed, by what is generated together.
-var goldens = map[string][]string{
-	"demo":      {"../../schema/demo/smf_demo.fbs"},
-	"sample":    {"../flatverify/internal/sample/sample.fbs"},
-	"inventory": {"testdata/inventory/inventory.fbs", "testdata/inventory/units.fbs"},
-	"plain":     {"testdata/plain/plain.fbs"},
+// golden is what is generated together, and committed.
+type golden struct {
+	name    string
+	options codegen.Options
+}
+
+// goldens are the folders of testdata, and two schemas whose code is used elsewhere.
+func goldens(t *testing.T) []golden {
+	all := []golden{
+		{"demo", codegen.Options{Schemas: []string{"../../schema/demo/smf_demo.fbs"}}},
+		{"sample", codegen.Options{Schemas: []string{"../flatverify/internal/sample/sample.fbs"}}},
+	}
+	folders, err := os.ReadDir("testdata")
+	require.NoError(t, err)
+	for _, folder := range folders {
+		if !folder.IsDir() {
+			continue
+		}
+		one := golden{name: folder.Name()}
+		one.options.Schemas, err = filepath.Glob(filepath.Join("testdata", one.name, "*.fbs"))
+		require.NoError(t, err)
+		if one.name == "no_namespace" {
+			one.options.Package = "bare"
+		}
+		all = append(all, one)
+	}
+	require.Greater(t, len(all), 25)
+	return all
 }
 
 func TestGoldens(t *testing.T) {
 	needFlatc(t)
-	for name, schemas := range goldens {
-		t.Run(name, func(t *testing.T) {
-			result, err := codegen.Generate(context.Background(), codegen.Options{Schemas: schemas})
+	for _, golden := range goldens(t) {
+		t.Run(golden.name, func(t *testing.T) {
+			result, err := codegen.Generate(context.Background(), golden.options)
 			require.NoError(t, err)
 			if *update {
 				require.NoError(t, result.Write())
@@ -54,10 +79,18 @@ func TestGoldens(t *testing.T) {
 	}
 }
 
-// The go command passes over testdata, so nobody else compiles these.
+// The go command passes over testdata, so nobody else looks at these.
 func TestGoldensCompile(t *testing.T) {
-	command := exec.Command("go", "vet", "./testdata/inventory", "./testdata/plain")
-	output, err := command.CombinedOutput()
+	folders := map[string]bool{}
+	err := filepath.WalkDir("testdata", func(path string, _ os.DirEntry, err error) error {
+		if filepath.Ext(path) == ".go" {
+			folders["./"+filepath.Dir(path)] = true
+		}
+		return err
+	})
+	require.NoError(t, err)
+	require.Greater(t, len(folders), 25)
+	output, err := exec.Command("go", append([]string{"vet"}, slices.Collect(maps.Keys(folders))...)...).CombinedOutput()
 	require.NoError(t, err, "%s", output)
 }
 
