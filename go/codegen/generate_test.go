@@ -125,6 +125,8 @@ func TestErrorsOfSeveralSchemas(t *testing.T) {
 		"here/c.fbs":       "namespace c;\ntable C { c: Nowhere; }",
 		"common/bad.fbs":   "namespace bad;\n\ntable Bad { x int; }",
 		"here/missing.fbs": "// A line.\ninclude \"nowhere.fbs\"; table M {}",
+		"sub/deep/d.fbs":   "include \"../e.fbs\"; namespace d; table D {}",
+		"sub/e.fbs":        "namespace e;\ntable E { y int; }",
 	})
 	t.Chdir(filepath.Join(folder, "here"))
 	_, err := codegen.Generate(context.Background(), codegen.Options{
@@ -134,6 +136,12 @@ func TestErrorsOfSeveralSchemas(t *testing.T) {
 	require.EqualError(t, err, "../common/bad.fbs:3: expecting: : instead got: int\n"+
 		folder+"/here/c.fbs:2: type referenced but not defined (check namespace): Nowhere\n"+
 		"missing.fbs:2: unable to load include file: nowhere.fbs")
+
+	_, err = codegen.Generate(context.Background(), codegen.Options{
+		Schemas: []string{"../sub/deep/d.fbs", "a.fbs", "./../common/bad.fbs"},
+	})
+	require.EqualError(t, err, "../sub/e.fbs:2: expecting: : instead got: int\n"+
+		"./../common/bad.fbs:3: expecting: : instead got: int")
 }
 
 func TestBadPaths(t *testing.T) {
@@ -176,6 +184,7 @@ func TestClashesOfTwoSchemas(t *testing.T) {
 	needFlatc(t)
 	t.Chdir(writeSchemas(t, map[string]string{
 		"one.fbs":   "namespace a; table T {}\nrpc_service S { Go(T): T; }",
+		"sub/s.fbs": "namespace s;\n\n\ntable T {} rpc_service S { Go(T): T; }",
 		"same.fbs":  "namespace a;\nenum T : byte { A }",
 		"two.fbs":   "namespace b; table U {}\n\nrpc_service S { On(U): U; }",
 		"three.fbs": "namespace a; table T {}\n\nrpc_service Mumu { Bukelo(T): T; }",
@@ -189,6 +198,8 @@ func TestClashesOfTwoSchemas(t *testing.T) {
 	}
 	require.EqualError(t, try("one.fbs", "two.fbs"), "two.fbs:3: service b.S has the name of service a.S in one.fbs:2:"+
 		" on the wire, namespaces do not count; rename one of them")
+	require.EqualError(t, try("sub/s.fbs", "one.fbs"), "one.fbs:2: service a.S has the name of service s.S in"+
+		" sub/s.fbs:4: on the wire, namespaces do not count; rename one of them")
 	text, err := os.ReadFile("four.fbs")
 	require.NoError(t, err)
 	require.NoError(t, os.WriteFile("four.fbs", append([]byte("include \"three.fbs\";\n"), text...), 0o666))

@@ -185,7 +185,7 @@ func (r *run) loadOne(ctx context.Context, s *schema) error {
 	return nil
 }
 
-// warn adds a warning that is not there yet: files that several schemas include are read several times.
+// warn adds a warning that is not there yet: a file that several schemas include is read several times.
 func (r *run) warn(text string) {
 	if !slices.Contains(r.result.Warnings, text) {
 		r.result.Warnings = append(r.result.Warnings, text)
