@@ -39,6 +39,7 @@ func (l *goLanguage) generate(r *run) {
 	if len(r.problems) > 0 {
 		return
 	}
+	var units []*goUnit
 	for _, s := range r.schemas {
 		first := binaryHolder(s)
 		for _, namespace := range s.namespaces() {
@@ -46,30 +47,46 @@ func (l *goLanguage) generate(r *run) {
 			if namespace != first {
 				binary = nil
 			}
-			l.generateOne(r, s, namespace, binary)
+			if unit := l.prepare(r, s, namespace, binary); unit != nil {
+				units = append(units, unit)
+			}
+		}
+	}
+	for _, unit := range units {
+		files, err := unit.Files()
+		if err != nil {
+			r.fail(unit.schema, err)
+		}
+		for _, file := range files {
+			r.write(unit.base+file.Suffix, file.Content)
 		}
 	}
 }
 
-// generateOne makes the files of a schema's namespace.
-func (l *goLanguage) generateOne(r *run, s *schema, namespace string, binary []byte) {
+// goUnit is what of a schema goes into one package.
+type goUnit struct {
+	*golang.Prepared
+	schema *schema
+	base   string // what the files' paths begin with
+}
+
+// prepare prepares a schema's namespace; nil: something is wrong.
+func (l *goLanguage) prepare(r *run, s *schema, namespace string, binary []byte) *goUnit {
 	p := l.packages.of(r, s, &model.Declaration{Namespace: namespace, File: s.model.Main})
 	base := filepath.Join(p.folder.shown, s.stem())
 	if !r.claim(l, s, base) {
-		return
+		return nil
 	}
-	files, err := golang.Generate(&golang.Unit{
+	prepared, err := golang.Prepare(&golang.Unit{
 		Schema: s.model, Namespace: namespace, Flatc: r.flatc.version.String(),
 		Package: p.Package, Names: &p.names, Binary: binary,
 		PackageOf: func(d *model.Declaration) golang.Package { return l.packages.of(r, s, d).Package },
 	})
 	if err != nil {
 		r.fail(s, err)
-		return
+		return nil
 	}
-	for _, file := range files {
-		r.write(base+file.Suffix, file.Content)
-	}
+	return &goUnit{prepared, s, base}
 }
 
 // namespaces lists the namespaces in which the schema itself declares something.

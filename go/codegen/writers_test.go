@@ -1,10 +1,13 @@
 package codegen_test
 
 import (
+	"context"
 	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/smf-go/smf/go/codegen"
 )
 
 // smfGo generates a schema and returns its .smf.go.
@@ -61,4 +64,28 @@ func TestNamesOfParameters(t *testing.T) {
 func TestTwoClaimsOfOneName(t *testing.T) {
 	text := smfGo(t, "namespace a; table ReplyA {} table ABytes {} rpc_service S { Go(ABytes): ReplyA; }")
 	require.Equal(t, 1, strings.Count(text, "\nfunc ReplyABytes("))
+}
+
+// Conveniences make way for types, whichever schema comes first.
+func TestNamesThatAnotherSchemaTakes(t *testing.T) {
+	needFlatc(t)
+	t.Chdir(writeSchemas(t, map[string]string{
+		"x.fbs": "namespace a; table T { x: int; } rpc_service S { Go(T): T; }",
+		"y.fbs": "namespace a; table ReplyT { y: int; } table XSchema { list: [int]; }",
+	}))
+	run := func(schemas ...string) map[string]string {
+		result, err := codegen.Generate(context.Background(), codegen.Options{Schemas: schemas})
+		require.NoError(t, err)
+		files := make(map[string]string)
+		for _, file := range result.Files {
+			files[file.Path] = string(file.Content)
+		}
+		return files
+	}
+	files := run("x.fbs", "y.fbs")
+	require.Equal(t, files, run("y.fbs", "x.fbs"))
+	require.NotContains(t, files["x.smf.go"], "ReplyT")
+	require.NotContains(t, files["x.smf.go"], "XSchema")
+	require.NotContains(t, files, "x.bfbs.go")
+	require.Contains(t, run("x.fbs")["x.smf.go"], "\nfunc ReplyT(")
 }

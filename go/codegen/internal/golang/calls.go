@@ -22,11 +22,11 @@ func docLines(lines []string) string {
 	return "//\n" + commentLines(lines)
 }
 
-// callsFile makes the servers, clients, verifiers and writers of a unit; nil: it has neither tables nor
-// services. It does so twice: writers only get names that nothing else has.
-func (g *generator) callsFile() (*File, error) {
+// callsView is what the template needs of the unit, without writers; nil: the unit has neither tables nor
+// services.
+func (g *generator) callsView() *callsView {
 	if len(g.tables) == 0 && len(g.services) == 0 {
-		return nil, nil
+		return nil
 	}
 	view := &callsView{
 		Stem: g.stem, Source: g.Schema.Source, Namespace: g.Namespace,
@@ -35,16 +35,27 @@ func (g *generator) callsFile() (*File, error) {
 	for _, t := range g.tables {
 		view.Tables = append(view.Tables, g.views[t])
 	}
-	content, err := g.render(view, g.Names)
-	if err != nil {
-		return nil, err
+	return view
+}
+
+// callsFile makes the servers, clients, verifiers and writers of a unit, and notes its names unless names is
+// nil.
+func (g *generator) callsFile(view *callsView, names *Names) (*File, error) {
+	content, err := g.render(view, names)
+	return &File{".smf.go", content}, err
+}
+
+// completeCalls adds to a file of calls what only gets names that nothing else in the package has.
+func (g *generator) completeCalls(view *callsView, file *File) (*File, error) {
+	if view == nil {
+		return nil, nil
 	}
-	if g.claimWriters(view) {
-		if content, err = g.render(view, nil); err != nil {
-			return nil, err
-		}
+	schema := view.Schema
+	view.Schema = g.schemaName()
+	if !g.claimWriters(view) && view.Schema == schema {
+		return file, nil
 	}
-	return &File{".smf.go", content}, nil
+	return g.callsFile(view, nil)
 }
 
 // render executes the template and notes what its result declares, unless names is nil. In the template,

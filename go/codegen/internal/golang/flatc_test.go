@@ -87,10 +87,12 @@ func generate(t *testing.T, s *model.Schema) []golang.File {
 	for _, e := range s.Enums {
 		namespace = e.Namespace
 	}
-	files, err := golang.Generate(&golang.Unit{
+	unit, err := golang.Prepare(&golang.Unit{
 		Schema: s, Namespace: namespace, Flatc: "2.0.8", Package: here, Names: &golang.Names{},
 		PackageOf: func(*model.Declaration) golang.Package { return here },
 	})
+	require.NoError(t, err)
+	files, err := unit.Files()
 	require.NoError(t, err)
 	return files
 }

@@ -33,9 +33,51 @@ type File struct {
 	Content []byte
 }
 
-// Generate writes a unit's files: none where the unit has nothing. The same unit gives the same bytes.
-// Two things that would have one name in Go are an error of one line.
-func Generate(u *Unit) ([]File, error) {
+// Prepared is a unit whose names are known: all but those of conveniences (writers, the binary schema),
+// which only get what nothing else in the package is called.
+type Prepared struct {
+	generator *generator
+	types     *File
+	calls     *File
+	view      *callsView // of calls; nil: there are none
+}
+
+// Prepare writes what of a unit is always there. Two things that would have one name in Go are an error of
+// one line, a *model.Error. All units of a package are prepared before the first one's Files.
+func Prepare(u *Unit) (*Prepared, error) {
+	g := newGenerator(u)
+	p := &Prepared{generator: g}
+	var err error
+	if p.types, err = g.typesFile(); err != nil {
+		return nil, err
+	}
+	if p.view = g.callsView(); p.view != nil {
+		p.calls, err = g.callsFile(p.view, g.Names)
+	}
+	return p, err
+}
+
+// Files are a unit's files: none where the unit has nothing. The same units, in the same order, give the
+// same bytes.
+func (p *Prepared) Files() ([]File, error) {
+	calls, err := p.generator.completeCalls(p.view, p.calls)
+	if err != nil {
+		return nil, err
+	}
+	constant, err := p.generator.constantFile()
+	if err != nil {
+		return nil, err
+	}
+	var files []File
+	for _, file := range []*File{p.types, calls, constant} {
+		if file != nil {
+			files = append(files, *file)
+		}
+	}
+	return files, nil
+}
+
+func newGenerator(u *Unit) *generator {
 	g := &generator{Unit: u, stem: stem(u.Schema.Source)}
 	g.local = localAliases(u)
 	for _, t := range u.Schema.Tables {
@@ -59,17 +101,7 @@ func Generate(u *Unit) ([]File, error) {
 		}
 	}
 	g.makeViews()
-	var files []File
-	for _, make := range []func() (*File, error){g.typesFile, g.callsFile, g.constantFile} {
-		file, err := make()
-		if err != nil {
-			return nil, err
-		}
-		if file != nil {
-			files = append(files, *file)
-		}
-	}
-	return files, nil
+	return g
 }
 
 // generator writes the files of one unit.
