@@ -33,10 +33,42 @@ func (v *verifier) union(t *Table, f *Field, in frame, at, depth int) error {
 	if !ok {
 		return newError(t, f, in.at, "the union's type is outside the payload")
 	}
-	if position == 0 {
+	kind := byte(0)
+	if position != 0 {
+		kind = v.bytes[position]
+	}
+	m := v.memberOf(f, kind)
+	if m == nil {
+		// Nobody can read what there is, but accessors find out where it is before they look at the type.
+		offset := int64(binary.LittleEndian.Uint32(v.bytes[at:]))
+		if offset == 0 || int64(at)+offset >= int64(len(v.bytes)) {
+			return newError(t, f, at, "offset is out of range or not aligned")
+		}
 		return nil
 	}
-	return v.member(t, f, v.bytes[position], at, depth)
+	return v.member(t, f, m, at, depth)
+}
+
+// absent checks the type, or the vector of types, of a union or a vector of them that is not there.
+// A union of a table or a string may have its type alone: builders write that for a nil one.
+func (v *verifier) absent(t *Table, f *Field, in frame) error {
+	width := 1
+	if f.Kind == UnionVector {
+		width = offsetSize
+	}
+	position, ok := v.position(in, int(f.Slot)-slotSize, width)
+	switch {
+	case !ok:
+		return newError(t, f, in.at, "the union's type is outside the payload")
+	case position == 0:
+		return nil
+	case f.Kind == UnionVector:
+		return newError(t, f, position, "there are types, but no unions")
+	}
+	if m := v.memberOf(f, v.bytes[position]); m != nil && m.Kind == Inline {
+		return newError(t, f, position, "the union's struct is missing")
+	}
+	return nil
 }
 
 func (v *verifier) unions(t *Table, f *Field, in frame, at, depth int) error {
@@ -45,23 +77,23 @@ func (v *verifier) unions(t *Table, f *Field, in frame, at, depth int) error {
 	if !ok {
 		return newError(t, f, in.at, outside)
 	}
-	var types []byte
-	if position != 0 {
-		target, ok := v.follow(position)
-		if !ok {
-			return newError(t, f, position, outside)
-		}
-		count := int64(binary.LittleEndian.Uint32(v.bytes[target:]))
-		if types = v.bytes[target+offsetSize:]; count > int64(len(types)) {
-			return newError(t, f, target, outside)
-		}
-		types = types[:count]
+	if position == 0 {
+		return newError(t, f, in.at, "there are unions, but no types")
 	}
-	target, ok := v.follow(at)
+	target, ok := v.follow(position)
 	if !ok {
-		return newError(t, f, at, "offset is out of range or not aligned")
+		return newError(t, f, position, outside)
 	}
 	count := int64(binary.LittleEndian.Uint32(v.bytes[target:]))
+	types := v.bytes[target+offsetSize:]
+	if count > int64(len(types)) {
+		return newError(t, f, target, outside)
+	}
+	types = types[:count]
+	if target, ok = v.follow(at); !ok {
+		return newError(t, f, at, "offset is out of range or not aligned")
+	}
+	count = int64(binary.LittleEndian.Uint32(v.bytes[target:]))
 	if count != int64(len(types)) {
 		return newError(t, f, target, "there are not as many unions as types")
 	}
@@ -73,24 +105,30 @@ func (v *verifier) unions(t *Table, f *Field, in frame, at, depth int) error {
 		return newError(t, f, target, reachProblem)
 	}
 	for i, kind := range types {
-		if err := v.member(t, f, kind, first+i*offsetSize, depth); err != nil {
+		m := v.memberOf(f, kind)
+		if m == nil {
+			continue // where there is no value, builders write a zero
+		}
+		if err := v.member(t, f, m, first+i*offsetSize, depth); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// member checks what the offset at position at leads to, by the type that a union has.
-func (v *verifier) member(t *Table, f *Field, kind byte, at, depth int) error {
-	var m *Field
-	for i, members := 0, v.schema[f.Table].Fields; i < len(members) && m == nil; i++ {
+// memberOf is what a union of that type holds; nil: nothing, or something that is not known here.
+func (v *verifier) memberOf(f *Field, kind byte) *Field {
+	members := v.schema[f.Table].Fields
+	for i := range members {
 		if members[i].Slot == uint16(kind) {
-			m = &members[i]
+			return &members[i]
 		}
 	}
-	if m == nil {
-		return nil
-	}
+	return nil
+}
+
+// member checks what the offset at position at leads to, which has to be the member m.
+func (v *verifier) member(t *Table, f, m *Field, at, depth int) error {
 	if m.Kind == Inline {
 		// A struct may be smaller than an offset, and less aligned.
 		offset := int64(binary.LittleEndian.Uint32(v.bytes[at:]))
@@ -119,9 +157,6 @@ func (v *verifier) nested(t *Table, f *Field, at, depth int) error {
 	count := int64(binary.LittleEndian.Uint32(v.bytes[at:]))
 	if count > int64(len(v.bytes)-first) {
 		return newError(t, f, at, "vector runs past the payload's end")
-	}
-	if count == 0 {
-		return nil
 	}
 	if v.reach -= count; v.reach < 0 {
 		return newError(t, f, at, reachProblem)

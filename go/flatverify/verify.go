@@ -51,7 +51,7 @@ const (
 	// TableVector is an offset to a vector of the table Field.Table.
 	TableVector
 	// Nested is an offset to a vector of bytes that are a FlatBuffer of their own, whose root is the
-	// table Field.Table. An empty vector is none.
+	// table Field.Table. An empty vector is not one.
 	Nested
 	// Union is an offset to what the byte in the slot before says. Field.Table lists what that may be:
 	// a Table whose fields have the byte's value as Slot, and are of Kind SubTable, String or Inline.
@@ -141,6 +141,11 @@ func (v *verifier) table(t *Table, at, depth int) error {
 		if offset == 0 {
 			if f.Required {
 				return newError(t, f, at, "required field is missing")
+			}
+			if f.Kind == Union || f.Kind == UnionVector {
+				if err := v.absent(t, f, frame{vtable, at}); err != nil {
+					return err
+				}
 			}
 			continue
 		}

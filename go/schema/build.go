@@ -134,12 +134,15 @@ func (m *maker) unions(t *tableMaker) error {
 	}
 	m.path, m.text = m.path[:depth], outer
 	for f, e := range t.entries {
-		if f.holds == nil || len(bytes.Trim(e.inline, "\x00")) == 0 {
+		if f.holds == nil || f.kind == kindScalar && e.inline[0] == 0 {
 			continue
 		}
 		if _, given := t.entries[f.holds]; !given {
-			return m.path.errorf("field %s says that there is a value, but field %s is missing",
-				quote(f.name), quote(f.holds.name))
+			what := "says that there is a value"
+			if f.kind == kindVector {
+				what = "lists types of values"
+			}
+			return m.path.errorf("field %s %s, but field %s is missing", quote(f.name), what, quote(f.holds.name))
 		}
 	}
 	return nil

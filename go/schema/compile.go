@@ -311,7 +311,7 @@ func (c *compiler) field(o *object, source *bfbs.Field) (*field, error) {
 		return nil, err
 	}
 	f := &field{shape: s, name: source.Name, offset: source.Offset, key: source.Key, stale: source.Deprecated,
-		required: source.Required && !o.isStruct && !s.inline(),
+		required: source.Required && !o.isStruct && s.kind != kindScalar,
 		optional: source.Optional && s.kind == kindScalar}
 	switch {
 	case s.base == bfbs.Float:

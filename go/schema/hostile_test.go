@@ -58,7 +58,7 @@ func TestEveryByteOfABufferChanged(t *testing.T) {
 			read++
 			if _, err := animal.FromJSON(text); err != nil {
 				// A union may have lost its value, a field its type.
-				require.Regexp(t, `field ".*" (is missing|says that there is a value)`, err.Error())
+				require.Regexp(t, `field ".*" (is missing|says that there is a value|lists types of values)`, err.Error())
 			}
 		}
 		_, _ = animal.ToJSON(good[:at:at], schema.JSONOptions{})
@@ -102,6 +102,22 @@ func TestBytesOfASchemaChanged(t *testing.T) {
 	}
 	require.Greater(t, read, 100)
 	require.Greater(t, refused, 100)
+}
+
+func TestRequiredStruct(t *testing.T) {
+	s, err := schema.Read(binarySchema(t, `struct P { x: int; } table T { p: P (required); } table None {}`))
+	require.NoError(t, err)
+	point, err := s.Table("T")
+	require.NoError(t, err)
+	none, err := s.Table("None")
+	require.NoError(t, err)
+	_, err = point.FromJSON([]byte(`{}`))
+	require.EqualError(t, err, `$: required field "p" of T is missing`)
+	empty, err := none.FromJSON([]byte(`{}`))
+	require.NoError(t, err)
+	require.ErrorContains(t, point.Verify(empty), "T.p: required field is missing")
+	_, err = point.FromJSON([]byte(`{"p":{"x":1}}`))
+	require.NoError(t, err)
 }
 
 func TestRefusedSchemas(t *testing.T) {

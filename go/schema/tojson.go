@@ -232,10 +232,6 @@ func (p *printer) union(e *enum, kind uint8, at int) error {
 
 // nested writes a FlatBuffer that is inside another one.
 func (p *printer) nested(o *object, buffer []byte) error {
-	if len(buffer) == 0 {
-		p.out = append(p.out, "null"...)
-		return nil
-	}
 	outer := p.buffer
 	p.buffer = buffer
 	err := p.object(o, p.follow(0))
