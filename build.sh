@@ -77,8 +77,9 @@ missing_for() {
     shell) has shellcheck || echo shellcheck ;;
     reference) has doxygen || echo doxygen ;;
     tidy) has clang-tidy || echo clang-tidy ;;
-    test | race | older) has g++ || echo g++ ;;
+    test | race | older) missing_for_go ;;
     asan | tsan | fuzz)
+        [[ $1 != fuzz ]] || missing_for_go
         has clang || echo clang
         { has clang && [[ -e $(clang -print-file-name="libclang_rt.fuzzer-$(uname -m).a") ]]; } ||
             { has clang && [[ -e $(clang -print-runtime-dir)/libclang_rt.fuzzer.a ]]; } ||
@@ -109,6 +110,14 @@ get_packages() {
     run "${sudo[@]}" apt-get update
     run "${sudo[@]}" env DEBIAN_FRONTEND=noninteractive \
         apt-get install -y --no-install-recommends "$@"
+}
+
+# What Go's tests need: they compile FlatBuffers' own verifier, too.
+missing_for_go() {
+    has g++ || echo g++
+    [[ -e /usr/include/flatbuffers/flatbuffers.h ]] ||
+        { has g++ && g++ -E -include flatbuffers/flatbuffers.h -x c++ /dev/null >/dev/null 2>&1; } ||
+        echo libflatbuffers-dev
 }
 
 verb_deps() {
@@ -275,6 +284,9 @@ verb_fuzz() {
         run go test -run '^$' -fuzz "^$name\$" -fuzztime "${seconds}s" -fuzzminimizetime 100x "./$package"
     done < <(grep -roE --include='*_test.go' '^func Fuzz[A-Za-z0-9_]+' go cgo |
         sed -E 's|/[^/]*:func |:|' | sort -u)
+    # In 60 seconds ten million buffers: so many take about as long.
+    run env SMF_BUFFERS=$((seconds * 10000000 / 60 + 1)) go test -count=1 -v -timeout 2h \
+        -run '^TestAgreesWithTheStockVerifier$' ./go/flatverify/internal/differ
 }
 
 verb_soak() {
@@ -297,7 +309,7 @@ verb_soak() {
 check_steps=(format shell vet static rules generated reference test tidy asan tsan race older arm64 fuzz)
 in_test=(rules test) # what verb_test runs already
 
-c_files() { find native bench -name '*.[ch]' | sort; }
+c_files() { find native bench go/flatverify -name '*.[ch]' -o -name '*.cc' | sort; }
 
 check_format() {
     c_files | run xargs clang-format --dry-run -Werror
