@@ -267,18 +267,15 @@ func (v *verifier) vector(t *Table, f *Field, at, depth int) error {
 		}
 		return nil
 	}
+	if f.Kind == TableVector {
+		return v.tableVector(t, f, first, int(count), depth)
+	}
 	for at, end := first, first+int(count)*offsetSize; at < end; at += offsetSize {
 		target, ok := v.follow(at)
 		if !ok {
 			return newError(t, f, at, "offset in a vector is out of range or not aligned")
 		}
-		var err error
-		if f.Kind == StringVector {
-			err = v.string(t, f, target)
-		} else {
-			err = v.table(&v.schema[f.Table], target, depth+1)
-		}
-		if err != nil {
+		if err := v.string(t, f, target); err != nil {
 			return err
 		}
 	}

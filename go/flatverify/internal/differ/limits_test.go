@@ -54,6 +54,19 @@ func many(slot, count int, thing func(b *flatbuffers.Builder) flatbuffers.UOffse
 	return b.FinishedBytes()
 }
 
+// large is a table with offsets to one that says that it is large, and has the room for it.
+func large(slot, count, size int) []byte {
+	p := many(slot, count, func(b *flatbuffers.Builder) flatbuffers.UOffsetT {
+		b.CreateByteVector(make([]byte, size))
+		return with(b, 0, 0)
+	})
+	table := flatbuffers.Table{Bytes: p, Pos: flatbuffers.GetUOffsetT(p)}
+	table.Pos = table.Indirect(table.Vector(flatbuffers.UOffsetT(table.Offset(flatbuffers.VOffsetT(4 + 2*slot)))))
+	vtable := table.Pos - flatbuffers.UOffsetT(table.GetSOffsetT(table.Pos))
+	flatbuffers.WriteVOffsetT(p[vtable+2:], flatbuffers.VOffsetT(size))
+	return p
+}
+
 // nest is a payload in a payload in a payload.
 func nest(slot, depth int) []byte {
 	var inner []byte
@@ -94,6 +107,8 @@ func testLimits(t *testing.T, documents []*document, program string) {
 		{subject{table: tree, buffer: many(2, flatverify.MaxTables, leaf), made: "too many"}, false, false},
 		{subject{table: vectors, buffer: many(13, 600, text), made: "much"}, true, true},
 		{subject{table: vectors, buffer: many(13, 700, text), made: "too much"}, true, false},
+		{subject{table: tree, buffer: large(2, 1000, 60_000), made: "large"}, true, true},
+		{subject{table: tree, buffer: large(2, 1200, 60_000), made: "too large"}, true, false},
 	}
 	for _, test := range tests {
 		require.NoError(t, s.ask([]subject{test.subject}))

@@ -1,6 +1,7 @@
 package differ
 
 import (
+	"math"
 	"math/rand/v2"
 
 	flatbuffers "github.com/google/flatbuffers/go"
@@ -40,7 +41,7 @@ func (t *table) buffer(r *rand.Rand) (buffer []byte, deep bool) {
 func (m *maker) payload(object, depth int) []byte {
 	outer := *m
 	m.b, m.made, m.texts = flatbuffers.NewBuilder(256), map[int][]flatbuffers.UOffsetT{}, nil
-	m.b.Finish(m.table(object, depth))
+	m.b.Finish(m.table(object, depth, 0))
 	out := m.b.FinishedBytes()
 	m.b, m.made, m.texts = outer.b, outer.made, outer.texts
 	return out
@@ -72,12 +73,18 @@ type value struct {
 	align  int
 }
 
-func (m *maker) table(object, depth int) flatbuffers.UOffsetT {
+// table makes a table. Those that are alike have the same fields in the same order, and mostly share
+// a vtable; 0: it is like no other.
+func (m *maker) table(object, depth int, alike uint64) flatbuffers.UOffsetT {
 	if known := m.made[object]; len(known) > 0 && m.chance(8) {
 		return known[m.IntN(len(known))]
 	}
 	if m.room--; m.room < 0 {
 		depth = max(depth, depthMax)
+	}
+	choose := m.Rand
+	if alike != 0 {
+		choose = rand.New(rand.NewPCG(alike, 0))
 	}
 	fields := m.source.Objects[object].Fields
 	spine := -1 // the field that goes deep
@@ -93,11 +100,11 @@ func (m *maker) table(object, depth int) flatbuffers.UOffsetT {
 		if f.Type.Base == bfbs.UType || f.Type.Element == bfbs.UType {
 			continue // comes with the union
 		}
-		if there := m.IntN(8) < m.full && (depth < depthMax || m.leaf(f)); there || f.Required || i == spine {
+		if there := choose.IntN(8) < m.full && (depth < depthMax || m.leaf(f)); there || f.Required || i == spine {
 			values = append(values, m.field(object, fields, i, depth)...)
 		}
 	}
-	m.Shuffle(len(values), func(i, j int) { values[i], values[j] = values[j], values[i] })
+	choose.Shuffle(len(values), func(i, j int) { values[i], values[j] = values[j], values[i] })
 	m.b.StartObject(len(fields))
 	for _, v := range values {
 		if v.inline != nil {
@@ -133,7 +140,7 @@ func (m *maker) field(object int, fields []bfbs.Field, i, depth int) []value {
 	case t.Base == bfbs.String:
 		return offset(m.text())
 	case t.Base == bfbs.Obj:
-		return offset(m.table(t.Index, depth+1))
+		return offset(m.table(t.Index, depth+1, 0))
 	case t.Base == bfbs.Union:
 		kind := m.kind(t.Index, depth)
 		types := value{slot: slot - 1, inline: []byte{byte(kind)}, align: 1}
@@ -185,12 +192,16 @@ func (m *maker) vector(t bfbs.Type, depth int) flatbuffers.UOffsetT {
 	if size, align := inlineSize(m.source, t.Element, t.Index); size != 0 {
 		return m.bytes(size, align, m.random(m.length()*size))
 	}
-	offsets := make([]flatbuffers.UOffsetT, m.IntN(lengthMax))
+	count, alike := m.IntN(lengthMax), uint64(0)
+	if m.chance(2) {
+		count, alike = m.IntN(2*lengthMax), 1+m.Uint64N(math.MaxInt64)
+	}
+	offsets := make([]flatbuffers.UOffsetT, count)
 	for i := range offsets {
 		if t.Element == bfbs.String {
 			offsets[i] = m.text()
 		} else {
-			offsets[i] = m.table(t.Index, depth+1)
+			offsets[i] = m.table(t.Index, depth+1, alike)
 		}
 	}
 	return m.offsets(offsets)
@@ -227,7 +238,7 @@ func (m *maker) member(enum, kind, depth int) flatbuffers.UOffsetT {
 		o := &m.source.Objects[t.Index]
 		return m.put(m.random(o.Size), o.Align)
 	}
-	return m.table(t.Index, depth+1)
+	return m.table(t.Index, depth+1, 0)
 }
 
 func (m *maker) unions(enum, depth int) (types, values flatbuffers.UOffsetT) {

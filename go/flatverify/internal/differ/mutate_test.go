@@ -58,8 +58,10 @@ func (m *mutator) change(p []byte) []byte {
 	switch n := m.IntN(100); {
 	case n < 45:
 		m.number(p)
-	case n < 60:
+	case n < 57:
 		m.retarget(p)
+	case n < 62:
+		return m.atEnd(p)
 	case n < 70:
 		m.vtable(p)
 	case n < 78:
@@ -149,6 +151,32 @@ func (m *mutator) retarget(p []byte) {
 		target = m.IntN(len(p)+4) &^ []int{0, 1, 3, 3, 3, 7}[m.IntN(6)]
 	}
 	m.set(p, pl, uint32(target-pl.at))
+}
+
+// atEnd puts a table where there is hardly room for it, with the vtable that it had.
+func (m *mutator) atEnd(p []byte) []byte {
+	tables := m.by[vtablePlace]
+	table := tables[m.IntN(len(tables))]
+	offset, ok := get(p, table)
+	if !ok {
+		return p
+	}
+	for len(p)%4 != 0 {
+		p = append(p, 0)
+	}
+	for _, pl := range m.by[offsetPlace] {
+		if old, ok := get(p, pl); ok && pl.at+int(old) == table.at {
+			m.set(p, pl, uint32(len(p)-pl.at))
+			break
+		}
+	}
+	m.say("table from %d at the end", table.at)
+	end := len(p)
+	p = append(p, make([]byte, m.IntN(28))...)
+	if end+4 <= len(p) {
+		binary.LittleEndian.PutUint32(p[end:], uint32(end-table.at)+offset)
+	}
+	return p
 }
 
 // vtable gives a table another vtable, or exchanges two entries.

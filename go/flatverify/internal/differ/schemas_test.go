@@ -51,10 +51,12 @@ func run(t testing.TB, folder, name string, args ...string) {
 	require.NoError(t, err, "%s %s: %s", name, strings.Join(args, " "), output)
 }
 
-// schemaFiles are the schemas with a folder of their own among the generator's tests, and those of
-// other tests.
+// schemaFiles are the schemas with a folder of their own among the generator's tests, and some others.
 func schemaFiles(t testing.TB) []string {
-	files := []string{"schema/demo/smf_demo.fbs", "go/flatverify/internal/sample/sample.fbs", "go/schema/testdata/zoo.fbs"}
+	files := []string{
+		"schema/demo/smf_demo.fbs", "go/flatverify/internal/sample/sample.fbs", "go/schema/testdata/zoo.fbs",
+		"go/flatverify/internal/differ/testdata/repeat.fbs",
+	}
 	folders, err := os.ReadDir(filepath.Join(root, "go/codegen/testdata"))
 	require.NoError(t, err)
 	for _, folder := range folders {
