@@ -70,6 +70,14 @@ missing_packages() {
     done
 }
 
+# What Go's tests need: they compile FlatBuffers' own verifier, too.
+missing_for_go() {
+    has g++ || echo g++
+    [[ -e /usr/include/flatbuffers/flatbuffers.h ]] ||
+        { has g++ && g++ -E -include flatbuffers/flatbuffers.h -x c++ /dev/null >/dev/null 2>&1; } ||
+        echo libflatbuffers-dev
+}
+
 # What one step of check needs beyond a build.
 missing_for() {
     case $1 in
@@ -110,14 +118,6 @@ get_packages() {
     run "${sudo[@]}" apt-get update
     run "${sudo[@]}" env DEBIAN_FRONTEND=noninteractive \
         apt-get install -y --no-install-recommends "$@"
-}
-
-# What Go's tests need: they compile FlatBuffers' own verifier, too.
-missing_for_go() {
-    has g++ || echo g++
-    [[ -e /usr/include/flatbuffers/flatbuffers.h ]] ||
-        { has g++ && g++ -E -include flatbuffers/flatbuffers.h -x c++ /dev/null >/dev/null 2>&1; } ||
-        echo libflatbuffers-dev
 }
 
 verb_deps() {
