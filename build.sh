@@ -309,7 +309,7 @@ verb_soak() {
 check_steps=(format shell vet static rules generated reference test tidy asan tsan race older arm64 fuzz)
 in_test=(rules test) # what verb_test runs already
 
-c_files() { find native bench go/flatverify -name '*.[ch]' -o -name '*.cc' | sort; }
+c_files() { find native bench go/flatverify/internal/differ -name '*.[ch]' -o -name '*.cc' | sort; }
 
 check_format() {
     c_files | run xargs clang-format --dry-run -Werror

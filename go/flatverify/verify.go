@@ -55,7 +55,8 @@ const (
 	Nested
 	// Union is an offset to what the byte in the slot before says. Field.Table lists what that may be:
 	// a Table whose fields have the byte's value as Slot, and are of Kind SubTable, String or Inline.
-	// What a byte that is not listed says is not looked at: no accessor can read it.
+	// What a byte that is not listed says is not looked at, as long as the offset leads into the payload:
+	// no accessor can read it.
 	Union
 	// UnionVector is an offset to a vector of such offsets; the slot before has a vector of bytes.
 	UnionVector
