@@ -23,7 +23,7 @@ import (
 //go:embed testdata/list.go.tmpl
 var listText string
 
-// lister collects what internal/goldens/list.go says of the golden schemas' generated code.
+// lister collects what ../internal/goldens/list.go says of the golden schemas' generated code.
 type lister struct {
 	Packages []*listPackage
 
@@ -67,7 +67,7 @@ func TestList(t *testing.T) {
 	require.NoError(t, template.Must(template.New("list").Parse(listText)).Execute(&out, l))
 	text, err := format.Source(out.Bytes())
 	require.NoError(t, err, "%s", out.String())
-	const list = "internal/goldens/list.go"
+	const list = "../internal/goldens/list.go"
 	if *update {
 		require.NoError(t, os.WriteFile(list, text, 0o666))
 	}

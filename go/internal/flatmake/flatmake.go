@@ -5,7 +5,6 @@ package flatmake
 import (
 	"math"
 	"math/rand/v2"
-	"strings"
 
 	flatbuffers "github.com/google/flatbuffers/go"
 
@@ -33,15 +32,12 @@ const (
 )
 
 // Make makes a payload whose root is an object of the schema: a table. The same random numbers make the same
-// payload.
-func Make(r *rand.Rand, schema *bfbs.Schema, object int) []byte {
+// payload. With deep, it may be deeper than verifiers take.
+func Make(r *rand.Rand, schema *bfbs.Schema, object int, deep bool) []byte {
 	m := &maker{Rand: r, source: schema, full: 8 - min(r.IntN(8), r.IntN(8)), room: tablesMax}
-	return m.payload(object, 0)
-}
-
-// MakeDeep is Make for payloads that may be deeper than verifiers take.
-func MakeDeep(r *rand.Rand, schema *bfbs.Schema, object int) []byte {
-	m := &maker{Rand: r, source: schema, full: 8 - min(r.IntN(8), r.IntN(8)), room: tablesMax, spine: r.IntN(spineMax)}
+	if deep {
+		m.spine = r.IntN(spineMax)
+	}
 	return m.payload(object, 0)
 }
 
@@ -128,8 +124,8 @@ func (m *maker) table(object, depth int, alike uint64) flatbuffers.UOffsetT {
 
 // leaf says whether a field holds no tables.
 func (m *maker) leaf(f *bfbs.Field) bool {
-	size, _ := inlineSize(m.source, f.Type.Base, f.Type.Index)
-	element, _ := inlineSize(m.source, f.Type.Element, f.Type.Index)
+	size, _ := m.source.InlineSize(f.Type.Base, f.Type.Index)
+	element, _ := m.source.InlineSize(f.Type.Element, f.Type.Index)
 	return size != 0 || f.Type.Base == bfbs.String || f.Type.Base == bfbs.Vector &&
 		(f.Type.Element == bfbs.String || element != 0) && f.Attributes["nested_flatbuffer"] == ""
 }
@@ -140,7 +136,7 @@ func (m *maker) field(object int, fields []bfbs.Field, i, depth int) []value {
 	slot := f.Offset/2 - 2
 	t := f.Type
 	offset := func(at flatbuffers.UOffsetT) []value { return []value{{slot: slot, offset: at}} }
-	size, align := inlineSize(m.source, t.Base, t.Index)
+	size, align := m.source.InlineSize(t.Base, t.Index)
 	switch {
 	case size != 0:
 		return []value{{slot: slot, inline: m.random(size), align: align}}
@@ -160,7 +156,7 @@ func (m *maker) field(object int, fields []bfbs.Field, i, depth int) []value {
 			m.nested--
 			return nil
 		}
-		inner := m.payload(nestedTable(m.source, object, f), depth+1)
+		inner := m.payload(m.source.Nested(object, f), depth+1)
 		m.nested--
 		return offset(m.bytes(1, 8, inner))
 	}
@@ -196,7 +192,7 @@ func (m *maker) bytes(width, align int, data []byte) flatbuffers.UOffsetT {
 }
 
 func (m *maker) vector(t bfbs.Type, depth int) flatbuffers.UOffsetT {
-	if size, align := inlineSize(m.source, t.Element, t.Index); size != 0 {
+	if size, align := m.source.InlineSize(t.Element, t.Index); size != 0 {
 		return m.bytes(size, align, m.random(m.length()*size))
 	}
 	count, alike := m.IntN(lengthMax), uint64(0)
@@ -237,7 +233,7 @@ func (m *maker) kind(enum, depth int) int {
 }
 
 func (m *maker) member(enum, kind, depth int) flatbuffers.UOffsetT {
-	t := memberOf(m.source, enum, kind)
+	t := m.source.Member(enum, kind)
 	switch {
 	case t.Base == bfbs.String:
 		return m.text()
@@ -258,45 +254,4 @@ func (m *maker) unions(enum, depth int) (types, values flatbuffers.UOffsetT) {
 		}
 	}
 	return m.bytes(1, 1, kinds), m.offsets(offsets)
-}
-
-// inlineSize is that of scalars and structs; 0: of anything else.
-func inlineSize(source *bfbs.Schema, base bfbs.Base, index int) (size, align int) {
-	switch base {
-	case bfbs.UType, bfbs.Bool, bfbs.Byte, bfbs.UByte:
-		return 1, 1
-	case bfbs.Short, bfbs.UShort:
-		return 2, 2
-	case bfbs.Int, bfbs.UInt, bfbs.Float:
-		return 4, 4
-	case bfbs.Long, bfbs.ULong, bfbs.Double:
-		return 8, 8
-	case bfbs.Obj:
-		if o := &source.Objects[index]; o.IsStruct {
-			return o.Size, o.Align
-		}
-	}
-	return 0, 0
-}
-
-// memberOf is what a union holds if its type is kind; None: nothing that is known.
-func memberOf(source *bfbs.Schema, enum, kind int) bfbs.Type {
-	for _, value := range source.Enums[enum].Values {
-		if value.Value == int64(kind) && kind != 0 {
-			return value.Union
-		}
-	}
-	return bfbs.Type{}
-}
-
-// nestedTable is the table that the bytes of a field are, by its full name or from the field's namespace.
-func nestedTable(source *bfbs.Schema, object int, f *bfbs.Field) int {
-	name, user := f.Attributes["nested_flatbuffer"], source.Objects[object].Name
-	space := user[:strings.LastIndexByte(user, '.')+1]
-	for i := range source.Objects {
-		if full := source.Objects[i].Name; full == space+name || full == name {
-			return i
-		}
-	}
-	panic("no table " + name)
 }

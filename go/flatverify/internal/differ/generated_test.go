@@ -2,6 +2,7 @@ package differ
 
 import (
 	"github.com/smf-go/smf/go/flatverify/internal/sample"
+	"github.com/smf-go/smf/go/internal/goldens"
 	"github.com/smf-go/smf/schema/demo"
 )
 
@@ -12,16 +13,28 @@ type generated struct {
 	read   func(buffer []byte)
 }
 
+// walkMax is how many values of a buffer are read through accessors.
+const walkMax = 300
+
 // generatedCode is by the full name of the table.
-var generatedCode = map[string]generated{
-	"smf_gen.demo.Request":   {demo.VerifyRequest, func(p []byte) { demo.GetRootAsRequest(p, 0).UnPack() }},
-	"smf_gen.demo.Response":  {demo.VerifyResponse, func(p []byte) { demo.GetRootAsResponse(p, 0).UnPack() }},
-	"smf_gen.sample.Empty":   {sample.VerifyEmpty, func(p []byte) { sample.GetRootAsEmpty(p, 0).UnPack() }},
-	"smf_gen.sample.Leaf":    {sample.VerifyLeaf, func(p []byte) { sample.GetRootAsLeaf(p, 0).UnPack() }},
-	"smf_gen.sample.Loose":   {sample.VerifyLoose, func(p []byte) { sample.GetRootAsLoose(p, 0).UnPack() }},
-	"smf_gen.sample.Names":   {sample.VerifyNames, func(p []byte) { sample.GetRootAsNames(p, 0).UnPack() }},
-	"smf_gen.sample.Narrow":  {sample.VerifyNarrow, func(p []byte) { sample.GetRootAsNarrow(p, 0).UnPack() }},
-	"smf_gen.sample.Node":    {sample.VerifyNode, func(p []byte) { sample.GetRootAsNode(p, 0).UnPack() }},
-	"smf_gen.sample.Numbers": {sample.VerifyNumbers, func(p []byte) { sample.GetRootAsNumbers(p, 0).UnPack() }},
-	"smf_gen.sample.Wide":    {sample.VerifyWide, func(p []byte) { sample.GetRootAsWide(p, 0).UnPack() }},
-}
+var generatedCode = func() map[string]generated {
+	all := map[string]generated{
+		"smf_gen.demo.Request":   {demo.VerifyRequest, func(p []byte) { demo.GetRootAsRequest(p, 0).UnPack() }},
+		"smf_gen.demo.Response":  {demo.VerifyResponse, func(p []byte) { demo.GetRootAsResponse(p, 0).UnPack() }},
+		"smf_gen.sample.Empty":   {sample.VerifyEmpty, func(p []byte) { sample.GetRootAsEmpty(p, 0).UnPack() }},
+		"smf_gen.sample.Leaf":    {sample.VerifyLeaf, func(p []byte) { sample.GetRootAsLeaf(p, 0).UnPack() }},
+		"smf_gen.sample.Loose":   {sample.VerifyLoose, func(p []byte) { sample.GetRootAsLoose(p, 0).UnPack() }},
+		"smf_gen.sample.Names":   {sample.VerifyNames, func(p []byte) { sample.GetRootAsNames(p, 0).UnPack() }},
+		"smf_gen.sample.Narrow":  {sample.VerifyNarrow, func(p []byte) { sample.GetRootAsNarrow(p, 0).UnPack() }},
+		"smf_gen.sample.Node":    {sample.VerifyNode, func(p []byte) { sample.GetRootAsNode(p, 0).UnPack() }},
+		"smf_gen.sample.Numbers": {sample.VerifyNumbers, func(p []byte) { sample.GetRootAsNumbers(p, 0).UnPack() }},
+		"smf_gen.sample.Wide":    {sample.VerifyWide, func(p []byte) { sample.GetRootAsWide(p, 0).UnPack() }},
+	}
+	for _, t := range goldens.Tables {
+		all[t.Name] = generated{t.Verify, func(p []byte) {
+			t.UnPack(p)
+			goldens.Walk(t.Root(p), walkMax)
+		}}
+	}
+	return all
+}()

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"strings"
+
+	"github.com/smf-go/smf/go/internal/flatmake"
 )
 
 // mutator changes buffers where it hurts. It knows where the numbers were in the buffer that it began
@@ -21,7 +23,8 @@ type mutator struct {
 
 func newMutator(r *rand.Rand, t *table) *mutator {
 	m := &mutator{Rand: r, table: t}
-	m.good, m.deep = t.buffer(r)
+	m.deep = r.IntN(64) == 0
+	m.good = flatmake.Make(r, t.document.source, t.object, m.deep)
 	m.places = t.places(m.good)
 	for _, p := range m.places {
 		m.by[p.kind] = append(m.by[p.kind], p)

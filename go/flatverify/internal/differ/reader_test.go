@@ -66,7 +66,7 @@ func (r *reader) field(object int, f *bfbs.Field, t flatbuffers.Table, place fla
 		kind := t.GetByteSlot(types, 0)
 		r.member(f.Type.Index, int(kind), value, t.Pos+place)
 	case f.Attributes["nested_flatbuffer"] != "":
-		r.payload(nestedTable(r.source, object, f), t.ByteVector(t.Pos+place))
+		r.payload(r.source.Nested(object, f), t.ByteVector(t.Pos+place))
 	case f.Type.Base == bfbs.Vector:
 		r.vector(f, t, place, types)
 	default:
@@ -77,7 +77,7 @@ func (r *reader) field(object int, f *bfbs.Field, t flatbuffers.Table, place fla
 func (r *reader) vector(f *bfbs.Field, t flatbuffers.Table, place flatbuffers.UOffsetT, types flatbuffers.VOffsetT) {
 	first, count := t.Vector(place), t.VectorLen(place)
 	r.aligned(first, 4, "vector")
-	width, _ := inlineSize(r.source, f.Type.Element, f.Type.Index)
+	width, _ := r.source.InlineSize(f.Type.Element, f.Type.Index)
 	if width == 1 {
 		r.sum += uint64(len(t.ByteVector(t.Pos + place)))
 		return
@@ -103,7 +103,7 @@ func (r *reader) vector(f *bfbs.Field, t flatbuffers.Table, place flatbuffers.UO
 
 // member reads what a union has, whose offset is at a position.
 func (r *reader) member(enum, kind int, value flatbuffers.Table, at flatbuffers.UOffsetT) {
-	t := memberOf(r.source, enum, kind)
+	t := r.source.Member(enum, kind)
 	switch {
 	case t.Base == bfbs.None:
 	case t.Base == bfbs.String:
@@ -140,14 +140,14 @@ func (r *reader) inline(base bfbs.Base, index int, t flatbuffers.Table, at flatb
 				r.inline(f.Type.Base, f.Type.Index, t, at)
 				continue
 			}
-			width, _ := inlineSize(r.source, f.Type.Element, f.Type.Index)
+			width, _ := r.source.InlineSize(f.Type.Element, f.Type.Index)
 			for i := range f.Type.Length {
 				r.inline(f.Type.Element, f.Type.Index, t, at+flatbuffers.UOffsetT(i*width))
 			}
 		}
 		return
 	}
-	width, align := inlineSize(r.source, base, index)
+	width, align := r.source.InlineSize(base, index)
 	r.aligned(at, align, "scalar")
 	switch width {
 	case 1:

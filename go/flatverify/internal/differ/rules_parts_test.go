@@ -1,8 +1,6 @@
 package differ
 
 import (
-	"strings"
-
 	"github.com/smf-go/smf/go/internal/bfbs"
 )
 
@@ -32,7 +30,7 @@ func (m *model) text(at int) bool {
 }
 
 func (m *model) vector(t bfbs.Type, at, depth, total int) bool {
-	if size, align := inlineSize(m.source, t.Element, t.Index); size != 0 {
+	if size, align := m.source.InlineSize(t.Element, t.Index); size != 0 {
 		first, count, ok := m.sequence(at, size)
 		m.strict(!ok || count == 0 || first&(align-1) == 0, vectorAlignment)
 		if ok && t.Element == bfbs.UType {
@@ -78,7 +76,7 @@ func (m *model) unions(enum, types, target, depth, total int) bool {
 	}
 	for i := 0; ok && i < count; i++ {
 		kind := int(m.bytes[kinds+i])
-		if memberOf(m.source, enum, kind).Base == bfbs.None {
+		if m.source.Member(enum, kind).Base == bfbs.None {
 			continue // not looked at
 		}
 		ok = m.member(enum, kind, m.element(first+4*i), depth, total)
@@ -88,7 +86,7 @@ func (m *model) unions(enum, types, target, depth, total int) bool {
 
 // member looks at what a union has.
 func (m *model) member(enum, kind, at, depth, total int) bool {
-	t := memberOf(m.source, enum, kind)
+	t := m.source.Member(enum, kind)
 	switch {
 	case t.Base == bfbs.None:
 		return true
@@ -109,45 +107,4 @@ func (m *model) nested(object, at, total int) bool {
 	}
 	inner := &model{source: m.source, bytes: m.bytes[first : first+count], begin: m.begin + first, total: m.total}
 	return inner.payload(object, total+1)
-}
-
-// inlineSize is that of scalars and structs; 0: of anything else.
-func inlineSize(source *bfbs.Schema, base bfbs.Base, index int) (size, align int) {
-	switch base {
-	case bfbs.UType, bfbs.Bool, bfbs.Byte, bfbs.UByte:
-		return 1, 1
-	case bfbs.Short, bfbs.UShort:
-		return 2, 2
-	case bfbs.Int, bfbs.UInt, bfbs.Float:
-		return 4, 4
-	case bfbs.Long, bfbs.ULong, bfbs.Double:
-		return 8, 8
-	case bfbs.Obj:
-		if o := &source.Objects[index]; o.IsStruct {
-			return o.Size, o.Align
-		}
-	}
-	return 0, 0
-}
-
-// memberOf is what a union holds if its type is kind; None: nothing that is known.
-func memberOf(source *bfbs.Schema, enum, kind int) bfbs.Type {
-	for _, value := range source.Enums[enum].Values {
-		if value.Value == int64(kind) && kind != 0 {
-			return value.Union
-		}
-	}
-	return bfbs.Type{}
-}
-
-// nestedTable is the table that the bytes of a field are, by its full name or from the field's namespace.
-func nestedTable(source *bfbs.Schema, object int, f *bfbs.Field) int {
-	name, user := f.Attributes["nested_flatbuffer"], source.Objects[object].Name
-	space := user[:strings.LastIndexByte(user, '.')+1]
-	for i := range source.Objects {
-		if full := source.Objects[i].Name; full == space+name || full == name {
-			return i
-		}
-	}
-	panic("no table " + name)
 }

@@ -202,7 +202,7 @@ func (f frame) field(fields []bfbs.Field, i, depth, total int) bool {
 	f.strict(place >= 4, fieldInHead)
 	at := f.at + place
 	t := field.Type
-	if size, align := inlineSize(f.source, t.Base, t.Index); size != 0 {
+	if size, align := f.source.InlineSize(t.Base, t.Index); size != 0 {
 		if t.Base == bfbs.UType {
 			f.note(typePlace, at)
 		}
@@ -227,7 +227,7 @@ func (f frame) field(fields []bfbs.Field, i, depth, total int) bool {
 		types := f.place(fields[i-1].Offset)
 		return types != 0 && f.unions(t.Index, f.at+types, target, depth, total)
 	case field.Attributes["nested_flatbuffer"] != "":
-		return f.nested(nestedTable(f.source, f.object, field), target, total)
+		return f.nested(f.source.Nested(f.object, field), target, total)
 	}
 	return f.vector(t, target, depth, total)
 }
@@ -238,7 +238,7 @@ func (f frame) absent(fields []bfbs.Field, i int) bool {
 	switch {
 	case t.Base == bfbs.Union: // only for a struct the stock verifier wants a value
 		if types := f.place(fields[i-1].Offset); types != 0 && f.scalar(f.at+types, 1, 1) {
-			member := memberOf(f.source, t.Index, int(f.bytes[f.at+types]))
+			member := f.source.Member(t.Index, int(f.bytes[f.at+types]))
 			return member.Base != bfbs.Obj || !f.source.Objects[member.Index].IsStruct
 		}
 	case t.Element == bfbs.Union:

@@ -9,9 +9,9 @@ import (
 	flatbuffers "github.com/google/flatbuffers/go"
 	"github.com/stretchr/testify/require"
 
-	"github.com/smf-go/smf/go/codegen/internal/goldens"
 	"github.com/smf-go/smf/go/internal/bfbs"
 	"github.com/smf-go/smf/go/internal/flatmake"
+	"github.com/smf-go/smf/go/internal/goldens"
 	"github.com/smf-go/smf/go/rpc"
 	"github.com/smf-go/smf/go/schema"
 )
@@ -49,7 +49,7 @@ func TestRoundTrips(t *testing.T) {
 			dropped := deprecated(parsed)
 			read := 0
 			for seed := range uint64(payloads) {
-				payload := flatmake.Make(rand.New(rand.NewPCG(seed, 0)), parsed, root)
+				payload := flatmake.Make(rand.New(rand.NewPCG(seed, 0)), parsed, root, false)
 				require.NoError(t, table.Verify(payload), "seed %d", seed)
 				read += goldens.Walk(table.Root(payload), walkMax)
 				again := pack(table.UnPack(payload))
