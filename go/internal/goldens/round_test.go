@@ -9,6 +9,7 @@ import (
 	flatbuffers "github.com/google/flatbuffers/go"
 	"github.com/stretchr/testify/require"
 
+	"github.com/smf-go/smf/go/codegen/testdata/nested"
 	"github.com/smf-go/smf/go/internal/bfbs"
 	"github.com/smf-go/smf/go/internal/flatmake"
 	"github.com/smf-go/smf/go/internal/goldens"
@@ -120,4 +121,9 @@ func drop(value any, without map[string]bool) {
 			drop(element, without)
 		}
 	}
+}
+
+// No bytes are no nested payload: a vector without any is refused.
+func TestEmptyNestedPayload(t *testing.T) {
+	require.NoError(t, nested.VerifyEnvelope(pack(&nested.EnvelopeT{Body: []byte{}, Other: nil})))
 }

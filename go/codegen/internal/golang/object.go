@@ -193,6 +193,8 @@ func (g *generator) packBefore(p *printer, owner string, f *model.Field) {
 		}
 		if f.Required {
 			p.p("var %s flatbuffers.UOffsetT\n{", offset)
+		} else if f.Nested != nil { // no bytes are no payload
+			p.p("%s := flatbuffers.UOffsetT(0)\nif len(%s) > 0 {", offset, field)
 		} else {
 			p.p("%s := flatbuffers.UOffsetT(0)\nif %s != nil {", offset, field)
 		}

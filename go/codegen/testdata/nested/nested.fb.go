@@ -243,11 +243,11 @@ func (t *EnvelopeT) Pack(builder *flatbuffers.Builder) flatbuffers.UOffsetT {
 		rawOffset = builder.CreateByteVector(t.Raw)
 	}
 	bodyOffset := flatbuffers.UOffsetT(0)
-	if t.Body != nil {
+	if len(t.Body) > 0 {
 		bodyOffset = builder.CreateByteVector(t.Body)
 	}
 	otherOffset := flatbuffers.UOffsetT(0)
-	if t.Other != nil {
+	if len(t.Other) > 0 {
 		otherOffset = builder.CreateByteVector(t.Other)
 	}
 	EnvelopeStart(builder)
@@ -471,7 +471,7 @@ func (t *InnerT) Pack(builder *flatbuffers.Builder) flatbuffers.UOffsetT {
 		listOffset = builder.EndVector(len(t.List))
 	}
 	againOffset := flatbuffers.UOffsetT(0)
-	if t.Again != nil {
+	if len(t.Again) > 0 {
 		againOffset = builder.CreateByteVector(t.Again)
 	}
 	InnerStart(builder)
