@@ -110,6 +110,10 @@ int smf__mailbox_open(struct smf_core *core);
 /* The room has sent what was built in the loans: they may be built in again. */
 void smf__core_loans_reset(struct smf_core *core);
 
+/* Makes a buffer of the core's pool its loan, free below top, with the caller's reference; once for each
+ * frame that is sent from it. */
+void smf__core_loan_adopt(struct smf_core *core, struct smf_buffer *buffer, uint8_t *top);
+
 /* Guards data: never compiled out. */
 #define smf__check(condition)                                                                      \
     do {                                                                                           \

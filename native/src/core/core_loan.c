@@ -37,6 +37,13 @@ int smf_core_loan(struct smf_core *core, uint64_t size_bytes)
     return SMF_OK;
 }
 
+void smf__core_loan_adopt(struct smf_core *core, struct smf_buffer *buffer, uint8_t *top)
+{
+    loan_retire(core);
+    loan_begin(core, buffer);
+    core->turn.loan_top = top;
+}
+
 /* The deposed handler may still write anywhere below loan_top, while frames above it wait to be sent:
  * both hold the buffer. */
 struct smf_buffer *smf_core_loan_detach(struct smf_core *core)

@@ -1,0 +1,141 @@
+/* Serving, for code that smfc generates: handlers that take a table and answer with one. A server in
+ * whole, with the code of schema/demo/smf_demo.fbs:
+ *
+ *     static uint32_t get(struct smf_call *call, const struct smf_gen_demo_Request *request,
+ *                         void *context)
+ *     {
+ *         struct smf_flat_builder *b = &call->reply;
+ *         struct smf_flat_string_ref name =
+ *             smf_flat_build_copy(b, smf_gen_demo_Request_name(request));
+ *
+ *         smf_gen_demo_Response_start_table(b);
+ *         smf_gen_demo_Response_add_name(b, name);
+ *         smf_gen_demo_Response_finish_root(b, smf_gen_demo_Response_end_table(b));
+ *         return SMF_CODE_OK;
+ *     }
+ *     ...
+ *     struct smf_gen_demo_SmfStorage_server storage = {0};
+ *     storage.Get = get;
+ *     smf_router_open(&router);
+ *     smf_gen_demo_SmfStorage_serve(router, &storage, &error);
+ *     smf_core_run(core, smf_router_handle, router);
+ *
+ * A request is verified before a handler sees it, unless the server says that it trusts its peers
+ * (unverified). A malformed one is answered with 400, a method without a handler with 501, an unknown
+ * method with 404, a compressed payload with 501. */
+#ifndef SMF_SERVICE_H
+#define SMF_SERVICE_H
+
+#include <stdint.h>
+
+#include <smf/code.h>
+#include <smf/core.h>
+#include <smf/flat_build.h>
+#include <smf/flat_verify.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define SMF_METHOD_SLOW 1u       /* of smf_method.flags: may take long */
+#define SMF_METHOD_IDEMPOTENT 2u /* may be called again when nobody knows whether it has run */
+
+/* One method of a service; static storage. */
+struct smf_method {
+    const char *name;                 /* "Get" */
+    const struct smf_flat_table *in;  /* what a request is */
+    const struct smf_flat_table *out; /* what a reply is */
+    uint32_t id;                      /* on the wire */
+    uint32_t flags;                   /* SMF_METHOD_… */
+    uint64_t timeout_us;              /* of a call that names none; 0: none */
+};
+
+/* One service; static storage. */
+struct smf_service {
+    const char *name;                 /* "SmfStorage" */
+    const char *full_name;            /* "smf_gen.demo.SmfStorage" */
+    const char *source;               /* "smf_demo.fbs" */
+    const struct smf_method *methods; /* [method_count] */
+    uint32_t method_count;            /* how many */
+    uint32_t generated;               /* SMF_GENERATED_VERSION of the code */
+    /* Serves a request, if it is one of the service: then it returns 1. */
+    int (*dispatch)(const void *server, struct smf_core *core, const struct smf_event *event);
+};
+
+/* What a handler returns when it answers later: see smf_call_defer. */
+#define SMF_CALL_LATER 0u
+
+/* A call that is being served. The reply is built in the core's own memory, from which it is sent. */
+struct smf_call {
+    struct smf_core *core;           /* where it came in, and is answered */
+    const struct smf_method *method; /* which one */
+    const uint8_t *payload;          /* the request, lent until the handler returns */
+    struct smf_buffer *buffer;       /* what holds the payload */
+    uint64_t conn;                   /* who called */
+    uint32_t size_bytes;             /* of the payload */
+    uint16_t session;                /* of the call */
+    uint16_t reserved;               /* 0 */
+    struct smf_flat_builder reply;   /* to build the reply in */
+};
+
+/* Takes a call away from the handler, which then returns SMF_CALL_LATER: copies it to *later_out and
+ * keeps the request where it is. It is answered by smf_call_answer, exactly once, by the driver
+ * (smf_core_post reaches it from elsewhere); with its reply builder empty again. Returns SMF_CALL_LATER.
+ * Threads: the driver; others may read the request until the answer. Ownership: later_out is the
+ * caller's. Cost: none; a small request holds the 256 KiB that it was read into. */
+uint32_t smf_call_defer(struct smf_call *call, struct smf_call *later_out);
+
+/* Answers a call that was deferred, as a handler's return does, and gives the request back: SMF_CODE_OK
+ * with what was built in later->reply, or with an empty table when nothing was; any other
+ * code with an empty table. Threads: the driver. Errors: a reply that can't be built or sent is answered
+ * with 500; where there is no memory even for that, the connection is closed. Cost: no copy. */
+void smf_call_answer(struct smf_call *later, uint32_t code);
+
+/* For generated code: fills a call from a request, and verifies it. Returns the root table, or NULL:
+ * then it is answered already, as when there is no handler (implemented is 0). Threads: the driver. Cost: verifying; no allocation. */
+const void *smf_call_begin(struct smf_call *call, struct smf_core *core,
+                           const struct smf_event *event, const struct smf_method *method,
+                           int implemented, int unverified);
+
+/* For generated code: answers with what a handler returned, unless it answers later. Threads, errors: as
+ * smf_call_answer. */
+void smf_call_end(struct smf_call *call, uint32_t code);
+
+/* Makes a builder in a core's own memory: what is built in it is sent without a copy. Threads: the
+ * driver. Ownership: when it is not sent, smf_flat_builder_fini gives the memory back. Errors: none, and
+ * SMF_ENOMEM later when the core's memory is used up. Cost: none. */
+void smf_flat_builder_init_core(struct smf_flat_builder *builder, struct smf_core *core);
+
+/* Sends a payload that was finished as a frame of a connection: as smf_core_send, but without a copy
+ * when the builder is one of smf_flat_builder_init_core, which is empty afterwards. Returns 0, the
+ * builder's status, SMF_EINVAL (nothing was finished), or what smf_core_send returns. Threads: the
+ * driver. Cost: no system call. */
+int smf_core_send_built(struct smf_core *core, uint64_t conn, uint16_t session, uint32_t meta,
+                        struct smf_flat_builder *builder);
+
+/* Several services behind one door. */
+struct smf_router;
+
+/* Makes a router without services. Threads: any. Ownership: to be closed when no core uses it any more.
+ * Errors: SMF_ENOMEM. Cost: some allocations. */
+int smf_router_open(struct smf_router **router_out);
+
+/* Frees a router. Errors: none; NULL is nothing. */
+void smf_router_close(struct smf_router *router);
+
+/* Adds a service, and the struct with its handlers that its dispatch function takes; generated code has
+ * a NAME_serve that checks the type. Refuses, with SMF_EINVAL and both places in *error_out: a second
+ * service of one name, an id of 0 or of another method, code that was generated for another version of
+ * the library. SMF_ENOMEM. Threads: while nobody serves. Ownership: both have to live as long as the
+ * router. Cost: an allocation now and then. */
+int smf_router_add(struct smf_router *router, const struct smf_service *service, const void *server,
+                   struct smf_error *error_out);
+
+/* Serves an event, if it is a request; for smf_core_run. context: a router. Threads: the driver of any
+ * core; several at once may use one router. Cost: a look-up, and the handler. */
+void smf_router_handle(struct smf_core *core, const struct smf_event *event, void *context);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,196 @@
+/* From a method's id to the service that has it. */
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <smf/service.h>
+
+#define ENTRIES_MIN 64u
+#define METHODS_MAX (1u << 20) /* of all services */
+
+struct entry {
+    uint32_t id; /* 0: free */
+    uint32_t service;
+    uint32_t method;
+};
+
+struct added {
+    const struct smf_service *service;
+    const void *server;
+};
+
+struct smf_router {
+    struct added *services; /* [service_count] */
+    struct entry *entries;  /* open addressing; at most half full */
+    uint32_t service_count;
+    uint32_t entries_size; /* a power of two, or 0 */
+    uint32_t method_count;
+};
+
+int smf_router_open(struct smf_router **router_out)
+{
+    *router_out = calloc(1, sizeof **router_out);
+    return *router_out != NULL ? SMF_OK : SMF_ENOMEM;
+}
+
+void smf_router_close(struct smf_router *router)
+{
+    if (router == NULL)
+        return;
+    free(router->services);
+    free(router->entries);
+    free(router);
+}
+
+/* The entry of an id, or the free one where it belongs. Ids are checksums: their bits are as good as
+ * a hash. */
+static struct entry *find(struct entry *entries, uint32_t entries_size, uint32_t id)
+{
+    uint32_t at = id & (entries_size - 1);
+
+    while (entries[at].id != 0 && entries[at].id != id)
+        at = (at + 1) & (entries_size - 1);
+    return &entries[at];
+}
+
+__attribute__((format(printf, 2, 3))) static int refuse(struct smf_error *error_out,
+                                                        const char *format, ...)
+{
+    va_list arguments;
+
+    if (error_out != NULL) {
+        error_out->status = SMF_EINVAL;
+        error_out->os_errno = 0;
+        va_start(arguments, format);
+        vsnprintf(error_out->text, sizeof error_out->text, format, arguments);
+        va_end(arguments);
+    }
+    return SMF_EINVAL;
+}
+
+static int check_service(const struct smf_router *router, const struct smf_service *service,
+                         struct smf_error *error_out)
+{
+    if (service->generated != SMF_GENERATED_VERSION)
+        return refuse(error_out,
+                      "service %s of %s was generated for version %u of the library's headers, and "
+                      "this is %u: run smfc again",
+                      service->name, service->source, service->generated, SMF_GENERATED_VERSION);
+    for (uint32_t i = 0; i < router->service_count; i++) {
+        const struct smf_service *other = router->services[i].service;
+
+        if (strcmp(other->name, service->name) == 0)
+            return refuse(error_out,
+                          "service %s of %s has the name of %s of %s; on the wire, namespaces do "
+                          "not count: rename one of them",
+                          service->full_name, service->source, other->full_name, other->source);
+    }
+    if (service->method_count > METHODS_MAX - router->method_count)
+        return refuse(error_out, "service %s of %s: more than %u methods", service->name,
+                      service->source, METHODS_MAX);
+    return SMF_OK;
+}
+
+/* Puts a service's methods into entries, which have room. */
+static int enter(const struct smf_router *router, struct entry *entries, uint32_t entries_size,
+                 const struct smf_service *service, uint32_t number, struct smf_error *error_out)
+{
+    for (uint32_t i = 0; i < service->method_count; i++) {
+        const struct smf_method *method = &service->methods[i];
+        struct entry *entry;
+
+        if (method->id == 0)
+            return refuse(error_out,
+                          "method %s.%s of %s: its id is 0, which the wire format forbids; rename "
+                          "it",
+                          service->name, method->name, service->source);
+        entry = find(entries, entries_size, method->id);
+        if (entry->id != 0) {
+            const struct smf_service *other =
+                entry->service == number ? service : router->services[entry->service].service;
+
+            return refuse(error_out,
+                          "method %s.%s of %s: its id %u is that of %s.%s of %s, too; rename one "
+                          "of them",
+                          service->name, method->name, service->source, method->id, other->name,
+                          other->methods[entry->method].name, other->source);
+        }
+        *entry = (struct entry){method->id, number, i};
+    }
+    return SMF_OK;
+}
+
+/* New entries with all methods, those of one more service too; NULL when there is no memory. */
+static struct entry *entries_with(const struct smf_router *router,
+                                  const struct smf_service *service, uint32_t *size_out)
+{
+    uint32_t size = ENTRIES_MIN;
+    struct entry *entries;
+
+    while (size < 2 * (router->method_count + service->method_count))
+        size *= 2;
+    entries = calloc(size, sizeof *entries);
+    for (uint32_t i = 0; entries != NULL && i < router->entries_size; i++) {
+        if (router->entries[i].id != 0)
+            *find(entries, size, router->entries[i].id) = router->entries[i];
+    }
+    *size_out = size;
+    return entries;
+}
+
+static int no_memory(struct smf_error *error_out)
+{
+    (void)refuse(error_out, "there is no memory for another service");
+    if (error_out != NULL)
+        error_out->status = SMF_ENOMEM;
+    return SMF_ENOMEM;
+}
+
+int smf_router_add(struct smf_router *router, const struct smf_service *service, const void *server,
+                   struct smf_error *error_out)
+{
+    struct added *services;
+    struct entry *entries;
+    uint32_t size;
+    int status = check_service(router, service, error_out);
+
+    if (status != SMF_OK)
+        return status;
+    services = realloc(router->services, (router->service_count + 1) * sizeof *services);
+    if (services == NULL)
+        return no_memory(error_out);
+    router->services = services;
+    entries = entries_with(router, service, &size);
+    if (entries == NULL)
+        return no_memory(error_out);
+    status = enter(router, entries, size, service, router->service_count, error_out);
+    if (status != SMF_OK) {
+        free(entries);
+        return status;
+    }
+    free(router->entries);
+    router->entries = entries;
+    router->entries_size = size;
+    router->method_count += service->method_count;
+    services[router->service_count++] = (struct added){service, server};
+    return SMF_OK;
+}
+
+void smf_router_handle(struct smf_core *core, const struct smf_event *event, void *context)
+{
+    const struct smf_router *router = context;
+    const struct entry *entry;
+    const struct added *added;
+
+    if (event->kind != SMF_EVENT_REQUEST)
+        return;
+    if (router->entries_size != 0) {
+        entry = find(router->entries, router->entries_size, event->meta);
+        added = &router->services[entry->service];
+        if (entry->id != 0 && added->service->dispatch(added->server, core, event))
+            return;
+    }
+    if (smf_core_send_code(core, event->conn, event->session, SMF_CODE_NOT_FOUND) != SMF_OK)
+        smf_core_disconnect(core, event->conn);
+}
