@@ -84,13 +84,14 @@ static int build_all(struct smf_flat_builder *builder)
     many = smf_flat_build_i64_vector(builder, numbers, 4);
     children[0] = named(builder, "first");
     children[1] = named(builder, "second");
-    vector = smf_flat_build_refs(builder, children, 2, sizeof *children);
+    vector = smf_flat_build_refs(builder, children, 2, sizeof *children, 0);
     to = smf_flat_build_struct(builder, MARK_SIZE_BYTES, 4, &mark);
     if (to != NULL)
         put_mark(to, 7);
-    refs[0] = refs[1] = strings[2].ref; /* nobody looks at what has the type 0 */
+    refs[0] = strings[2].ref;
+    refs[1] = 0; /* nobody looks at what has the type 0 */
     refs[2] = mark;
-    list = smf_flat_build_refs(builder, refs, 3, sizeof *refs);
+    list = smf_flat_build_refs(builder, refs, 3, sizeof *refs, 1);
     list_types = smf_flat_build_u8_vector(builder, types, 3);
     child = named(builder, "child");
     text = smf_flat_build_string(builder, "a\0b", 3);
@@ -246,7 +247,7 @@ static void vtables_are_shared(void)
     smf_flat_add_u8(&builder, NODE_SMALL, 1, 0);
     tables[2] = smf_flat_end_table(&builder, NULL, 0);
     CHECK_GT(builder.used - before - of_one, 8);
-    (void)smf_flat_build_refs(&builder, tables, 3, sizeof *tables);
+    (void)smf_flat_build_refs(&builder, tables, 3, sizeof *tables, 0);
     CHECK_EQ(builder.status, SMF_OK);
     smf_flat_builder_fini(&builder);
 }

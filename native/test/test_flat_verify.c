@@ -175,7 +175,7 @@ static void data_is_not_seen_too_often(void)
         nodes[0] = smf_flat_end_table(&builder, NULL, 0);
         for (int i = 1; i < 100; i++)
             nodes[i] = nodes[0];
-        vector = smf_flat_build_refs(&builder, nodes, 100, sizeof *nodes);
+        vector = smf_flat_build_refs(&builder, nodes, 100, sizeof *nodes, 0);
     }
     CHECK_EQ(smf_flat_finish(&builder, nodes[0], NULL), SMF_OK);
     CHECK_LT(smf_flat_size_bytes(&builder), 8192);

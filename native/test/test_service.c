@@ -13,9 +13,9 @@
 /* What smfc would write. */
 
 static const struct smf_method methods[] = {
-    {"Echo", &node_table, &node_table, ECHO_ID, 0, 0},
-    {"Late", &node_table, &node_table, LATE_ID, SMF_METHOD_SLOW, 50000},
-    {"Missing", &node_table, &node_table, MISSING_ID, 0, 0},
+    {"Echo", "a.Node", "a.Node", &node_table, &node_table, ECHO_ID, 0, 0},
+    {"Late", "a.Node", "a.Node", &node_table, &node_table, LATE_ID, SMF_METHOD_SLOW, 50000},
+    {"Missing", "a.Node", "a.Node", &node_table, &node_table, MISSING_ID, 0, 0},
 };
 
 struct node_server {
@@ -597,11 +597,12 @@ static void check_refused(struct smf_router *router, const struct smf_service *a
 
 static void what_a_router_refuses(void)
 {
-    static const struct smf_method zero[] = {{"Fine", NULL, NULL, 5, 0, 0},
-                                             {"Zero", NULL, NULL, 0, 0, 0}};
-    static const struct smf_method twice[] = {{"One", NULL, NULL, 7, 0, 0},
-                                              {"Two", NULL, NULL, 7, 0, 0}};
-    static const struct smf_method taken[] = {{"Takes", NULL, NULL, LATE_ID, 0, 0}};
+    static const struct smf_method zero[] = {{"Fine", "a.Node", "a.Node", NULL, NULL, 5, 0, 0},
+                                             {"Zero", "a.Node", "a.Node", NULL, NULL, 0, 0, 0}};
+    static const struct smf_method twice[] = {{"One", "a.Node", "a.Node", NULL, NULL, 7, 0, 0},
+                                              {"Two", "a.Node", "a.Node", NULL, NULL, 7, 0, 0}};
+    static const struct smf_method taken[] = {
+        {"Takes", "a.Node", "a.Node", NULL, NULL, LATE_ID, 0, 0}};
     struct smf_service other = service;
     struct smf_router *router;
 
@@ -651,7 +652,8 @@ static void a_router_of_many(void)
         services[i] = (struct smf_service){
             names[i], names[i], "s.fbs", many[i], 20, SMF_GENERATED_VERSION, dispatch};
         for (uint32_t k = 0; k < 20; k++)
-            many[i][k] = (struct smf_method){"M", NULL, NULL, 64 * (20 * i + k + 1), 0, 0};
+            many[i][k] = (struct smf_method){
+                "M", "a.Node", "a.Node", NULL, NULL, 64 * (20 * i + k + 1), 0, 0};
         CHECK_EQ(smf_router_add(router, &services[i], NULL, NULL), SMF_OK);
     }
     many[0][0].id = 64 * 20 * MANY;

@@ -127,6 +127,12 @@ static inline const uint8_t *smf_flat_target(const void *table, uint32_t slot)
     return at != NULL ? smf_flat_follow(at) : NULL;
 }
 
+/* What a union holds, whose offset is at an address, if it holds what is wanted; NULL otherwise. */
+static inline const uint8_t *smf_flat_member(const uint8_t *at, uint8_t type, uint8_t wanted)
+{
+    return at != NULL && type == wanted ? smf_flat_follow(at) : NULL;
+}
+
 /* The root table of a payload that was verified. */
 static inline const void *smf_flat_root(const void *payload)
 {

@@ -112,10 +112,10 @@ static inline struct smf_flat_string_ref smf_flat_build_copy(struct smf_flat_bui
 uint8_t *smf_flat_build_vector(struct smf_flat_builder *builder, uint32_t count,
                                uint32_t size_bytes, uint32_t align, uint32_t *ref_out);
 
-/* A vector of references; those are the first members of structs that lie step_bytes apart, and none
- * of them is to nothing. */
+/* A vector of references; those are the first members of structs that lie step_bytes apart. Some may be
+ * to nothing if holes is 1: those of unions, where nothing is looked at. */
 uint32_t smf_flat_build_refs(struct smf_flat_builder *builder, const void *refs, uint32_t count,
-                             uint32_t step_bytes);
+                             uint32_t step_bytes, int holes);
 
 /* A vector of strings. */
 static inline struct smf_flat_string_vector_ref
@@ -123,7 +123,7 @@ smf_flat_build_string_vector(struct smf_flat_builder *builder,
                              const struct smf_flat_string_ref *strings, uint32_t count)
 {
     struct smf_flat_string_vector_ref vector = {
-        smf_flat_build_refs(builder, strings, count, sizeof *strings)};
+        smf_flat_build_refs(builder, strings, count, sizeof *strings, 0)};
     return vector;
 }
 
@@ -251,6 +251,21 @@ SMF_FLAT_SCALAR(f32, float);
 SMF_FLAT_SCALAR(f64, double);
 /* @endcond */
 #undef SMF_FLAT_SCALAR
+
+/* A payload inside of a payload, from the builder in which it was finished; nothing, when it was not. */
+static inline struct smf_flat_u8_vector_ref
+smf_flat_build_nested(struct smf_flat_builder *builder, const struct smf_flat_builder *nested)
+{
+    struct smf_flat_u8_vector_ref vector = {0};
+    uint32_t size = smf_flat_size_bytes(nested);
+    uint8_t *to = NULL;
+
+    if (size != 0)
+        to = smf_flat_build_vector(builder, size, 1, nested->align, &vector.ref);
+    if (to != NULL)
+        memcpy(to, smf_flat_payload(nested), size);
+    return vector;
+}
 
 #ifdef __cplusplus
 }

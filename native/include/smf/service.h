@@ -42,7 +42,10 @@ extern "C" {
 
 /* One method of a service; static storage. */
 struct smf_method {
-    const char *name;                 /* "Get" */
+    const char *name;     /* "Get" */
+    const char *in_name;  /* "smf_gen.demo.Request" */
+    const char *out_name; /* "smf_gen.demo.Response" */
+
     const struct smf_flat_table *in;  /* what a request is */
     const struct smf_flat_table *out; /* what a reply is */
     uint32_t id;                      /* on the wire */

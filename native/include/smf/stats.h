@@ -71,11 +71,21 @@ struct smf_core_stats {
 void smf_core_read_stats(const struct smf_core *core, struct smf_core_stats *stats_out,
                          size_t size_bytes);
 
+/* C++ programs that are compiled with -Wshadow hear that a function has the name of a struct. */
+#if defined __cplusplus && defined __GNUC__
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wshadow"
+#endif
+
 /* The same, with the size filled in. */
 static inline void smf_core_stats(const struct smf_core *core, struct smf_core_stats *stats_out)
 {
     smf_core_read_stats(core, stats_out, sizeof *stats_out);
 }
+
+#if defined __cplusplus && defined __GNUC__
+#pragma GCC diagnostic pop
+#endif
 
 #ifdef __cplusplus
 }

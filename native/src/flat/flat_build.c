@@ -198,7 +198,7 @@ uint8_t *smf_flat_build_vector(struct smf_flat_builder *builder, uint32_t count,
 }
 
 uint32_t smf_flat_build_refs(struct smf_flat_builder *builder, const void *refs, uint32_t count,
-                             uint32_t step_bytes)
+                             uint32_t step_bytes, int holes)
 {
     uint32_t vector, ref;
     uint8_t *to = smf_flat_build_vector(builder, count, OFFSET_SIZE, OFFSET_SIZE, &vector);
@@ -207,6 +207,10 @@ uint32_t smf_flat_build_refs(struct smf_flat_builder *builder, const void *refs,
         return 0;
     for (uint32_t i = 0; i < count; i++) {
         memcpy(&ref, (const uint8_t *)refs + (size_t)i * step_bytes, sizeof ref);
+        if (ref == 0 && holes) {
+            memset(to + i * OFFSET_SIZE, 0, OFFSET_SIZE);
+            continue;
+        }
         if (!is_ours(builder, ref))
             return 0;
         smf_flat_store_u32(to + i * OFFSET_SIZE, vector - OFFSET_SIZE - i * OFFSET_SIZE - ref);
