@@ -211,8 +211,8 @@ func TestClashesOfTwoSchemas(t *testing.T) {
 
 func TestChooseLanguages(t *testing.T) {
 	for name, want := range map[string]string{
-		"rust": `there is no language "rust"; known: go`,
-		"cpp":  `there is no language "cpp"; known: go; in C++, flatc --cpp makes the tables, and the C API calls`,
+		"rust": `there is no language "rust"; known: go, c`,
+		"cpp":  `there is no language "cpp"; known: go, c; in C++, flatc --cpp makes the tables, and the C API calls`,
 	} {
 		_, err := codegen.Generate(context.Background(), codegen.Options{
 			Schemas: []string{"x.fbs"}, Languages: []string{"go", name},

@@ -27,6 +27,7 @@ var languages = []struct {
 	make func() language
 }{
 	{"go", func() language { return &goLanguage{} }},
+	{"c", func() language { return cLanguage{} }},
 }
 
 // chooseLanguages finds languages by their names.
@@ -189,6 +190,9 @@ func (r *run) warnOfMissing(l language) {
 		}
 	}
 	command := "smfc"
+	if languages := strings.Join(r.options.Languages, ","); languages != "" && languages != "go" {
+		command += " --lang " + languages
+	}
 	if r.options.Out != "" {
 		command += " --out " + r.options.Out
 	}

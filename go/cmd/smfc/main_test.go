@@ -112,10 +112,10 @@ func TestWrongCommandLines(t *testing.T) {
 		"--out":                             "flag needs an argument: --out;" + help,
 		"--language go --lang go x.fbs":     "--language is another name of --lang: give one of them\n",
 		"--output_path . --out . x.fbs":     "--output_path is another name of --out: give one of them\n",
-		"--lang go,perl x.fbs":              "there is no language \"perl\"; known: go\n",
+		"--lang go,perl x.fbs":              "there is no language \"perl\"; known: go, c\n",
 		"--go-import /x x.fbs":              "--go-import: malformed import path \"/x\": empty path element\n",
 		"--out out --package p x.fbs":       "--package p names one package, and these schemas make 2: out/a, out/b; leave it out\n",
-		"--filename=x.fbs -language python": "there is no language \"python\"; known: go\n",
+		"--filename=x.fbs -language python": "there is no language \"python\"; known: go, c\n",
 	} {
 		_, err := smfc(t, strings.Fields(args)...)
 		var log bytes.Buffer

@@ -28,15 +28,14 @@ extern "C" {
 
 struct smf_client; /* one connection at a time, and its calls */
 
-/* How a call went. */
+/* How a call went. status is SMF_OK when the server answered (code says what), SMF_ETIMEOUT, SMF_ECLOSED, why
+ * the connection could not be made, SMF_EINVAL for a malformed reply, or SMF_EUNSUPPORTED for a compressed
+ * one. */
 struct smf_result {
-    int status;    /* SMF_OK: code is the server's answer. SMF_ETIMEOUT. SMF_ECLOSED, or why
-                                  the connection could not be made. SMF_EINVAL: the reply is malformed.
-                                  SMF_EUNSUPPORTED: it is compressed */
-    uint32_t code; /* of the answer: enum smf_code; 0: there is none */
-    const uint8_t
-        *payload; /* of the answer, lent until the callback returns; NULL: there is none */
-    struct smf_buffer *buffer; /* what holds the payload: smf_core_retain keeps it */
+    int status;                /* enum smf_status */
+    uint32_t code;             /* enum smf_code of the answer, or 0 when there is none */
+    const uint8_t *payload;    /* of the answer, lent until the callback returns, or NULL */
+    struct smf_buffer *buffer; /* what holds the payload, for smf_core_retain */
     uint32_t size_bytes;       /* of the payload */
     uint32_t reserved;         /* 0 */
 };

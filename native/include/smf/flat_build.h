@@ -42,11 +42,11 @@ struct smf_flat_builder {
     uint8_t reserved;       /* 0 */
     int status;             /* of the first error, or SMF_OK */
     const char *problem;    /* a sentence that tells it, in static storage; NULL */
-    /* Gets memory of capacity_min bytes at least and moves what is built there, or gives it back when
-     * that is 0. NULL: the memory stays as it is. */
+    /* Gets memory of capacity_min bytes at least and moves what is built there; gives it back for 0; is
+     * NULL for memory that stays as it is. */
     int (*grow)(struct smf_flat_builder *builder, uint32_t capacity_min);
-    void *owner; /* for grow */
-    void *block; /* likewise: what holds the memory */
+    void *owner; /* whatever grow wants to know */
+    void *block; /* what holds the memory that grow got */
 };
 
 /* Where something that was built begins, counted from the payload's end; 0: nowhere. Generated code has

@@ -27,20 +27,19 @@ extern "C" {
 #define SMF_FLAT_REACH_FACTOR 8               /* a walk may see so many times the payload, */
 #define SMF_FLAT_REACH_FLOOR_BYTES (64 << 20) /* and so many bytes */
 
-/* What a field holds. */
+/* What a field holds. Of a union, the byte in the slot before says which member it is; its table lists the
+ * members as fields that have that byte as slot, and are of the kinds table, string or inline. What a byte
+ * that is not listed says is not looked at: no accessor can read it. */
 enum smf_flat_kind {
-    SMF_FLAT_INLINE = 1,        /* a scalar, an enum or a struct: size bytes in the table itself */
+    SMF_FLAT_INLINE = 1,        /* a scalar, an enum or a struct, size bytes in the table itself */
     SMF_FLAT_STRING = 2,        /* an offset to a zero-terminated string */
     SMF_FLAT_TABLE = 3,         /* an offset to a table */
     SMF_FLAT_INLINE_VECTOR = 4, /* an offset to a vector of what is size bytes each */
     SMF_FLAT_STRING_VECTOR = 5, /* an offset to a vector of strings */
     SMF_FLAT_TABLE_VECTOR = 6,  /* an offset to a vector of tables */
     SMF_FLAT_NESTED = 7, /* an offset to a vector of bytes that are a FlatBuffer of their own */
-    /* An offset to what the byte in the slot before says. table lists what that may be: fields that
-     * have the byte's value as slot, and are of the kinds table, string or inline. What a byte that is
-     * not listed says is not looked at: no accessor can read it. */
-    SMF_FLAT_UNION = 8,
-    SMF_FLAT_UNION_VECTOR = 9 /* to a vector of such offsets; the slot before has one of bytes */
+    SMF_FLAT_UNION = 8,  /* an offset to a member of a union */
+    SMF_FLAT_UNION_VECTOR = 9 /* an offset to a vector of those; the slot before has one of bytes */
 };
 
 /* One field of a table. */

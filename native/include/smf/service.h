@@ -42,26 +42,25 @@ extern "C" {
 
 /* One method of a service; static storage. */
 struct smf_method {
-    const char *name;     /* "Get" */
-    const char *in_name;  /* "smf_gen.demo.Request" */
-    const char *out_name; /* "smf_gen.demo.Response" */
-
+    const char *name;                 /* as in the schema */
+    const char *in_name;              /* of the requests' table, with its namespace */
+    const char *out_name;             /* of the replies' table, with its namespace */
     const struct smf_flat_table *in;  /* what a request is */
     const struct smf_flat_table *out; /* what a reply is */
     uint32_t id;                      /* on the wire */
     uint32_t flags;                   /* SMF_METHOD_… */
-    uint64_t timeout_us;              /* of a call that names none; 0: none */
+    uint64_t timeout_us;              /* for a call that names none, or 0 */
 };
 
 /* One service; static storage. */
 struct smf_service {
-    const char *name;                 /* "SmfStorage" */
-    const char *full_name;            /* "smf_gen.demo.SmfStorage" */
-    const char *source;               /* "smf_demo.fbs" */
+    const char *name;                 /* as on the wire */
+    const char *full_name;            /* with its namespace */
+    const char *source;               /* the schema's file */
     const struct smf_method *methods; /* [method_count] */
     uint32_t method_count;            /* how many */
     uint32_t generated;               /* SMF_GENERATED_VERSION of the code */
-    /* Serves a request, if it is one of the service: then it returns 1. */
+    /* Serves an event and returns 1 if it is a request of the service, otherwise 0. */
     int (*dispatch)(const void *server, struct smf_core *core, const struct smf_event *event);
 };
 

@@ -22,6 +22,7 @@ type Options struct {
 	// Include is what stands between the quotes of an #include of another schema's header, by the
 	// schema's file.
 	Include func(*model.File) string
+	Names   Names // of the other schemas of the run, and then of this one, too
 }
 
 // generatedVersion is SMF_GENERATED_VERSION of the headers that the code is for.
@@ -172,7 +173,11 @@ type methodView struct {
 
 // newView decides on all names.
 func newView(s *model.Schema, options Options) (*view, error) {
-	n := make(names)
+	n := options.Names
+	if n == nil {
+		n = make(Names)
+	}
+
 	v := &view{Options: options, Source: s.Source, Version: generatedVersion}
 	space := ""
 	for _, e := range s.Enums {
@@ -223,7 +228,7 @@ func (v *view) addIncludes(s *model.Schema) error {
 			continue
 		}
 		if reaches(f, s.Main, make(map[*model.File]bool)) {
-			return fmt.Errorf("%s includes %s, and the other way round: in C the types of one have to come first", s.Main.Name, f.Name)
+			return fmt.Errorf("%s is included, and includes this file: in C the types of one have to come first", f.Name)
 		}
 		v.Includes = append(v.Includes, v.Include(f))
 	}

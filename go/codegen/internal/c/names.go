@@ -47,25 +47,46 @@ func member(of, name string, endings []string) string {
 	return of + "_" + name
 }
 
-// names are the C names of one header, with what has them. In C, structs and functions have spaces of
-// their own; in C++ they share one.
-type names map[string]string
+// thing is something that has a C name: how messages call it, and where it is declared.
+type thing struct {
+	what string
+	model.Place
+}
+
+// thingOf is a declaration or, where member is not empty, a member of it.
+func thingOf(kind string, d *model.Declaration, member string) thing {
+	t := thing{kind + " " + d.FullName(), model.Place{File: d.File, Declaration: d.FullName(), Member: member}}
+	if member != "" {
+		t.what += "." + member
+	}
+	return t
+}
+
+// its is what belongs to a thing: "the presence of field a.T.x".
+func (t thing) its(what string) thing { return thing{"the " + what + " of " + t.what, t.Place} }
+
+// Names are the C names of all schemas of a run, with what has them: they may be linked into one program. In
+// C, structs and functions have spaces of their own; in C++ they share one.
+type Names map[string]thing
 
 // claim takes a name for something, or says who has it.
-func (n names) claim(name, of string) error {
+func (n Names) claim(name string, t thing) error {
 	if other, taken := n[name]; taken {
-		return fmt.Errorf("%s and %s would both be %s in C; rename one of them", other, of, name)
+		return &model.Error{
+			Place: t.Place, What: t.what + " would have the C name of " + other.what,
+			Other: &other.Place, Hint: name + "; rename one of them",
+		}
 	}
-	n[name] = of
+	n[name] = t
 	return nil
 }
 
 // claimAll takes a name, and those with the endings.
-func (n names) claimAll(name, of string, endings []string) error {
-	err := n.claim(name, of)
+func (n Names) claimAll(name string, t thing, endings []string) error {
+	err := n.claim(name, t)
 	for _, ending := range endings {
 		if err == nil {
-			err = n.claim(name+"_"+ending, fmt.Sprintf("the %s of %s", ending, of))
+			err = n.claim(name+"_"+ending, t.its(ending))
 		}
 	}
 	return err

@@ -7,9 +7,9 @@ import (
 	"github.com/smf-go/smf/go/codegen/internal/model"
 )
 
-func (v *view) addTable(n names, s *model.Schema, t *model.Table) error {
+func (v *view) addTable(n Names, s *model.Schema, t *model.Table) error {
 	out := tableView{Table: t, C: cName(&t.Declaration), Identifier: "NULL"}
-	if err := n.claimAll(out.C, "table "+t.FullName(), tableEndings); err != nil {
+	if err := n.claimAll(out.C, thingOf("table", &t.Declaration, ""), tableEndings); err != nil {
 		return err
 	}
 	if t == s.Root && s.Identifier != "" {
@@ -67,13 +67,13 @@ func describe(f *model.Field) row {
 }
 
 // field decides how a field is read and written.
-func (v *view) field(n names, t *tableView, f *model.Field) (fieldView, error) {
+func (v *view) field(n Names, t *tableView, f *model.Field) (fieldView, error) {
 	out := fieldView{Field: f, Table: t.C, C: member(t.C, f.Name, tableEndings), Add: t.C + "_add_" + f.Name}
-	what := t.FullName() + "." + f.Name
-	if err := n.claim(out.C, "field "+what); err != nil {
+	what := thingOf("field", &t.Declaration, f.Name)
+	if err := n.claim(out.C, what); err != nil {
 		return out, err
 	}
-	if err := n.claim(out.Add, "the function that adds field "+what); err != nil {
+	if err := n.claim(out.Add, what.its("writer")); err != nil {
 		return out, err
 	}
 	present := false
@@ -94,11 +94,11 @@ func (v *view) field(n names, t *tableView, f *model.Field) (fieldView, error) {
 	case model.Vector:
 		out.vector(typ.Elem)
 	default:
-		return out, fmt.Errorf("field %s: a table can't hold an array", what)
+		return out, fmt.Errorf("%s: a table can't hold an array", what.what)
 	}
 	if f.Nested != nil {
 		out.Nested, out.AsRoot = cName(&f.Nested.Declaration), out.C+"_as_root"
-		if err := n.claim(out.AsRoot, "the payload in field "+what); err != nil {
+		if err := n.claim(out.AsRoot, what.its("root")); err != nil {
 			return out, err
 		}
 	}
@@ -106,7 +106,7 @@ func (v *view) field(n names, t *tableView, f *model.Field) (fieldView, error) {
 		return out, nil
 	}
 	out.Present = out.C + "_is_present"
-	return out, n.claim(out.Present, "the presence of field "+what)
+	return out, n.claim(out.Present, what.its("presence"))
 }
 
 // vector decides how a vector of elem is read and written.
@@ -130,31 +130,27 @@ func (f fieldView) Get() string {
 	return strings.Replace(f.Vector, "smf_flat_", "smf_flat_get_", 1)
 }
 
-func (v *view) addService(n names, s *model.Service) error {
+func (v *view) addService(n Names, s *model.Service) error {
 	out := serviceView{Service: s, C: cName(&s.Declaration)}
-	what := "service " + s.FullName()
+	what := thingOf("service", &s.Declaration, "")
 	for _, ending := range serviceEndings {
-		if err := n.claim(out.C+"_"+ending, fmt.Sprintf("the %s of %s", ending, what)); err != nil {
+		if err := n.claim(out.C+"_"+ending, what.its(ending)); err != nil {
 			return err
 		}
 	}
 
-	members := names{"context": "the context of " + what, "unverified": "the switch of " + what}
+	members := Names{"context": what, "unverified": what}
 	for i, m := range s.Methods {
-		name := s.Name + "." + m.Name
-		if m.Streaming != model.NoStreaming {
-			return fmt.Errorf("method %s: streaming calls are not supported", name)
-		}
 		method := methodView{Method: m, Index: i, C: member(out.C, m.Name, serviceEndings), InC: cName(&m.In.Declaration), OutC: cName(&m.Out.Declaration),
 			Member: free(m.Name), Micros: m.Timeout.Microseconds()}
 		if _, taken := members[method.Member]; taken {
 			method.Member += "_"
 		}
-		if err := members.claim(method.Member, "method "+name); err != nil {
+		if err := members.claim(method.Member, thingOf("method", &s.Declaration, m.Name)); err != nil {
 			return err
 		}
 		method.CRCName, method.IDName = method.C+"_CRC", method.C+"_ID"
-		if err := n.claimAll(method.C, "method "+name, []string{"CRC", "ID", "deliver"}); err != nil {
+		if err := n.claimAll(method.C, thingOf("method", &s.Declaration, m.Name), []string{"CRC", "ID", "deliver"}); err != nil {
 			return err
 		}
 		var flags []string

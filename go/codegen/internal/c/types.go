@@ -103,18 +103,18 @@ func constantName(e *model.Enum, value *model.Value) string {
 	return member(cName(&e.Declaration), value.Name, endings)
 }
 
-func (v *view) addEnum(n names, e *model.Enum) error {
-	name, what, endings := cName(&e.Declaration), "enum "+e.FullName(), enumEndings
+func (v *view) addEnum(n Names, e *model.Enum) error {
+	name, kind, of, endings := cName(&e.Declaration), "enum", "value", enumEndings
 	if e.IsUnion {
-		what, endings = "union "+e.FullName(), unionEndings
+		kind, of, endings = "union", "member", unionEndings
 	}
 	out := enumView{Enum: e, C: enumType(e), Type: scalars[e.Scalar].typ}
-	if err := n.claimAll(name, what, endings); err != nil {
+	if err := n.claimAll(name, thingOf(kind, &e.Declaration, ""), endings); err != nil {
 		return err
 	}
 	for _, value := range e.Values {
 		constant := valueView{Value: value, C: constantName(e, value), Number: integer(e.Scalar, value.Number)}
-		if err := n.claim(constant.C, "value "+e.FullName()+"."+value.Name); err != nil {
+		if err := n.claim(constant.C, thingOf(of, &e.Declaration, value.Name)); err != nil {
 			return err
 		}
 		for _, other := range out.Values {
@@ -135,7 +135,7 @@ func (v *view) addEnum(n names, e *model.Enum) error {
 		m := memberView{Name: value.Name, As: name + "_as_" + value.Name, Of: name + "_of_" + value.Name,
 			Number: value.Number, Constant: constantName(e, value)}
 		for _, function := range []string{m.As, m.Of} {
-			if err := n.claim(function, "member "+e.FullName()+"."+value.Name); err != nil {
+			if err := n.claim(function, thingOf(of, &e.Declaration, value.Name)); err != nil {
 				return err
 			}
 		}
@@ -184,15 +184,15 @@ func (r row) String() string {
 		quote(r.name), table, r.size, r.slot, r.kind, r.align, required)
 }
 
-func (v *view) addStruct(n names, s *model.Struct) error {
+func (v *view) addStruct(n Names, s *model.Struct) error {
 	out := structView{Struct: s, C: cName(&s.Declaration)}
-	if err := n.claimAll(out.C, "struct "+s.FullName(), structEndings); err != nil {
+	if err := n.claimAll(out.C, thingOf("struct", &s.Declaration, ""), structEndings); err != nil {
 		return err
 	}
-	members := make(names)
+	members := make(Names)
 	for _, f := range s.Fields {
 		m := memberOfStruct{Name: free(f.Name), Doc: f.Doc, Offset: f.Offset}
-		if err := members.claim(m.Name, "field "+s.FullName()+"."+f.Name); err != nil {
+		if err := members.claim(m.Name, thingOf("field", &s.Declaration, f.Name)); err != nil {
 			return err
 		}
 		t := &f.Type
