@@ -70,6 +70,8 @@ func TestTheSonameIsTheABI(t *testing.T) {
 var (
 	servers = []string{"echo_server", "deferred_server", "foreign_loop", "cores_server"}
 	clients = []string{"echo_client", "timeout_client"}
+	// These use code that smfc has generated.
+	generated = []string{"demo_server", "demo_client"}
 )
 
 // Whoever reads an example reads all of it: they stay under 80 lines, and every one of them is run.
@@ -85,7 +87,7 @@ func TestExamplesAreShortAndRun(t *testing.T) {
 		require.Less(t, strings.Count(string(text), "\n"), 80, path)
 		names = append(names, strings.TrimSuffix(filepath.Base(path), ".c"))
 	}
-	require.ElementsMatch(t, names, slices.Concat(servers, clients))
+	require.ElementsMatch(t, names, slices.Concat(servers, clients, generated))
 }
 
 // The examples are all that a user has to write: built against an installed library, in every way that
@@ -112,9 +114,13 @@ func TestExamplesFromAnInstalledTree(t *testing.T) {
 					flags = append([]string{"-Wl,-Bstatic"}, flags...)
 					flags = append(flags, "-Wl,-Bdynamic")
 				}
-				for _, program := range slices.Concat(servers, clients) {
+				for _, program := range slices.Concat(servers, clients, generated) {
 					args := []string{language.standard, "-Wall", "-Wextra", "-Werror", "-x", language.as,
-						"native/examples/" + program + ".c", "-x", "none", "-o", program}
+						"native/examples/" + program + ".c"}
+					if slices.Contains(generated, program) {
+						args = append(args, "schema/demo/smf_demo.smf.c", "-I", "schema/demo")
+					}
+					args = append(args, "-x", "none", "-o", program)
 					c.mustRun(language.compiler, append(args, flags...)...)
 				}
 				for _, server := range servers {
@@ -123,6 +129,7 @@ func TestExamplesFromAnInstalledTree(t *testing.T) {
 				c.endsInTime("echo_server", "timeout_client")
 				c.usesBothCores("cores_server", "echo_client")
 				c.saysWhy("echo_client")
+				c.speaksTables("demo_server", "demo_client")
 			})
 		}
 	}
@@ -190,6 +197,14 @@ func (c tree) endsInTime(server, client string) {
 	output, err := c.run(filepath.Join(c.root, client), silent.Addr().String(), "50")
 	require.Error(c.t, err)
 	require.Equal(c.t, "64 calls, 0 answered, 64 given up\n", output)
+}
+
+// speaksTables has the demo service called by its own client.
+func (c tree) speaksTables(server, client string) {
+	s := c.serve(server)
+	said := strings.Split(strings.TrimSpace(c.mustRun(filepath.Join(c.root, client), s.address, "Grüß dich!")), "\n")
+	require.ElementsMatch(c.t, []string{"Get: Grüß dich!", "Forget: 409 conflict"}, said)
+	require.Equal(c.t, "1 calls of Get\n", s.stop())
 }
 
 // usesBothCores keeps a connection beside the client's: each core gets one.

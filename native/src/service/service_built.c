@@ -3,14 +3,12 @@
  * A builder takes what is free of the loan, below the room for its header: until it is sent or given
  * back, the loan has nothing free, and whoever else sends gets another one. What is larger moves to a
  * block of its own, which becomes the loan when it is sent. */
-#include <string.h>
-
 #include <smf/service.h>
 
 #include "core/core.h"
 #include "flat/flat.h"
 
-#define FLAGS_OFFSET 1 /* in a header */
+#define FLAGS_OFFSET 1 /* in a frame's header */
 
 static uint8_t *end_of(const struct smf_flat_builder *builder)
 {
@@ -96,24 +94,20 @@ int smf_core_send_built(struct smf_core *core, uint64_t conn, uint16_t session, 
 {
     const uint8_t *payload = smf_flat_payload(builder);
     uint32_t size = smf_flat_size_bytes(builder);
-    int in_core = builder->grow == grow_in_core && builder->owner == core, status;
-    uint8_t *place;
+    int status;
 
     if (payload == NULL)
         return builder->status != SMF_OK ? builder->status : SMF_EINVAL;
     if (core->turn.send_count == core->turn.send_capacity)
         return SMF_ELIMIT;
-    if (in_core)
+    if (builder->grow == grow_in_core && builder->owner == core) {
         into_loan(builder, core);
-    place = smf_core_reserve(core, size);
-    if (place == NULL)
-        return SMF_ENOMEM;
-    if (!in_core)
-        memcpy(place, payload, size);
-    status = smf_core_commit(core, conn, session, meta, place, size);
-    if (status == SMF_OK)
-        place[FLAGS_OFFSET - SMF_FRAME_HEADER_SIZE_BYTES] |= SMF_SEND_MAY_PAD;
-    if (in_core)
         smf_flat_builder_reset(builder);
+        status = smf_core_commit(core, conn, session, meta, core->turn.loan_top - size, size);
+    } else {
+        status = smf_core_send(core, conn, session, meta, payload, size);
+    }
+    if (status == SMF_OK)
+        core->turn.loan_top[FLAGS_OFFSET] |= SMF_SEND_MAY_PAD; /* of the frame that begins there */
     return status;
 }

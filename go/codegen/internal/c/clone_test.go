@@ -35,7 +35,7 @@ type build struct {
 	root    string
 	folder  string
 	sources []string
-	tables  []tableView // by their numbers
+	view    cloneView // tables by their numbers
 }
 
 // cloneView is what the template of the program sees.
@@ -45,6 +45,8 @@ type cloneView struct {
 	Tables  []tableView
 	Structs []structView
 	Unions  []unionView
+
+	Services []serviceView
 }
 
 func newBuild(t *testing.T, schemas []*compiled) *build {
@@ -64,13 +66,19 @@ func newBuild(t *testing.T, schemas []*compiled) *build {
 		all.Tables = append(all.Tables, v.Tables...)
 		all.Structs = append(all.Structs, v.Structs...)
 		all.Unions = append(all.Unions, v.Unions...)
+		all.Services = append(all.Services, v.Services...)
 	}
 	for _, scalar := range scalars {
 		all.Scalars = append(all.Scalars, struct{ Type, Name string }{scalar.typ, scalar.name})
 	}
 	slices.SortFunc(all.Scalars, func(a, b struct{ Type, Name string }) int { return strings.Compare(a.Name, b.Name) })
-	b.tables = all.Tables
-	var text bytes.Buffer
+	b.view = all
+	b.execute("clone")
+	return b
+}
+
+// execute writes NAME.c by its template.
+func (b *build) execute(name string) {
 	functions := template.FuncMap{"cloner": func(vector string) string {
 		name := strings.TrimSuffix(strings.TrimPrefix(vector, "smf_flat_"), "_vector")
 		if name == "string" {
@@ -78,11 +86,11 @@ func newBuild(t *testing.T, schemas []*compiled) *build {
 		}
 		return "clone_" + name
 	}}
-	parsed, err := template.New("clone.tmpl").Funcs(functions).ParseFiles("testdata/clone.tmpl")
-	require.NoError(t, err)
-	require.NoError(t, parsed.Execute(&text, all))
-	b.write("clone.c", text.Bytes())
-	return b
+	parsed, err := template.New(name+".tmpl").Funcs(functions).ParseFiles("testdata/"+name+".tmpl", "testdata/clones.tmpl")
+	require.NoError(b.t, err)
+	var text bytes.Buffer
+	require.NoError(b.t, parsed.Execute(&text, b.view))
+	b.write(name+".c", text.Bytes())
 }
 
 func (b *build) write(name string, content []byte) {
@@ -150,8 +158,9 @@ int smf_client_call(struct smf_client *client, const struct smf_method *method, 
 `
 
 // clones copies payloads of tables with a program.
-func (b *build) clones(program string, numbers []int, payloads [][]byte) [][]byte {
+func (b *build) clones(program string, numbers []int, payloads [][]byte, env ...string) [][]byte {
 	command := exec.Command(program)
+	command.Env = append(os.Environ(), env...)
 	var in bytes.Buffer
 	for i, payload := range payloads {
 		for _, number := range []int{numbers[i], len(payload)} {
@@ -183,7 +192,7 @@ func TestRoundTrips(t *testing.T) {
 		t.Run(filepath.Base(folder), func(t *testing.T) {
 			schemas := schemasOf(t, folder)
 			b := newBuild(t, schemas)
-			if len(b.tables) == 0 {
+			if len(b.view.Tables) == 0 {
 				return
 			}
 			seed := rand.Uint64()
@@ -191,41 +200,50 @@ func TestRoundTrips(t *testing.T) {
 			w := newWriter(seed)
 			var numbers []int
 			var payloads [][]byte
-			for number, table := range b.tables {
+			for number, table := range b.view.Tables {
 				for range 40 {
 					numbers, payloads = append(numbers, number), append(payloads, w.payload(table.Table))
 				}
 			}
 			for _, args := range [][]string{compilers[0], compilers[2]} {
-				clones := b.clones(b.program(compiler(t, args)...), numbers, payloads)
+				program := b.program(compiler(t, args)...)
+				clones := b.clones(program, numbers, payloads, "MALLOC_PERTURB_=1")
 				b.compare(schemas, numbers, payloads, clones)
+				// Every byte is written: none is what was in the memory before.
+				require.Equal(t, clones, b.clones(program, numbers, payloads, "MALLOC_PERTURB_=170"))
 			}
 		})
 	}
 }
 
 func (b *build) compare(schemas []*compiled, numbers []int, payloads, clones [][]byte) {
-	var tables []*schema.Table
-	for _, view := range b.tables {
-		var found *schema.Table
-		for _, s := range schemas {
+	for i, payload := range payloads {
+		b.same(schemas, b.view.Tables[numbers[i]].FullName(), payload, clones[i])
+	}
+}
+
+// same fails the test where two payloads of a table do not say the same.
+func (b *build) same(schemas []*compiled, name string, want, got []byte) {
+	b.t.Helper()
+	for _, s := range schemas {
+		if s.read == nil {
 			read, err := schema.Read(s.binary)
 			require.NoError(b.t, err)
-			if table, err := read.Table(view.FullName()); err == nil {
-				found = table
-			}
+			s.read = read
 		}
-		require.NotNil(b.t, found, view.FullName())
-		tables = append(tables, found)
-	}
-	options := schema.JSONOptions{Defaults: true}
-	for i, payload := range payloads {
-		want, err := tables[numbers[i]].ToJSON(payload, options)
+		table, err := s.read.Table(name)
+		if err != nil {
+			continue
+		}
+		options := schema.JSONOptions{Defaults: true}
+		wanted, err := table.ToJSON(want, options)
 		require.NoError(b.t, err)
-		got, err := tables[numbers[i]].ToJSON(clones[i], options)
-		require.NoError(b.t, err, "table %s of %x", b.tables[numbers[i]].FullName(), payload)
-		require.Equal(b.t, string(want), string(got), "table %s", b.tables[numbers[i]].FullName())
+		found, err := table.ToJSON(got, options)
+		require.NoError(b.t, err, "table %s of %x", name, want)
+		require.Equal(b.t, string(wanted), string(found), "table %s", name)
+		return
 	}
+	require.Fail(b.t, "no schema has table "+name)
 }
 
 // Every compiler takes the code of every schema, and a program that uses all of it, without a warning.
@@ -278,20 +296,20 @@ func TestFlatcVerifiesWhatIsBuilt(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			schemas := schemasOf(t, filepath.Join(testdata, name))
 			b := newBuild(t, schemas)
-			number := slices.IndexFunc(b.tables, func(v tableView) bool { return root == "" || v.Name == root })
-			for i, v := range b.tables { // the table with the most fields says the most
-				if root == "" && len(v.Readers) > len(b.tables[number].Readers) {
+			number := slices.IndexFunc(b.view.Tables, func(v tableView) bool { return root == "" || v.Name == root })
+			for i, v := range b.view.Tables { // the table with the most fields says the most
+				if root == "" && len(v.Readers) > len(b.view.Tables[number].Readers) {
 					number = i
 				}
 			}
 			seed := rand.Uint64()
-			t.Logf("seed %d, table %s", seed, b.tables[number].FullName())
+			t.Logf("seed %d, table %s", seed, b.view.Tables[number].FullName())
 			w := newWriter(seed)
 			w.full = true
 			var numbers []int
 			var payloads [][]byte
 			for range 300 {
-				numbers, payloads = append(numbers, number), append(payloads, w.payload(b.tables[number].Table))
+				numbers, payloads = append(numbers, number), append(payloads, w.payload(b.view.Tables[number].Table))
 			}
 			var in bytes.Buffer
 			for _, clone := range b.clones(b.program(compiler(t, compilers[0])...), numbers, payloads) {
@@ -303,7 +321,7 @@ func TestFlatcVerifiesWhatIsBuilt(t *testing.T) {
 			require.NoError(t, err)
 			b.run("flatc", "--cpp", "-o", b.folder, path)
 			b.write("oracle.cc", []byte(strings.NewReplacer("SCHEMA", schemas[0].stem,
-				"TABLE", strings.ReplaceAll(b.tables[number].FullName(), ".", "::")).Replace(oracle)))
+				"TABLE", strings.ReplaceAll(b.view.Tables[number].FullName(), ".", "::")).Replace(oracle)))
 			b.run("g++", "-std=c++17", "-O0", "-o", "oracle", "oracle.cc")
 			command := exec.Command(filepath.Join(b.folder, "oracle"))
 			command.Stdin = &in

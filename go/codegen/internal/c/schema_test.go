@@ -12,6 +12,7 @@ import (
 
 	"github.com/smf-go/smf/go/codegen/internal/model"
 	"github.com/smf-go/smf/go/internal/bfbs"
+	"github.com/smf-go/smf/go/schema"
 )
 
 const testdata = "../../testdata"
@@ -22,6 +23,7 @@ type compiled struct {
 	stem   string
 	binary []byte
 	model  *model.Schema
+	read   *schema.Schema // nil: not yet
 }
 
 func compileSchema(t *testing.T, path string) *compiled {
@@ -73,9 +75,9 @@ func schemasOf(t *testing.T, folder string) []*compiled {
 	paths, err := filepath.Glob(filepath.Join(folder, "*.fbs"))
 	require.NoError(t, err)
 	require.NotEmpty(t, paths)
-	var schemas []*compiled
+	var all []*compiled
 	for _, path := range paths {
-		schemas = append(schemas, compileSchema(t, path))
+		all = append(all, compileSchema(t, path))
 	}
-	return schemas
+	return all
 }
