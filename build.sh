@@ -70,9 +70,10 @@ missing_packages() {
     done
 }
 
-# What Go's tests need: they compile FlatBuffers' own verifier, too.
+# What Go's tests need: they compile FlatBuffers' own verifier, and what smfc generates with every compiler.
 missing_for_go() {
     has g++ || echo g++
+    has clang || echo clang
     [[ -e /usr/include/flatbuffers/flatbuffers.h ]] ||
         { has g++ && g++ -E -include flatbuffers/flatbuffers.h -x c++ /dev/null >/dev/null 2>&1; } ||
         echo libflatbuffers-dev
@@ -332,7 +333,8 @@ check_rules() { go_test rules ./go/internal/tidy/...; }
 
 # Generated code in the tree is what the generator makes today.
 check_generated() {
-    find schema -name '*.smf.go' | sed 's/\.smf\.go$/.fbs/' | sort | run xargs -n 1 build/bin/smfc --check
+    find schema -name '*.smf.go' | sed 's/\.smf\.go$/.fbs/' | sort |
+        run xargs -n 1 build/bin/smfc --check --lang go,c
 }
 
 # Every public declaration has its comment: Doxygen fails on those that have none.

@@ -43,7 +43,7 @@ int main(int argc, char **argv)
 {
     static struct smf_engine_config config;                /* zero: the defaults */
     static struct smf_gen_demo_SmfStorage_server handlers; /* zero: not implemented */
-    unsigned long calls = 0;
+    static unsigned long calls;
     struct smf_engine *engine;
     struct smf_router *router;
     struct smf_error error;

@@ -62,6 +62,11 @@ const help = `smfc writes code for FlatBuffers schemas, next to each schema or i
   <schema>.bfbs.go  the binary schema as a constant, <Schema>Schema, for package schema
 The schemas of one folder make one Go package, or one for each namespace, in folders below: of
 a.shop and a.units, in shop and units. What one package imports of another is found by go.mod.
+
+With --lang c, or --lang go,c for both:
+  <schema>.smf.h    readers, builders and verifiers of tables, method ids, handlers and call stubs
+  <schema>.smf.c    what has to exist once: compile it with the program, as C or C++
+
 It needs flatc, version 2.0.8 or newer.
 
 Methods may have these attributes, declared in the schema as in: attribute "slow";

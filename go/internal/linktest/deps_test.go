@@ -45,7 +45,7 @@ func TestDepsAsksForWhatTheStepsNeed(t *testing.T) {
 		{"format", missing + "clang-format\n"},
 		{"reference", missing + "doxygen\n"},
 		{"tidy", missing + "clang-tidy\n"},
-		{"race", missing + "g++\n"},
+		{"race", missing + "clang g++\n"},
 		{"asan", missing + "clang libclang-rt-dev\n"},
 		{"nonsense", "build.sh: deps: unknown argument nonsense\n"},
 	} {

@@ -220,7 +220,10 @@ static inline void smf_flat_store_f64(uint8_t *to, double value)
     static inline void smf_flat_add_##name(struct smf_flat_builder *builder, uint32_t slot,        \
                                            type value, type absent)                                \
     {                                                                                              \
-        if (builder->force_defaults || memcmp(&value, &absent, sizeof value) != 0)                 \
+        uint8_t ours[sizeof value], theirs[sizeof value]; /* as bytes: -0 is not 0 */              \
+        smf_flat_store_##name(ours, value);                                                        \
+        smf_flat_store_##name(theirs, absent);                                                     \
+        if (builder->force_defaults || memcmp(ours, theirs, sizeof ours) != 0)                     \
             smf_flat_put_##name(builder, slot, value);                                             \
     }                                                                                              \
     struct smf_flat_##name##_vector_ref {                                                          \

@@ -29,7 +29,8 @@ extern "C" {
 
 /* What a field holds. Of a union, the byte in the slot before says which member it is; its table lists the
  * members as fields that have that byte as slot, and are of the kinds table, string or inline. What a byte
- * that is not listed says is not looked at: no accessor can read it. */
+ * that is not listed says is not looked at, as long as the offset leads into the payload: no accessor can
+ * read it. */
 enum smf_flat_kind {
     SMF_FLAT_INLINE = 1,        /* a scalar, an enum or a struct, size bytes in the table itself */
     SMF_FLAT_STRING = 2,        /* an offset to a zero-terminated string */
@@ -74,7 +75,7 @@ struct smf_flat_error {
  * *error_out filled (NULL: nobody wants to know).
  *
  * Threads: any. Ownership: nothing is kept. Errors: SMF_EINVAL alone. Cost: proportional to what the
- * payload holds, less than 1 ns per byte; no allocation; recursion is bounded by SMF_FLAT_DEPTH_MAX. */
+ * payload holds; no allocation; recursion is bounded by SMF_FLAT_DEPTH_MAX. */
 int smf_flat_verify(const struct smf_flat_table *table, const void *payload, size_t size_bytes,
                     struct smf_flat_error *error_out);
 

@@ -208,12 +208,13 @@ uint32_t smf_flat_build_refs(struct smf_flat_builder *builder, const void *refs,
     for (uint32_t i = 0; i < count; i++) {
         memcpy(&ref, (const uint8_t *)refs + (size_t)i * step_bytes, sizeof ref);
         if (ref == 0 && holes) {
-            memset(to + i * OFFSET_SIZE, 0, OFFSET_SIZE);
+            memset(to + (size_t)i * OFFSET_SIZE, 0, OFFSET_SIZE);
             continue;
         }
         if (!is_ours(builder, ref))
             return 0;
-        smf_flat_store_u32(to + i * OFFSET_SIZE, vector - OFFSET_SIZE - i * OFFSET_SIZE - ref);
+        smf_flat_store_u32(to + (size_t)i * OFFSET_SIZE,
+                           vector - OFFSET_SIZE - i * OFFSET_SIZE - ref);
     }
     return vector;
 }

@@ -166,8 +166,6 @@ static int check_nested(struct walk *walk, const struct place *place, uint32_t a
 
     if (count > walk->size - first)
         return fail(walk, place, at, past_the_end);
-    if (count == 0)
-        return SMF_OK;
     if (!reaches(walk, count))
         return fail(walk, place, at, reach_problem);
     if (count < OFFSET_SIZE)
@@ -220,19 +218,24 @@ static int check_struct(struct walk *walk, const struct place *place,
     return SMF_OK;
 }
 
-/* What the offset at a position leads to, by the type that a union has. */
-static int check_member(struct walk *walk, const struct place *place, uint8_t type, uint32_t at)
+/* What a union of that type holds; NULL: nothing, or something that is not known here. */
+static const struct smf_flat_field *member_of(const struct smf_flat_field *field, uint8_t type)
 {
-    const struct smf_flat_table *members = place->field->table;
-    const struct smf_flat_field *member = NULL;
+    const struct smf_flat_table *members = field->table;
+
+    for (uint32_t i = 0; i < members->field_count; i++) {
+        if (members->fields[i].slot == type)
+            return &members->fields[i];
+    }
+    return NULL;
+}
+
+/* What the offset at a position leads to, which has to be a member of a union. */
+static int check_member(struct walk *walk, const struct place *place,
+                        const struct smf_flat_field *member, uint32_t at)
+{
     uint32_t target;
 
-    for (uint32_t i = 0; i < members->field_count && member == NULL; i++) {
-        if (members->fields[i].slot == type)
-            member = &members->fields[i];
-    }
-    if (member == NULL)
-        return SMF_OK;
     if (member->kind == SMF_FLAT_INLINE)
         return check_struct(walk, place, member, at);
     target = follow(walk, at);
@@ -261,37 +264,77 @@ static int find_slot(const struct walk *walk, const struct frame *frame, uint32_
            (*at_out & (width - 1)) == 0;
 }
 
+static const char outside_type[] = "the union's type is outside the payload";
+static const char outside_types[] = "the unions' types are outside the payload";
+
 /* The union whose offset is at a position of a table. */
 static int check_union(struct walk *walk, const struct place *place, const struct frame *frame,
                        uint32_t at)
 {
-    uint32_t type;
+    const struct smf_flat_field *member;
+    uint32_t type, offset;
 
     if (!find_slot(walk, frame, place->field->slot - SLOT_SIZE, 1, &type))
-        return fail(walk, place, frame->at, "the union's type is outside the payload");
+        return fail(walk, place, frame->at, outside_type);
+    member = member_of(place->field, type != 0 ? walk->bytes[type] : 0);
+    if (member != NULL)
+        return check_member(walk, place, member, at);
+    /* Nobody can read what there is, but some find out where it is before they look at the type. */
+    offset = load_u32(walk, at);
+    if (offset == 0 || (uint64_t)at + offset >= walk->size)
+        return fail(walk, place, at, bad_offset);
+    return SMF_OK;
+}
+
+/* The type, or the vector of types, of a union or a vector of them that is not there. A union of a table
+ * or a string may have its type alone: builders write that for one that is nothing. */
+static int check_absent(struct walk *walk, const struct place *place, const struct frame *frame)
+{
+    int many = place->field->kind == SMF_FLAT_UNION_VECTOR;
+    const struct smf_flat_field *member;
+    uint32_t type;
+
+    if (!find_slot(walk, frame, place->field->slot - SLOT_SIZE, many ? OFFSET_SIZE : 1, &type))
+        return fail(walk, place, frame->at, outside_type);
     if (type == 0)
         return SMF_OK;
-    return check_member(walk, place, walk->bytes[type], at);
+    if (many)
+        return fail(walk, place, type, "there are types, but no unions");
+    member = member_of(place->field, walk->bytes[type]);
+    if (member != NULL && member->kind == SMF_FLAT_INLINE)
+        return fail(walk, place, type, "the union's struct is missing");
+    return SMF_OK;
+}
+
+/* Finds the types of a vector of unions: where the first one is, and how many there are. */
+static int find_types(struct walk *walk, const struct place *place, const struct frame *frame,
+                      uint32_t *first_out, uint32_t *count_out)
+{
+    uint32_t at, target;
+
+    if (!find_slot(walk, frame, place->field->slot - SLOT_SIZE, OFFSET_SIZE, &at))
+        return fail(walk, place, frame->at, outside_types);
+    if (at == 0)
+        return fail(walk, place, frame->at, "there are unions, but no types");
+    target = follow(walk, at);
+    if (target == 0)
+        return fail(walk, place, at, outside_types);
+    *count_out = load_u32(walk, target);
+    *first_out = target + OFFSET_SIZE;
+    if (*count_out > walk->size - *first_out)
+        return fail(walk, place, target, outside_types);
+    return SMF_OK;
 }
 
 /* The vector of unions whose offset is at a position of a table. */
 static int check_unions(struct walk *walk, const struct place *place, const struct frame *frame,
                         uint32_t at)
 {
-    static const char outside[] = "the unions' types are outside the payload";
-    uint32_t types_at, types = 0, types_count = 0, target, count, first;
+    uint32_t types = 0, types_count = 0, target, count, first;
+    int status = find_types(walk, place, frame, &types, &types_count);
 
-    if (!find_slot(walk, frame, place->field->slot - SLOT_SIZE, OFFSET_SIZE, &types_at))
-        return fail(walk, place, frame->at, outside);
-    if (types_at != 0) {
-        target = follow(walk, types_at);
-        if (target == 0)
-            return fail(walk, place, types_at, outside);
-        types_count = load_u32(walk, target);
-        types = target + OFFSET_SIZE;
-        if (types_count > walk->size - types)
-            return fail(walk, place, target, outside);
-    }
+    if (status != SMF_OK)
+        return status;
     target = follow(walk, at);
     if (target == 0)
         return fail(walk, place, at, bad_offset);
@@ -303,13 +346,13 @@ static int check_unions(struct walk *walk, const struct place *place, const stru
         return fail(walk, place, target, past_the_end);
     if (!reaches(walk, (uint64_t)count * OFFSET_SIZE))
         return fail(walk, place, target, reach_problem);
-    for (uint32_t i = 0; i < count; i++) {
-        int status = check_member(walk, place, walk->bytes[types + i], first + i * OFFSET_SIZE);
+    for (uint32_t i = 0; i < count && status == SMF_OK; i++) {
+        const struct smf_flat_field *member = member_of(place->field, walk->bytes[types + i]);
 
-        if (status != SMF_OK)
-            return status;
+        if (member != NULL) /* where there is no value, builders write a zero */
+            status = check_member(walk, place, member, first + i * OFFSET_SIZE);
     }
-    return SMF_OK;
+    return status;
 }
 
 static int check_field(struct walk *walk, const struct place *place, const struct frame *frame)
@@ -319,8 +362,12 @@ static int check_field(struct walk *walk, const struct place *place, const struc
 
     if (field->slot + SLOT_SIZE <= frame->length)
         offset = smf_flat_load_u16(frame->vtable + field->slot);
+    if (offset == 0 && field->required)
+        return fail(walk, place, frame->at, "required field is missing");
+    if (offset == 0 && (field->kind == SMF_FLAT_UNION || field->kind == SMF_FLAT_UNION_VECTOR))
+        return check_absent(walk, place, frame);
     if (offset == 0)
-        return field->required ? fail(walk, place, frame->at, "required field is missing") : SMF_OK;
+        return SMF_OK;
     if (field->kind == SMF_FLAT_INLINE) {
         width = field->size_bytes;
         align = field->align;

@@ -1,10 +1,11 @@
 /* From a method's id to the service that has it. */
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include <smf/service.h>
+
+#include "core/core.h"
 
 #define ENTRIES_MIN 64u
 #define METHODS_MAX (1u << 20) /* of all services */
@@ -54,41 +55,35 @@ static struct entry *find(struct entry *entries, uint32_t entries_size, uint32_t
     return &entries[at];
 }
 
-__attribute__((format(printf, 2, 3))) static int refuse(struct smf_error *error_out,
-                                                        const char *format, ...)
-{
-    va_list arguments;
-
-    if (error_out != NULL) {
-        error_out->status = SMF_EINVAL;
-        error_out->os_errno = 0;
-        va_start(arguments, format);
-        vsnprintf(error_out->text, sizeof error_out->text, format, arguments);
-        va_end(arguments);
-    }
-    return SMF_EINVAL;
-}
-
 static int check_service(const struct smf_router *router, const struct smf_service *service,
                          struct smf_error *error_out)
 {
-    if (service->generated != SMF_GENERATED_VERSION)
-        return refuse(error_out,
-                      "service %s of %s was generated for version %u of the library's headers, and "
-                      "this is %u: run smfc again",
-                      service->name, service->source, service->generated, SMF_GENERATED_VERSION);
+    char text[SMF_ERROR_TEXT_SIZE_BYTES];
+
+    if (service->generated != SMF_GENERATED_VERSION) {
+        (void)snprintf(
+            text, sizeof text,
+            "service %s of %s was generated for version %u of the library's headers, and "
+            "this is %u: run smfc again",
+            service->name, service->source, service->generated, SMF_GENERATED_VERSION);
+        return smf__error(error_out, SMF_EINVAL, 0, text);
+    }
     for (uint32_t i = 0; i < router->service_count; i++) {
         const struct smf_service *other = router->services[i].service;
 
-        if (strcmp(other->name, service->name) == 0)
-            return refuse(error_out,
-                          "service %s of %s has the name of %s of %s; on the wire, namespaces do "
-                          "not count: rename one of them",
-                          service->full_name, service->source, other->full_name, other->source);
+        if (strcmp(other->name, service->name) == 0) {
+            (void)snprintf(text, sizeof text,
+                           "service %s of %s has the name of %s of %s; on the wire, namespaces do "
+                           "not count: rename one of them",
+                           service->full_name, service->source, other->full_name, other->source);
+            return smf__error(error_out, SMF_EINVAL, 0, text);
+        }
     }
-    if (service->method_count > METHODS_MAX - router->method_count)
-        return refuse(error_out, "service %s of %s: more than %u methods", service->name,
-                      service->source, METHODS_MAX);
+    if (service->method_count > METHODS_MAX - router->method_count) {
+        (void)snprintf(text, sizeof text, "service %s of %s: more than %u methods", service->name,
+                       service->source, METHODS_MAX);
+        return smf__error(error_out, SMF_EINVAL, 0, text);
+    }
     return SMF_OK;
 }
 
@@ -98,23 +93,27 @@ static int enter(const struct smf_router *router, struct entry *entries, uint32_
 {
     for (uint32_t i = 0; i < service->method_count; i++) {
         const struct smf_method *method = &service->methods[i];
+        char text[SMF_ERROR_TEXT_SIZE_BYTES];
         struct entry *entry;
 
-        if (method->id == 0)
-            return refuse(error_out,
-                          "method %s.%s of %s: its id is 0, which the wire format forbids; rename "
-                          "it",
-                          service->name, method->name, service->source);
+        if (method->id == 0) {
+            (void)snprintf(text, sizeof text,
+                           "method %s.%s of %s: its id is 0, which the wire format forbids; rename "
+                           "it",
+                           service->name, method->name, service->source);
+            return smf__error(error_out, SMF_EINVAL, 0, text);
+        }
         entry = find(entries, entries_size, method->id);
         if (entry->id != 0) {
             const struct smf_service *other =
                 entry->service == number ? service : router->services[entry->service].service;
 
-            return refuse(error_out,
-                          "method %s.%s of %s: its id %u is that of %s.%s of %s, too; rename one "
-                          "of them",
-                          service->name, method->name, service->source, method->id, other->name,
-                          other->methods[entry->method].name, other->source);
+            (void)snprintf(text, sizeof text,
+                           "method %s.%s of %s: its id %u is that of %s.%s of %s, too; rename one "
+                           "of them",
+                           service->name, method->name, service->source, method->id, other->name,
+                           other->methods[entry->method].name, other->source);
+            return smf__error(error_out, SMF_EINVAL, 0, text);
         }
         *entry = (struct entry){method->id, number, i};
     }
@@ -141,10 +140,7 @@ static struct entry *entries_with(const struct smf_router *router,
 
 static int no_memory(struct smf_error *error_out)
 {
-    (void)refuse(error_out, "there is no memory for another service");
-    if (error_out != NULL)
-        error_out->status = SMF_ENOMEM;
-    return SMF_ENOMEM;
+    return smf__error(error_out, SMF_ENOMEM, 0, "there is no memory for another service");
 }
 
 int smf_router_add(struct smf_router *router, const struct smf_service *service, const void *server,

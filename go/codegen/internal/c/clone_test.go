@@ -305,7 +305,6 @@ func TestFlatcVerifiesWhatIsBuilt(t *testing.T) {
 			seed := rand.Uint64()
 			t.Logf("seed %d, table %s", seed, b.view.Tables[number].FullName())
 			w := newWriter(seed)
-			w.full = true
 			var numbers []int
 			var payloads [][]byte
 			for range 300 {

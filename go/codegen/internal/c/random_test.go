@@ -14,7 +14,6 @@ import (
 type writer struct {
 	*rand.Rand
 	*flatbuffers.Builder
-	full bool // nested payloads are never empty: to flatc's verifier, that is none
 }
 
 func newWriter(seed uint64) *writer {
@@ -103,12 +102,8 @@ func (w *writer) field(f *model.Field, depth int) []filled {
 	case t.Inline():
 		return []filled{{f.Slot, func() { w.place(t) }}}
 	case f.Nested != nil:
-		inner := &writer{w.Rand, flatbuffers.NewBuilder(0), w.full}
-		payload := []byte{}
-		if w.full || w.IntN(4) != 0 {
-			payload = inner.payload(f.Nested)
-		}
-		return []filled{{f.Slot, offset(w.CreateByteVector(payload))}}
+		inner := &writer{w.Rand, flatbuffers.NewBuilder(0)}
+		return []filled{{f.Slot, offset(w.CreateByteVector(inner.payload(f.Nested)))}}
 	case t.Kind == model.Union:
 		value := t.Enum.Values[1+w.IntN(len(t.Enum.Values)-1)]
 		return []filled{

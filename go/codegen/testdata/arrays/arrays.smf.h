@@ -129,15 +129,15 @@ static inline struct smf_test_arrays_Tile smf_test_arrays_Tile_load(const uint8_
     if (at == NULL)
         return value;
     for (uint32_t i = 0; i < 4; i++)
-        value.corners[i] = smf_test_arrays_Point_load(at + 0 + 16 * i);
+        value.corners[i] = smf_test_arrays_Point_load(at + 0 + (size_t)i * 16);
     for (uint32_t i = 0; i < 3; i++)
-        value.colors[i] = smf_flat_load_i8(at + 64 + 1 * i);
+        value.colors[i] = smf_flat_load_i8(at + 64 + (size_t)i * 1);
     for (uint32_t i = 0; i < 2; i++)
-        value.weights[i] = smf_flat_load_i16(at + 68 + 2 * i);
+        value.weights[i] = smf_flat_load_i16(at + 68 + (size_t)i * 2);
     for (uint32_t i = 0; i < 32; i++)
-        value.hash[i] = smf_flat_load_u8(at + 72 + 1 * i);
+        value.hash[i] = smf_flat_load_u8(at + 72 + (size_t)i * 1);
     for (uint32_t i = 0; i < 5; i++)
-        value.on[i] = smf_flat_load_bool(at + 104 + 1 * i);
+        value.on[i] = smf_flat_load_bool(at + 104 + (size_t)i * 1);
     value.last = smf_flat_load_u64(at + 112);
     return value;
 }
@@ -149,15 +149,15 @@ static inline void smf_test_arrays_Tile_store(uint8_t *to, struct smf_test_array
         return;
     memset(to, 0, 120);
     for (uint32_t i = 0; i < 4; i++)
-        smf_test_arrays_Point_store(to + 0 + 16 * i, value.corners[i]);
+        smf_test_arrays_Point_store(to + 0 + (size_t)i * 16, value.corners[i]);
     for (uint32_t i = 0; i < 3; i++)
-        smf_flat_store_i8(to + 64 + 1 * i, value.colors[i]);
+        smf_flat_store_i8(to + 64 + (size_t)i * 1, value.colors[i]);
     for (uint32_t i = 0; i < 2; i++)
-        smf_flat_store_i16(to + 68 + 2 * i, value.weights[i]);
+        smf_flat_store_i16(to + 68 + (size_t)i * 2, value.weights[i]);
     for (uint32_t i = 0; i < 32; i++)
-        smf_flat_store_u8(to + 72 + 1 * i, value.hash[i]);
+        smf_flat_store_u8(to + 72 + (size_t)i * 1, value.hash[i]);
     for (uint32_t i = 0; i < 5; i++)
-        smf_flat_store_bool(to + 104 + 1 * i, value.on[i]);
+        smf_flat_store_bool(to + 104 + (size_t)i * 1, value.on[i]);
     smf_flat_store_u64(to + 112, value.last);
 }
 
@@ -213,7 +213,7 @@ static inline struct smf_test_arrays_Pair smf_test_arrays_Pair_load(const uint8_
     if (at == NULL)
         return value;
     for (uint32_t i = 0; i < 2; i++)
-        value.tiles[i] = smf_test_arrays_Tile_load(at + 0 + 120 * i);
+        value.tiles[i] = smf_test_arrays_Tile_load(at + 0 + (size_t)i * 120);
     value.id = smf_flat_load_i32(at + 240);
     return value;
 }
@@ -225,7 +225,7 @@ static inline void smf_test_arrays_Pair_store(uint8_t *to, struct smf_test_array
         return;
     memset(to, 0, 248);
     for (uint32_t i = 0; i < 2; i++)
-        smf_test_arrays_Tile_store(to + 0 + 120 * i, value.tiles[i]);
+        smf_test_arrays_Tile_store(to + 0 + (size_t)i * 120, value.tiles[i]);
     smf_flat_store_i32(to + 240, value.id);
 }
 
