@@ -138,13 +138,13 @@ func (c *comparison) work(s *stock) error {
 		if err := <-asked; err != nil {
 			return err
 		}
-		stock, err := s.answer(len(subjects))
+		answers, err := s.answer(len(subjects))
 		if err != nil {
 			return err
 		}
 		for i := range subjects {
 			n.bytes += len(subjects[i].buffer)
-			if problem := n.compare(&verdicts[i], stock[i]); problem != "" {
+			if problem := n.compare(&verdicts[i], answers[i]); problem != "" {
 				c.fail("batch %d, buffer %d of %s: %s\n%s\n%x", batch, i, subjects[i].table.name(), problem,
 					subjects[i].made, subjects[i].buffer[:min(len(subjects[i].buffer), shownLength)])
 			}
@@ -173,10 +173,11 @@ func (c *comparison) batch(number uint64) []subject {
 // verdict is what there is to say about a buffer without the stock verifier.
 type verdict struct {
 	ours, generated error // what flatverify says, and what generated code says
+	known           bool  // there is generated code
 	good            bool  // it has to be accepted
 	stock           bool  // what the model says that the stock verifier does
 	both            bool  // what it says that flatverify does
-	bothGenerated   bool  // what it says that generated code does
+	lenient         bool  // the same without a look at deprecated fields, as generated code and C do it
 	broken          [ruleCount]bool
 	problem         string // something panicked, or what was accepted could not be read
 }
@@ -186,6 +187,8 @@ func judge(s *subject) (v verdict) {
 	v.stock, v.broken = s.table.judge(s.buffer)
 	broken := v.broken
 	v.both = v.stock && broken == [ruleCount]bool{}
+	broken[deprecatedField] = false
+	v.lenient = v.stock && broken == [ruleCount]bool{}
 	v.problem = try(func() error {
 		if v.ours = s.table.layout.Verify(s.buffer); v.ours == nil {
 			return s.read()
@@ -193,12 +196,10 @@ func judge(s *subject) (v verdict) {
 		return nil
 	})
 	code, known := generatedCode[s.table.name()]
+	v.known = known
 	if !known || v.problem != "" {
-		v.generated, v.bothGenerated = v.ours, v.both
 		return v
 	}
-	broken[deprecatedField] = false
-	v.bothGenerated = v.stock && broken == [ruleCount]bool{}
 	v.problem = try(func() error {
 		if v.generated = code.verify(s.buffer); v.generated == nil {
 			code.read(s.buffer)
@@ -236,7 +237,8 @@ func (s *subject) read() error {
 }
 
 // compare counts a buffer, or says what is wrong with the verdicts.
-func (c *counts) compare(v *verdict, stock bool) (problem string) {
+func (c *counts) compare(v *verdict, a answer) (problem string) {
+	stock := a.stock
 	c.all++
 	var rules []string
 	for r, broken := range v.broken {
@@ -247,15 +249,20 @@ func (c *counts) compare(v *verdict, stock bool) (problem string) {
 	switch {
 	case v.problem != "":
 		return v.problem
-	case !stock && (v.ours == nil || v.generated == nil):
+	case !stock && a.native:
+		return "the stock verifier refuses it, the one in C does not"
+	case !stock && (v.ours == nil || v.known && v.generated == nil):
 		return "the stock verifier refuses it, flatverify does not"
 	case v.good && v.ours != nil:
 		return "well-formed, but: " + v.ours.Error()
 	case stock != v.stock:
 		return fmt.Sprintf("the stock verifier says %t, the model of it %t", stock, v.stock)
-	case v.both != (v.ours == nil), v.bothGenerated != (v.generated == nil):
+	case v.both != (v.ours == nil), v.known && v.lenient != (v.generated == nil):
 		return fmt.Sprintf("flatverify says %v, generated code %v; broken rules: %s",
 			v.ours, v.generated, strings.Join(rules, ", "))
+	case v.lenient != a.native:
+		return fmt.Sprintf("flatverify says %v, the verifier in C %t; broken rules: %s",
+			v.ours, a.native, strings.Join(rules, ", "))
 	}
 	switch {
 	case v.ours == nil:

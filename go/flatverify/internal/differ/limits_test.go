@@ -112,12 +112,12 @@ func testLimits(t *testing.T, documents []*document, program string) {
 	}
 	for _, test := range tests {
 		require.NoError(t, s.ask([]subject{test.subject}))
-		stock, err := s.answer(1)
+		answers, err := s.answer(1)
 		require.NoError(t, err)
-		require.Equal(t, test.stock, stock[0], "%s", test.made)
+		require.Equal(t, test.stock, answers[0].stock, "%s", test.made)
 		v := judge(&test.subject)
 		require.Equal(t, test.ours, v.ours == nil, "%s: %v", test.made, v.ours)
-		require.Empty(t, new(counts).compare(&v, stock[0]), "%s", test.made)
+		require.Empty(t, new(counts).compare(&v, answers[0]), "%s", test.made)
 	}
 }
 

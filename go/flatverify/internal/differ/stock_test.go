@@ -25,7 +25,12 @@ func buildStock(t testing.TB, folder string, documents []*document) (program str
 	source, err := filepath.Abs("testdata/stock.cc")
 	require.NoError(t, err)
 	program = filepath.Join(folder, "stock")
-	run(t, folder, compiler, "-std=c++17", "-O1", "-I", folder, "-o", program, source)
+	require.NoError(t, os.WriteFile(filepath.Join(folder, "native.inc"), nativeTables(documents), 0o600))
+	native, err := filepath.Abs(filepath.Join(root, "native"))
+	require.NoError(t, err)
+	include := filepath.Join(native, "include")
+	run(t, folder, "cc", "-std=gnu11", "-O1", "-c", "-I", include, filepath.Join(native, "src/flat/flat_verify.c"))
+	run(t, folder, compiler, "-std=c++17", "-O1", "-I", folder, "-I", include, "-o", program, source, "flat_verify.o")
 	return program
 }
 
@@ -76,14 +81,20 @@ func (s *stock) ask(subjects []subject) error {
 	return s.to.Flush()
 }
 
-func (s *stock) answer(count int) ([]bool, error) {
+func (s *stock) answer(count int) ([]answer, error) {
 	verdicts := make([]byte, count)
 	if _, err := io.ReadFull(s.from, verdicts); err != nil {
 		return nil, err
 	}
-	out := make([]bool, count)
-	for i := range verdicts {
-		out[i] = verdicts[i] == 1
+	out := make([]answer, count)
+	for i, v := range verdicts {
+		out[i] = answer{stock: v&1 != 0, native: v&2 != 0}
 	}
 	return out, nil
+}
+
+// answer says who accepts a buffer.
+type answer struct {
+	stock  bool
+	native bool // the verifier in C
 }
