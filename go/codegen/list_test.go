@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"go/format"
 	"os"
+	"path"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -52,16 +53,17 @@ func TestList(t *testing.T) {
 	l := &lister{folders: make(map[string]*listPackage), goNames: make(map[string]string)}
 	paths, err := filepath.Glob("testdata/*/*.fbs")
 	require.NoError(t, err)
+	paths = append(paths, "../../schema/demo/smf_demo.fbs")
 	schemas := make([]*bfbs.Schema, len(paths))
-	for i, path := range paths {
-		binary, err := codegen.BinarySchema(context.Background(), path)
+	for i, file := range paths {
+		binary, err := codegen.BinarySchema(context.Background(), file)
 		require.NoError(t, err)
 		schemas[i], err = bfbs.Parse(binary)
 		require.NoError(t, err)
-		l.tables(t, path, schemas[i])
+		l.tables(t, file, schemas[i])
 	}
-	for i, path := range paths {
-		l.services(t, path, schemas[i])
+	for i, file := range paths {
+		l.services(t, file, schemas[i])
 	}
 	var out bytes.Buffer
 	require.NoError(t, template.Must(template.New("list").Parse(listText)).Execute(&out, l))
@@ -77,32 +79,32 @@ func TestList(t *testing.T) {
 }
 
 // tables notes the tables that a schema file declares.
-func (l *lister) tables(t *testing.T, path string, s *bfbs.Schema) {
+func (l *lister) tables(t *testing.T, file string, s *bfbs.Schema) {
 	for i := range s.Objects {
 		o := &s.Objects[i]
-		if o.IsStruct || o.File != "//"+filepath.Base(path) {
+		if o.IsStruct || o.File != "//"+filepath.Base(file) {
 			continue
 		}
 		namespace, name := cut(o.Name)
 		name = exported(name)
-		p := l.find(t, path, namespace, "type "+name+" struct")
-		p.Tables = append(p.Tables, listTable{o.Name, name, l.schema(t, path)})
-		l.goNames[path+o.Name], l.goNames[o.Name] = p.Alias+"."+name, p.Alias+"."+name
+		p := l.find(t, file, namespace, "type "+name+" struct")
+		p.Tables = append(p.Tables, listTable{o.Name, name, l.schema(t, file)})
+		l.goNames[file+o.Name], l.goNames[o.Name] = p.Alias+"."+name, p.Alias+"."+name
 	}
 }
 
-func (l *lister) services(t *testing.T, path string, s *bfbs.Schema) {
+func (l *lister) services(t *testing.T, file string, s *bfbs.Schema) {
 	for i := range s.Services {
 		service := &s.Services[i]
-		if service.File != "//"+filepath.Base(path) {
+		if service.File != "//"+filepath.Base(file) {
 			continue
 		}
 		namespace, name := cut(service.Name)
 		name = camel(name)
-		p := l.find(t, path, namespace, "type "+name+"Server interface")
-		out := listService{GoName: name, Schema: l.schema(t, path)}
+		p := l.find(t, file, namespace, "type "+name+"Server interface")
+		out := listService{GoName: name, Schema: l.schema(t, file)}
 		for _, c := range service.Calls {
-			out.Methods = append(out.Methods, listMethod{c.Name, camel(c.Name), l.goName(path, c.Request), l.goName(path, c.Response)})
+			out.Methods = append(out.Methods, listMethod{c.Name, camel(c.Name), l.goName(file, c.Request), l.goName(file, c.Response)})
 		}
 		p.Services = append(p.Services, out)
 	}
@@ -110,8 +112,8 @@ func (l *lister) services(t *testing.T, path string, s *bfbs.Schema) {
 
 // goName is the Go name of a table. Schemas that have nothing to do with each other may have tables of one
 // name.
-func (l *lister) goName(path, table string) string {
-	if name := l.goNames[path+table]; name != "" {
+func (l *lister) goName(file, table string) string {
+	if name := l.goNames[file+table]; name != "" {
 		return name
 	}
 	return l.goNames[table]
@@ -136,10 +138,10 @@ func camel(name string) string {
 }
 
 // find is the package of a schema's code that has a declaration.
-func (l *lister) find(t *testing.T, path, namespace, declaration string) *listPackage {
-	stem := strings.TrimSuffix(filepath.Base(path), ".fbs")
+func (l *lister) find(t *testing.T, file, namespace, declaration string) *listPackage {
+	stem := strings.TrimSuffix(filepath.Base(file), ".fbs")
 	var found []string
-	err := filepath.WalkDir(filepath.Dir(path), func(file string, _ os.DirEntry, err error) error {
+	err := filepath.WalkDir(filepath.Dir(file), func(file string, _ os.DirEntry, err error) error {
 		if name := filepath.Base(file); err == nil && (name == stem+".fb.go" || name == stem+".smf.go") {
 			text, err := os.ReadFile(file)
 			require.NoError(t, err)
@@ -153,7 +155,7 @@ func (l *lister) find(t *testing.T, path, namespace, declaration string) *listPa
 	})
 	require.NoError(t, err)
 	found = slices.Compact(found)
-	require.Len(t, found, 1, "%s: %s in %s", path, declaration, namespace)
+	require.Len(t, found, 1, "%s: %s in %s", file, declaration, namespace)
 	return l.at(found[0])
 }
 
@@ -163,7 +165,7 @@ func (l *lister) at(folder string) *listPackage {
 	if p == nil {
 		p = &listPackage{
 			Alias: fmt.Sprintf("p%d", len(l.Packages)),
-			Path:  "github.com/smf-go/smf/go/codegen/" + filepath.ToSlash(folder),
+			Path:  path.Join("github.com/smf-go/smf/go/codegen", filepath.ToSlash(folder)),
 		}
 		l.folders[folder] = p
 		l.Packages = append(l.Packages, p)
@@ -172,10 +174,10 @@ func (l *lister) at(folder string) *listPackage {
 }
 
 // schema is the Go constant with a schema file's binary schema.
-func (l *lister) schema(t *testing.T, path string) string {
-	stem := strings.TrimSuffix(filepath.Base(path), ".fbs")
+func (l *lister) schema(t *testing.T, file string) string {
+	stem := strings.TrimSuffix(filepath.Base(file), ".fbs")
 	out := ""
-	err := filepath.WalkDir(filepath.Dir(path), func(file string, _ os.DirEntry, err error) error {
+	err := filepath.WalkDir(filepath.Dir(file), func(file string, _ os.DirEntry, err error) error {
 		if filepath.Base(file) == stem+".bfbs.go" {
 			text, err := os.ReadFile(file)
 			require.NoError(t, err)
@@ -186,6 +188,6 @@ func (l *lister) schema(t *testing.T, path string) string {
 		return err
 	})
 	require.NoError(t, err)
-	require.NotEmpty(t, out, path)
+	require.NotEmpty(t, out, file)
 	return out
 }

@@ -38,6 +38,7 @@ import (
 	p27 "github.com/smf-go/smf/go/codegen/testdata/unions"
 	p28 "github.com/smf-go/smf/go/codegen/testdata/vectors"
 	p29 "github.com/smf-go/smf/go/codegen/testdata/wide"
+	p30 "github.com/smf-go/smf/schema/demo"
 )
 
 // Tables are all tables of the golden schemas.
@@ -906,6 +907,18 @@ var Tables = []Table{
 		UnPack: func(p []byte) rpc.Packer { return p29.GetRootAsWide(p, 0).UnPack() },
 		Empty:  func() rpc.Packer { return &p29.WideT{} },
 	},
+	{
+		Name: "smf_gen.demo.Request", Schema: p30.SmfDemoSchema, Verify: p30.VerifyRequest,
+		Root:   func(p []byte) any { return p30.GetRootAsRequest(p, 0) },
+		UnPack: func(p []byte) rpc.Packer { return p30.GetRootAsRequest(p, 0).UnPack() },
+		Empty:  func() rpc.Packer { return &p30.RequestT{} },
+	},
+	{
+		Name: "smf_gen.demo.Response", Schema: p30.SmfDemoSchema, Verify: p30.VerifyResponse,
+		Root:   func(p []byte) any { return p30.GetRootAsResponse(p, 0) },
+		UnPack: func(p []byte) rpc.Packer { return p30.GetRootAsResponse(p, 0).UnPack() },
+		Empty:  func() rpc.Packer { return &p30.ResponseT{} },
+	},
 }
 
 // Services are all services of the golden schemas.
@@ -1507,6 +1520,33 @@ var Services = []Service{
 			return nil, fmt.Errorf("no method %s of Broad", method)
 		},
 	},
+	{
+		Descriptor: p30.SmfStorageService, Schema: p30.SmfDemoSchema,
+		Register: func(r rpc.Registrar, answer Answer) error {
+			return p30.RegisterSmfStorageServer(r, p30SmfStorage{answer})
+		},
+		Call: func(ctx context.Context, c rpc.Caller, method string, request rpc.Packer) (rpc.Packer, error) {
+			client := p30.NewSmfStorageClient(c)
+			switch method {
+			case "Get":
+				out := &p30.ResponseT{}
+				return out, client.GetInto(ctx, request.(*p30.RequestT), out)
+			case "Put":
+				out := &p30.ResponseT{}
+				return out, client.PutInto(ctx, request.(*p30.RequestT), out)
+			case "Fire":
+				out := &p30.ResponseT{}
+				return out, client.FireInto(ctx, request.(*p30.RequestT), out)
+			case "Forget":
+				out := &p30.ResponseT{}
+				return out, client.ForgetInto(ctx, request.(*p30.RequestT), out)
+			case "SomethingElse":
+				out := &p30.ResponseT{}
+				return out, client.SomethingElseInto(ctx, request.(*p30.RequestT), out)
+			}
+			return nil, fmt.Errorf("no method %s of SmfStorage", method)
+		},
+	},
 }
 
 type p0Tiler struct{ answer Answer }
@@ -1841,4 +1881,26 @@ type p29Broad struct{ answer Answer }
 
 func (s p29Broad) Walk(_ context.Context, req *p29.Wide, reply *rpc.Reply) error {
 	return s.answer.to("Walk", req.UnPack(), reply)
+}
+
+type p30SmfStorage struct{ answer Answer }
+
+func (s p30SmfStorage) Get(_ context.Context, req *p30.Request, reply *rpc.Reply) error {
+	return s.answer.to("Get", req.UnPack(), reply)
+}
+
+func (s p30SmfStorage) Put(_ context.Context, req *p30.Request, reply *rpc.Reply) error {
+	return s.answer.to("Put", req.UnPack(), reply)
+}
+
+func (s p30SmfStorage) Fire(_ context.Context, req *p30.Request, reply *rpc.Reply) error {
+	return s.answer.to("Fire", req.UnPack(), reply)
+}
+
+func (s p30SmfStorage) Forget(_ context.Context, req *p30.Request, reply *rpc.Reply) error {
+	return s.answer.to("Forget", req.UnPack(), reply)
+}
+
+func (s p30SmfStorage) SomethingElse(_ context.Context, req *p30.Request, reply *rpc.Reply) error {
+	return s.answer.to("SomethingElse", req.UnPack(), reply)
 }

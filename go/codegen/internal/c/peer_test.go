@@ -8,13 +8,17 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 
+	flatbuffers "github.com/google/flatbuffers/go"
 	"github.com/stretchr/testify/require"
 
+	"github.com/smf-go/smf/go/codegen/internal/model"
+	"github.com/smf-go/smf/go/internal/goldens"
 	"github.com/smf-go/smf/go/rpc"
 )
 
@@ -47,7 +51,9 @@ func newPeers(t *testing.T, schemas []*compiled) *peers {
 	w := newWriter(seed)
 	for _, s := range p.view.Services {
 		for _, m := range s.Methods {
-			p.request[m.ID], p.reply[m.ID] = w.payload(m.In), w.payload(m.Out)
+			// Once through Go's plain structs, which do not tell an empty string from none.
+			p.request[m.ID] = pack(goldenTable(t, m.In).UnPack(w.payload(m.In)))
+			p.reply[m.ID] = pack(goldenTable(t, m.Out).UnPack(w.payload(m.Out)))
 			p.save(m.ID, "request", p.request[m.ID])
 			p.save(m.ID, "reply", p.reply[m.ID])
 		}
@@ -83,6 +89,39 @@ func (p *peers) methods(each func(s *serviceView, m *methodView)) {
 	}
 }
 
+// golden is the Go code of a service, and goldenTable that of a table.
+func golden(t *testing.T, s *serviceView) *goldens.Service {
+	for i := range goldens.Services {
+		d := &goldens.Services[i].Descriptor
+		if d.Name == s.Name && d.Package == s.Namespace {
+			return &goldens.Services[i]
+		}
+	}
+	require.FailNow(t, "no Go code of service "+s.FullName())
+	return nil
+}
+
+func goldenTable(t *testing.T, table *model.Table) *goldens.Table {
+	for i := range goldens.Tables {
+		if goldens.Tables[i].Name == table.FullName() {
+			return &goldens.Tables[i]
+		}
+	}
+	require.FailNow(t, "no Go code of table "+table.FullName())
+	return nil
+}
+
+func (s *serviceView) method(name string) *methodView {
+	i := slices.IndexFunc(s.Methods, func(m methodView) bool { return m.Name == name })
+	return &s.Methods[i]
+}
+
+func pack(object rpc.Packer) []byte {
+	b := flatbuffers.NewBuilder(64)
+	b.Finish(object.Pack(b))
+	return b.FinishedBytes()
+}
+
 // serveC starts a server in C; it ends with the test.
 func (p *peers) serveC(t *testing.T) string {
 	command := exec.Command(p.program, "serve", p.folder)
@@ -101,24 +140,17 @@ func (p *peers) serveC(t *testing.T) string {
 	return strings.TrimSpace(address)
 }
 
-// serveGo starts a server in Go, which answers with the replies of p; it ends with the test.
+// serveGo starts a server in Go, of generated code, which answers with the replies of p; it ends with the test.
 func (p *peers) serveGo(t *testing.T) string {
 	server, err := rpc.NewServer(rpc.ServerOptions{Cores: 1, Spin: -1})
 	require.NoError(t, err)
 	for i := range p.view.Services {
 		s := &p.view.Services[i]
-		service := rpc.Service{Name: s.Name, Package: s.Namespace}
-		for k := range s.Methods {
-			m := &s.Methods[k]
-			service.Methods = append(service.Methods, rpc.Method{
-				Name: m.Name, In: m.In.FullName(), Out: m.Out.FullName(), ID: m.ID,
-				Handle: func(_ context.Context, request *rpc.Request, reply *rpc.Reply) error {
-					p.save(m.ID, "request.got", request.Payload())
-					return reply.Bytes(p.reply[m.ID])
-				},
-			})
-		}
-		require.NoError(t, server.Register(service))
+		require.NoError(t, golden(t, s).Register(server, func(method string, request rpc.Packer) (rpc.Packer, error) {
+			m := s.method(method)
+			p.save(m.ID, "request.got", pack(request))
+			return goldenTable(t, m.Out).UnPack(p.reply[m.ID]), nil
+		}))
 	}
 	address, err := server.Listen("127.0.0.1:0")
 	require.NoError(t, err)
@@ -143,18 +175,17 @@ func (p *peers) callC(t *testing.T, address string) {
 	})
 }
 
-// callGo calls every method from Go.
+// callGo calls every method from Go, by generated code.
 func (p *peers) callGo(t *testing.T, address string) {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	client, err := rpc.Dial(ctx, address, rpc.ClientOptions{})
 	require.NoError(t, err)
 	defer client.Close()
-	p.methods(func(_ *serviceView, m *methodView) {
-		message, err := client.Call(ctx, m.ID, p.request[m.ID])
+	p.methods(func(s *serviceView, m *methodView) {
+		reply, err := golden(t, s).Call(ctx, client, m.Name, goldenTable(t, m.In).UnPack(p.request[m.ID]))
 		require.NoError(t, err, m.Name)
-		p.same(p.schemas, m.Out.FullName(), p.reply[m.ID], message.Payload())
-		message.Release()
+		p.same(p.schemas, m.Out.FullName(), p.reply[m.ID], pack(reply))
 		p.got(t, m, "request")
 	})
 	_, err = client.Call(ctx, 1, []byte{8, 0, 0, 0, 4, 0, 4, 0, 4, 0, 0, 0})

@@ -3,7 +3,6 @@ package differ
 import (
 	"github.com/smf-go/smf/go/flatverify/internal/sample"
 	"github.com/smf-go/smf/go/internal/goldens"
-	"github.com/smf-go/smf/schema/demo"
 )
 
 // generated is what smfc generated for a table: verify has to say what flatverify says, but does not
@@ -19,8 +18,6 @@ const walkMax = 300
 // generatedCode is by the full name of the table.
 var generatedCode = func() map[string]generated {
 	all := map[string]generated{
-		"smf_gen.demo.Request":   {demo.VerifyRequest, func(p []byte) { demo.GetRootAsRequest(p, 0).UnPack() }},
-		"smf_gen.demo.Response":  {demo.VerifyResponse, func(p []byte) { demo.GetRootAsResponse(p, 0).UnPack() }},
 		"smf_gen.sample.Empty":   {sample.VerifyEmpty, func(p []byte) { sample.GetRootAsEmpty(p, 0).UnPack() }},
 		"smf_gen.sample.Leaf":    {sample.VerifyLeaf, func(p []byte) { sample.GetRootAsLeaf(p, 0).UnPack() }},
 		"smf_gen.sample.Loose":   {sample.VerifyLoose, func(p []byte) { sample.GetRootAsLoose(p, 0).UnPack() }},
