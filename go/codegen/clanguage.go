@@ -1,7 +1,6 @@
 package codegen
 
 import (
-	"fmt"
 	"path"
 	"path/filepath"
 	"strings"
@@ -41,7 +40,7 @@ func (l cLanguage) generateOne(r *run, s *schema, names c.Names) {
 		return
 	}
 	header, source, err := c.Emit(s.model, c.Options{
-		Stem: s.stem(), By: fmt.Sprintf("smfc (flatc %s)", r.flatc.version), Names: names,
+		Stem: s.stem(), Names: names,
 		Include: func(f *model.File) string {
 			name := filepath.Join(r.folderOf(s, f).path, stemOf(f)+headerSuffix)
 			if relative, err := filepath.Rel(folder.path, name); err == nil {

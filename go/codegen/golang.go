@@ -78,7 +78,7 @@ func (l *goLanguage) prepare(r *run, s *schema, namespace string, binary []byte)
 		return nil
 	}
 	prepared, err := golang.Prepare(&golang.Unit{
-		Schema: s.model, Namespace: namespace, Flatc: r.flatc.version.String(),
+		Schema: s.model, Namespace: namespace,
 		Package: p.Package, Names: &p.names, Binary: binary,
 		PackageOf: func(d *model.Declaration) golang.Package { return l.packages.of(r, s, d).Package },
 	})

@@ -18,7 +18,6 @@ import (
 // Options say how the files are named.
 type Options struct {
 	Stem string // of the files: "smf_demo" of smf_demo.smf.h and smf_demo.smf.c
-	By   string // who generates: "smfc (flatc 2.0.8)"
 	// Include is what stands between the quotes of an #include of another schema's header, by the
 	// schema's file.
 	Include func(*model.File) string

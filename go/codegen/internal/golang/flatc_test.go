@@ -88,7 +88,7 @@ func generate(t *testing.T, s *model.Schema) []golang.File {
 		namespace = e.Namespace
 	}
 	unit, err := golang.Prepare(&golang.Unit{
-		Schema: s, Namespace: namespace, Flatc: "2.0.8", Package: here, Names: &golang.Names{},
+		Schema: s, Namespace: namespace, Package: here, Names: &golang.Names{},
 		PackageOf: func(*model.Declaration) golang.Package { return here },
 	})
 	require.NoError(t, err)
