@@ -22,7 +22,7 @@ func quickstart(t *testing.T, readme string) map[string]string {
 	for _, m := range marked.FindAllStringSubmatch(readme, -1) {
 		blocks[m[1]] = m[2]
 	}
-	require.Len(t, blocks, 4, "install, greet.fbs, main.go and run")
+	require.Len(t, blocks, 6, "install, greet.fbs, main.go, run, main.c and run-c")
 	return blocks
 }
 
@@ -76,11 +76,22 @@ func TestReadmeQuickstart(t *testing.T) {
 	script := "set -e\n" + strings.Replace(blocks["run"], fetch, local, 1)
 	command := exec.Command("bash", "-c", script)
 	command.Dir = folder
-	command.Env = append(os.Environ(), "PATH="+filepath.Join(prefix, "bin")+":"+os.Getenv("PATH"),
+	environment := append(os.Environ(), "PATH="+filepath.Join(prefix, "bin")+":"+os.Getenv("PATH"),
 		"PKG_CONFIG_PATH="+filepath.Join(prefix, "lib", "pkgconfig"),
 		"LD_LIBRARY_PATH="+filepath.Join(prefix, "lib"), "GOFLAGS=-mod=mod", "GOWORK=off",
 		"GOCACHE="+cache, "CGO_CFLAGS=-O2 -g -DHEADERS="+headersHash(t, prefix))
+	command.Env = environment
 	output, err = command.CombinedOutput()
 	require.NoError(t, err, "%s", output)
 	require.True(t, strings.HasSuffix(string(output), "hello, world\n"), "%s", output)
+
+	folder = t.TempDir()
+	for _, name := range []string{"greet.fbs", "main.c"} {
+		require.NoError(t, os.WriteFile(filepath.Join(folder, name), []byte(blocks[name]), 0o600))
+	}
+	command = exec.Command("bash", "-c", "set -e\n"+blocks["run-c"])
+	command.Dir, command.Env = folder, environment
+	output, err = command.CombinedOutput()
+	require.NoError(t, err, "%s", output)
+	require.Equal(t, "hello, world\n", string(output))
 }
