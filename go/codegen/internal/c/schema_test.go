@@ -54,7 +54,7 @@ func compileText(t *testing.T, text string) *compiled {
 
 func (c *compiled) options() Options {
 	return Options{
-		Stem: c.stem,
+		Stem:    c.stem,
 		Include: func(f *model.File) string { return strings.TrimSuffix(f.Name, ".fbs") + ".smf.h" },
 	}
 }
