@@ -15,19 +15,25 @@ extern "C" {
 
 /* What a function returns. */
 enum smf_status {
-    SMF_OK = 0,      /* done */
-    SMF_EINVAL = -1, /* an argument is out of its documented range; trying again does not help */
-    SMF_ENOMEM = -2, /* the memory budget, or the machine's memory, is used up */
+    SMF_OK = 0,          /* done */
+    SMF_EINVAL = -1,     /* an argument is out of its documented range: the same call fails again */
+    SMF_ENOMEM = -2,     /* the memory budget, or the machine's memory, is used up */
     SMF_EADDRINUSE = -3, /* the address is taken, by a listener or by a file */
-    SMF_EADDRESS = -4, /* no such address: it can't be read, is not of this machine, or no way leads
-                              there */
-    SMF_EPERMISSION = -5,  /* the operating system refused */
-    SMF_ECLOSED = -6,      /* the core or connection is closed */
-    SMF_ELIMIT = -7,       /* a configured limit is reached */
-    SMF_ESYSTEM = -8,      /* a system call failed; struct smf_error has its errno */
-    SMF_EREFUSED = -9,     /* nobody listens there */
-    SMF_ETIMEOUT = -10,    /* no answer in time */
-    SMF_EUNSUPPORTED = -11 /* this machine or this build can't do that */
+    SMF_EADDRESS = -4, /* no such address: it can't be read, is elsewhere, or no way leads there */
+    SMF_EPERMISSION = -5,   /* the operating system refused */
+    SMF_ECLOSED = -6,       /* the core or connection is closed */
+    SMF_ELIMIT = -7,        /* a configured limit is reached */
+    SMF_ESYSTEM = -8,       /* a system call failed; struct smf_error has its errno */
+    SMF_EREFUSED = -9,      /* nobody listens there */
+    SMF_ETIMEOUT = -10,     /* no answer in time */
+    SMF_EUNSUPPORTED = -11, /* this machine or this build can't do that */
+    SMF_EIO = -12,          /* the disk failed; what the call covered may be lost */
+    SMF_ENOSPACE = -13,     /* the disk is full */
+    SMF_EQUOTA = -14,       /* the quota of this user, group or project is used up */
+    SMF_EREADONLY = -15,    /* the file system, or the file, can only be read */
+    SMF_ENOTFOUND = -16,    /* no file of that name */
+    SMF_EEXIST = -17,       /* there is a file of that name already */
+    SMF_ELOCKED = -18       /* another process, or another part of this one, has it open */
 };
 
 #define SMF_ERROR_TEXT_SIZE_BYTES 256 /* of smf_error.text, with its end */

@@ -28,6 +28,20 @@ const char *smf_status_name(int status)
         return "SMF_ETIMEOUT";
     case SMF_EUNSUPPORTED:
         return "SMF_EUNSUPPORTED";
+    case SMF_EIO:
+        return "SMF_EIO";
+    case SMF_ENOSPACE:
+        return "SMF_ENOSPACE";
+    case SMF_EQUOTA:
+        return "SMF_EQUOTA";
+    case SMF_EREADONLY:
+        return "SMF_EREADONLY";
+    case SMF_ENOTFOUND:
+        return "SMF_ENOTFOUND";
+    case SMF_EEXIST:
+        return "SMF_EEXIST";
+    case SMF_ELOCKED:
+        return "SMF_ELOCKED";
     }
     return "SMF_E?";
 }
