@@ -86,7 +86,10 @@ missing_for() {
     shell) has shellcheck || echo shellcheck ;;
     reference) has doxygen || echo doxygen ;;
     tidy) has clang-tidy || echo clang-tidy ;;
-    test | race | older) missing_for_go ;;
+    test | race | older)
+        missing_for_go
+        [[ $1 != test || -x /usr/sbin/mkfs.xfs ]] || echo xfsprogs
+        ;;
     asan | tsan | fuzz)
         [[ $1 != fuzz ]] || missing_for_go
         has clang || echo clang
