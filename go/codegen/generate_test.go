@@ -80,6 +80,15 @@ func TestRefused(t *testing.T) {
 			"x.fbs:3: method a.S.GoOn: its Go code would declare SGoOnCRC, as does that of method a.S.go_on in x.fbs:2:" +
 				" rename one of them",
 		},
+		"member of a union named like the union's plain struct": {
+			"namespace a; table T {}\nunion U {\n  T\n}",
+			"x.fbs:2: union a.U: its Go code would declare UT, as does that of value a.U.T in x.fbs:3: rename one of them",
+		},
+		"values of one Go name": {
+			"namespace a;\nenum E : byte { break,\n  break_ }",
+			"x.fbs:3: value a.E.break_: its Go code would declare Ebreak_, as does that of value a.E.break in x.fbs:2:" +
+				" rename one of them",
+		},
 		"fields of one Go name": {
 			"namespace a;\ntable T {\n  some_name: int;\n  someName: int; }",
 			"x.fbs:4: field a.T.someName: its Go code would declare T.SomeName, as does that of field a.T.some_name in" +

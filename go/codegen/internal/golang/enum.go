@@ -14,10 +14,12 @@ func (g *generator) enum(p *printer, e *model.Enum) {
 	p.p("type %s %s\n", name, scalarNames[e.Scalar].goType)
 	p.p("const (")
 	for _, v := range e.Values {
+		p.from("value", e.FullName(), v.Name)
 		p.doc(v.Doc, "")
 		p.p("%s%s %s = %s", name, valueName(v), name, integer(e.Scalar, v.Number))
 	}
 	p.p(")\n")
+	p.from(kindOf(e), e.FullName(), "")
 
 	p.p("// EnumNames%s are the names of the values.", name)
 	p.p("var EnumNames%s = map[%s]string{", name, name)
