@@ -127,6 +127,22 @@ func TestPlaces(t *testing.T) {
 			},
 			head: map[string]string{"gen/shop/shop.fb.go": `"example.com/m/gen/units"`},
 		},
+		"namespaces that are called like a table, and like what Go has": {
+			files: map[string]string{
+				"x.fbs": `include "y.fbs"; namespace My.Shop; table Units { box: My.Units.Box; at: My.init.Where; tables: My.xTables.T; }
+					rpc_service Shop { Buy(Units): My.Units.Box; }`,
+				"y.fbs": `namespace My.Units; table Box { size: float = 1e39; least: float = -3.5e38; } namespace My.init; table Where { n: int; }
+					namespace My.xTables; table T { n: int; }`,
+			},
+			want: []string{
+				"Shop/x.bfbs.go", "Shop/x.fb.go", "Shop/x.smf.go", "Units/y.bfbs.go", "Units/y.fb.go", "Units/y.smf.go",
+				"init/y.fb.go", "init/y.smf.go", "xTables/y.fb.go", "xTables/y.smf.go",
+			},
+			head: map[string]string{
+				"Shop/x.fb.go":  "\tunits \"example.com/m/Units\"\n\tinit_ \"example.com/m/init\"\n\txtables \"example.com/m/xTables\"\n",
+				"Units/y.fb.go": "rcv._tab.GetFloat32Slot(4, float32(math.Inf(1)))",
+			},
+		},
 		"four schemas, three namespaces": {
 			files: testdata(t, "includes"),
 			want: []string{

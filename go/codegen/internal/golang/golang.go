@@ -143,8 +143,8 @@ var ourImports = map[string]string{
 	"rpc":         "github.com/smf-go/smf/go/rpc",
 }
 
-// localAliases chooses how the packages of included declarations are called: by their names, unless
-// something else is called that.
+// localAliases chooses how the packages of included declarations are called: by their names, in small letters
+// (whatever else a package declares has a capital one), unless something else is called that.
 func localAliases(u *Unit) map[string]string {
 	aliases, taken := make(map[string]string), make(map[string]bool)
 	add := func(d *model.Declaration) {
@@ -152,8 +152,8 @@ func localAliases(u *Unit) map[string]string {
 		if _, known := aliases[p.Path]; known || p.Path == u.Package.Path {
 			return
 		}
-		name := p.Name
-		for taken[name] || isReserved(name) || locals.MatchString(name) {
+		name := strings.ToLower(p.Name)
+		for taken[name] || isReserved(name) || name == "init" || locals.MatchString(name) {
 			name += "_"
 		}
 		aliases[p.Path], taken[name] = name, true

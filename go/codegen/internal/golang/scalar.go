@@ -88,7 +88,11 @@ func integer(s model.Scalar, n int64) string {
 	return strconv.FormatInt(n, 10)
 }
 
+// float is a default as the nearest value that the scalar has: of a float, 1e39 is infinite, as for flatc.
 func float(s model.Scalar, x float64) string {
+	if s == model.Float {
+		x = float64(float32(x))
+	}
 	var text string
 	switch {
 	case math.IsNaN(x):
