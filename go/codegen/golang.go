@@ -61,6 +61,7 @@ func (l *goLanguage) generate(r *run) {
 			r.write(unit.base+file.Suffix, file.Content)
 		}
 	}
+	l.packages.warnOfOthers(r)
 }
 
 // goUnit is what of a schema goes into one package.

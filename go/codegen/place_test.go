@@ -295,3 +295,32 @@ func TestIncludedButNotGenerated(t *testing.T) {
 	require.Empty(t, generate(codegen.Options{Schemas: []string{"shop.fbs", "units.fbs", "weights.fbs"}}))
 	require.Empty(t, generate(codegen.Options{Schemas: []string{"shop.fbs"}}), "it is there now")
 }
+
+// A folder of Go code is one package, whoever wrote the other one.
+func TestFolderOfAnotherPackage(t *testing.T) {
+	needFlatc(t)
+	t.Chdir(writeSchemas(t, map[string]string{
+		"shop.fbs":      "namespace a.shop;\n\ntable Item { n: int; } rpc_service Shop { Buy(Item): Item; }",
+		"units.fbs":     "namespace a.units; table Unit { n: int; } rpc_service Units { Get(Unit): Unit; }",
+		"main.go":       "package main\n",
+		"gen/tool.go":   "//go:build ignore\n\npackage main\n",
+		"gen/x_test.go": "package shop_test\n",
+		"gen/doc.go":    "// Package shop is generated.\npackage shop\n",
+		"gen/x_plan9.s": "",
+	}))
+	generate := func(options codegen.Options) []string {
+		result, err := codegen.Generate(context.Background(), options)
+		require.NoError(t, err)
+		require.NoError(t, result.Write())
+		return result.Warnings
+	}
+	const why = ", and a folder is one package: choose another one with --out, or generate all schemas of the folder in one call"
+	require.Empty(t, generate(codegen.Options{Schemas: []string{"shop.fbs"}, Out: "gen"}))
+	require.Empty(t, generate(codegen.Options{Schemas: []string{"shop.fbs"}, Out: "gen"}), "its own files are there now")
+	require.Equal(t, []string{"units.fbs:1: warning: the Go package units is generated into the folder gen, where doc.go is" +
+		" of package shop" + why}, generate(codegen.Options{Schemas: []string{"units.fbs"}, Out: "gen"}))
+	require.Equal(t, []string{"shop.fbs:3: warning: the Go package shop is generated into the folder ., where main.go is" +
+		" of package main" + why}, generate(codegen.Options{Schemas: []string{"shop.fbs"}}))
+	require.NoError(t, os.Rename("main.go", "main"))
+	require.Empty(t, generate(codegen.Options{Schemas: []string{"shop.fbs"}, Package: "renamed"}), "its files are written anew")
+}
