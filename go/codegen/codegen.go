@@ -9,6 +9,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -55,6 +56,11 @@ func Generate(ctx context.Context, options Options) (*Result, error) {
 	if options.GoImport != "" {
 		if err := module.CheckImportPath(options.GoImport); err != nil {
 			return nil, &OptionError{"--go-import: " + err.Error()}
+		}
+	}
+	if options.Package != "" {
+		if err := checkPackageName(options.Package); err != nil {
+			return nil, &OptionError{fmt.Sprintf("--package: %q cannot be the name of a Go package", options.Package)}
 		}
 	}
 	r := newRun(options)

@@ -137,14 +137,19 @@ func (p *goPackages) check(r *run) {
 		if err := checkPackageName(one.Name); err != nil && one.generated {
 			r.fail(one.schema, &model.Error{Place: at, What: err.Error()})
 		}
-		other := folders[one.folder.path]
+		folded := strings.ToLower(one.folder.path)
+		other := folders[folded]
 		if other == nil {
-			folders[one.folder.path] = one
+			folders[folded] = one
 		} else if one.generated || other.generated {
-			r.fail(one.schema, &model.Error{
-				Place: at, What: fmt.Sprintf("the Go packages of %s and of %s would both be in the folder %s; rename"+
-					" one of the namespaces", one.first.FullName(), other.first.FullName(), one.folder.shown),
-			})
+			what := fmt.Sprintf("the Go packages of %s and of %s would ", one.first.FullName(), other.first.FullName())
+			if one.folder.path == other.folder.path {
+				what += "both be in the folder " + one.folder.shown
+			} else {
+				what += fmt.Sprintf("be in the folders %s and %s, which are one for the go command: it does not tell"+
+					" capital letters from small ones there", one.folder.shown, other.folder.shown)
+			}
+			r.fail(one.schema, &model.Error{Place: at, What: what + "; rename one of the namespaces"})
 		}
 	}
 	p.checkImports(r)

@@ -248,6 +248,17 @@ func TestPackagesThatCannotBe(t *testing.T) {
 			codegen.Options{},
 			"b/else.fbs:1: the Go packages of x.T and of b.U would both be in the folder b; rename one of the namespaces",
 		},
+		"two packages in folders that differ in capital letters": {
+			map[string]string{"shop.fbs": "namespace a.Shop;\ntable T {} namespace a.shop;\ntable U {}"},
+			codegen.Options{},
+			"shop.fbs:3: the Go packages of a.shop.U and of a.Shop.T would be in the folders shop and Shop, which are one" +
+				" for the go command: it does not tell capital letters from small ones there; rename one of the namespaces",
+		},
+		"a package's name that is none": {
+			map[string]string{"shop.fbs": "table T {}"},
+			codegen.Options{Package: "my-shop"},
+			`--package: "my-shop" cannot be the name of a Go package`,
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			folder := writeSchemas(t, test.files)
