@@ -181,7 +181,9 @@ func (r *run) loadOne(ctx context.Context, s *schema) error {
 	s.binary = binary
 	if s.model, err = model.Read(parsed, filepath.Base(s.path)); err != nil {
 		r.fail(s, err)
+		return nil
 	}
+	r.restoreDefaults(s)
 	return nil
 }
 

@@ -1,5 +1,5 @@
-// Package lines finds the lines of a schema's text that things are declared in: a binary schema does not
-// say them. It knows as much of the language as that takes, of texts that flatc has accepted; of others it
+// Package lines finds the lines of a schema's text that things are declared in, and defaults as they are
+// written: a binary schema does not say them. It knows as much of the language as that takes, of texts that flatc has accepted; of others it
 // finds what it can.
 package lines
 
@@ -11,6 +11,7 @@ import (
 // Index is where things are declared in one text.
 type Index struct {
 	lines    map[key]int
+	defaults map[key]string
 	includes map[string]int
 }
 
@@ -29,6 +30,12 @@ func (x *Index) Line(declaration, member string) int {
 	return x.lines[key{declaration, ""}]
 }
 
+// Default is what stands behind a field's "=", or an enum value's: a number without its sign, a name, or what
+// is in a string. Empty: nothing does.
+func (x *Index) Default(declaration, member string) string {
+	return x.defaults[key{declaration, member}]
+}
+
 // Include is the line of the include that finds a file: one that names the file's path, or the end of it.
 // 0: there is none.
 func (x *Index) Include(file string) int {
@@ -45,7 +52,7 @@ func (x *Index) Include(file string) int {
 func Scan(text []byte) *Index {
 	p := &parser{
 		scanner: scanner{text: text, line: 1},
-		index:   &Index{lines: make(map[key]int), includes: make(map[string]int)},
+		index:   &Index{lines: make(map[key]int), defaults: make(map[key]string), includes: make(map[string]int)},
 	}
 	p.next()
 	if p.token.kind != end {
@@ -131,11 +138,12 @@ func (p *parser) body(separator string) {
 		}
 		p.next()
 	}
-	depth, fresh := 0, false
+	depth, fresh, member := 0, false, ""
 	for p.token.kind != end {
 		if fresh && p.token.kind == name {
 			line := p.token.line
-			p.note(declaration, strings.ReplaceAll(p.dotted(), ".", "_"), line) // as flatc calls members of unions
+			member = strings.ReplaceAll(p.dotted(), ".", "_") // as flatc calls members of unions
+			p.note(declaration, member, line)
 			fresh = false
 			continue
 		}
@@ -147,10 +155,29 @@ func (p *parser) body(separator string) {
 			depth--
 		case separator:
 			fresh = depth == 1
+		case "=":
+			if depth == 1 {
+				p.value(key{declaration, member})
+				continue
+			}
 		}
 		p.next()
 		if depth == 0 {
 			return
 		}
+	}
+}
+
+// value reads what is behind a "=".
+func (p *parser) value(of key) {
+	if p.next(); p.token.text == "-" || p.token.text == "+" {
+		p.next()
+	}
+	switch p.token.kind {
+	case name:
+		p.index.defaults[of] = p.dotted()
+	case number, quoted:
+		p.index.defaults[of] = p.token.value
+		p.next()
 	}
 }

@@ -97,3 +97,23 @@ func FuzzScan(f *testing.F) {
 		require.LessOrEqual(t, line, strings.Count(string(text), "\n")+1)
 	})
 }
+
+func TestDefaults(t *testing.T) {
+	x := lines.Scan([]byte(`namespace a; enum E : ulong (bit_flags) { A = 3, B, C = 0x4 }
+		table T { a: ulong = 18446744073709551615 (id: 0); b: E = "A C"; c: E= a.E . C ; d: int = -5; e: ulong;
+			f: string (x: "= 7"); g: double = .5; h: float = 1.5; }`))
+	for want, of := range map[string][]string{
+		"3":                    {"a.E A"},
+		"":                     {"a.E B", "a.T e", "a.T f", "a.T nothing", "a.T "},
+		"18446744073709551615": {"a.T a"},
+		"0x4":                  {"a.E C"},
+		"A C":                  {"a.T b"},
+		"a.E.C":                {"a.T c"},
+		"5":                    {"a.T d"},
+	} {
+		for _, name := range of {
+			declaration, member, _ := strings.Cut(name, " ")
+			require.Equal(t, want, x.Default(declaration, member), name)
+		}
+	}
+}

@@ -8,13 +8,14 @@ const (
 	end    kind = iota
 	name        // a word: "table", "Request"
 	quoted      // a string
-	other       // a number, or one character that is none of these
+	number      // digits, and letters behind them
+	other       // one character that is none of these
 )
 
 type token struct {
 	kind  kind
 	text  string // of a name, or the one character of an other
-	value string // of a quoted: what is between the quotes
+	value string // of a quoted: what is between the quotes; of a number: the number
 	line  int
 }
 
@@ -44,7 +45,7 @@ func (s *scanner) scan() token {
 		out.kind, out.text = name, string(s.text[begin:s.at])
 	case isDigit(c):
 		s.word()
-		out.kind = other
+		out.kind, out.value = number, string(s.text[begin:s.at])
 	case c == '"' || c == '\'':
 		out.kind, out.value = quoted, s.quoted(c)
 	default:

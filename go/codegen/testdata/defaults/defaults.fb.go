@@ -124,7 +124,7 @@ func (rcv *Defaults) MutateBalance(n int64) bool {
 }
 
 func (rcv *Defaults) Total() uint64 {
-	return rcv._tab.GetUint64Slot(20, 0)
+	return rcv._tab.GetUint64Slot(20, 18446744073709551615)
 }
 
 // MutateTotal changes a stored Total; false: it is not stored.
@@ -269,7 +269,7 @@ func DefaultsAddBalance(builder *flatbuffers.Builder, balance int64) {
 }
 
 func DefaultsAddTotal(builder *flatbuffers.Builder, total uint64) {
-	builder.PrependUint64Slot(8, total, 0)
+	builder.PrependUint64Slot(8, total, 18446744073709551615)
 }
 
 func DefaultsAddRatio(builder *flatbuffers.Builder, ratio float32) {

@@ -560,7 +560,7 @@ func (rcv *Weather) MutateFlags32(n Flags32) bool {
 }
 
 func (rcv *Weather) Flags64() Flags64 {
-	return Flags64(rcv._tab.GetUint64Slot(26, 0))
+	return Flags64(rcv._tab.GetUint64Slot(26, 9223372036854775810))
 }
 
 // MutateFlags64 changes a stored Flags64; false: it is not stored.
@@ -726,7 +726,7 @@ func WeatherAddFlags32(builder *flatbuffers.Builder, flags32 Flags32) {
 }
 
 func WeatherAddFlags64(builder *flatbuffers.Builder, flags64 Flags64) {
-	builder.PrependUint64Slot(11, uint64(flags64), 0)
+	builder.PrependUint64Slot(11, uint64(flags64), 9223372036854775810)
 }
 
 func WeatherAddWinds(builder *flatbuffers.Builder, winds flatbuffers.UOffsetT) {
