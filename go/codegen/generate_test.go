@@ -62,6 +62,10 @@ func TestRefused(t *testing.T) {
 			"namespace a; table T {}\nrpc_service smf { Hello(T): T; }",
 			"x.fbs:2: service a.smf: the name is reserved for the protocol itself",
 		},
+		"attribute of methods at a service": {
+			"namespace a; attribute \"slow\"; table T {}\nrpc_service S (slow) { Go(T): T; }",
+			"x.fbs:2: service a.S: (slow) is an attribute of methods; write it behind each that it is for",
+		},
 		"keyword as package": {
 			"namespace a.type;\n\ntable T {}",
 			`x.fbs:3: "type" cannot be the name of a Go package; give one with --package`,

@@ -290,6 +290,12 @@ func (r *reader) readService(in *bfbs.Service) error {
 	if s.Name == ReservedService {
 		return wrong(&s.Declaration, "", "service "+in.Name, errors.New("the name is reserved for the protocol itself"))
 	}
+	for _, name := range []string{"slow", "idempotent", "timeout", "streaming"} {
+		if _, set := s.Attributes[name]; set {
+			return wrong(&s.Declaration, "", "service "+in.Name,
+				fmt.Errorf("(%s) is an attribute of methods; write it behind each that it is for", name))
+		}
+	}
 	s.CRC = crc(s.Name)
 	for i := range in.Calls {
 		m, err := r.readMethod(s, &in.Calls[i])
