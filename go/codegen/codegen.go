@@ -13,6 +13,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"golang.org/x/mod/module"
 )
@@ -99,14 +100,15 @@ func BinarySchema(ctx context.Context, path string, includes ...string) ([]byte,
 	return binary, err
 }
 
-// Write writes every file that is not on disk already, and makes the folders that are missing.
+// Write writes every file that is not on disk already, and makes the folders that are missing. It looks at all
+// of them before it writes the first.
 func (r *Result) Write() error {
+	stale, err := r.Stale()
+	if err != nil {
+		return err
+	}
 	for _, file := range r.Files {
-		same, err := file.onDisk()
-		if err != nil {
-			return err
-		}
-		if same {
+		if !slices.Contains(stale, file.Path) {
 			continue
 		}
 		if err := os.MkdirAll(filepath.Dir(file.Path), 0o777); err != nil {

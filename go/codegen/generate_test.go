@@ -289,6 +289,13 @@ func TestWriteAndStale(t *testing.T) {
 	stale, err = result.Stale()
 	require.NoError(t, err)
 	require.Equal(t, paths[1:2], stale, "changed")
+
+	require.NoError(t, os.Remove(paths[2]))
+	require.NoError(t, os.Mkdir(paths[2], 0o777))
+	require.ErrorContains(t, result.Write(), "is a directory")
+	text, err := os.ReadFile(paths[1])
+	require.NoError(t, err)
+	require.Equal(t, "package a\n", string(text), "nothing is written then")
 }
 
 // paths are those of the generated files.
