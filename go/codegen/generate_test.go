@@ -110,6 +110,10 @@ func TestRefused(t *testing.T) {
 			"namespace a;\ntable T {\n  other: Other;\n}\n\n",
 			"x.fbs:3: type referenced but not defined (check namespace): Other",
 		},
+		"service without methods": {
+			"namespace a; table T {}\nrpc_service S {\n}",
+			"x.fbs:3: expecting: identifier instead got: }",
+		},
 		"two methods of one name": {
 			"namespace a; table T {} rpc_service S { Go(T): T; Go(T): T; }",
 			"x.fbs:1: rpc already exists: Go",
