@@ -18,7 +18,9 @@ import "encoding/binary"
 const (
 	// MaxDepth is how deep tables may nest; the root is at depth 1.
 	MaxDepth = 64
-	// MaxTables is how many tables a walk may visit. A table that two fields point to counts twice.
+	// MaxTables is how many tables a walk may visit. A table that two fields point to counts twice: ten
+	// kilobytes may well be a million empty tables to who copies each, as UnPack does. Servers that take
+	// payloads from strangers read in place what may be many.
 	MaxTables = 1_000_000
 	// MaxPayload is the largest payload in bytes: FlatBuffers' offsets are 31 bits.
 	MaxPayload = 1<<31 - 1

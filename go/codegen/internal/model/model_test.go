@@ -98,9 +98,11 @@ file_identifier "PICT";
 
 func TestReadRefuses(t *testing.T) {
 	for want, text := range map[string]string{
-		"service a.smf: the name is reserved for the protocol itself":                 `namespace a; table T {} rpc_service smf { A(T): T; }`,
-		`method S.A: timeout "soon" is not a duration like "250ms"`:                   `attribute "timeout"; table T {} rpc_service S { A(T): T (timeout: "soon"); }`,
-		`method S.A: streaming "up" is none of "none", "client", "server" and "bidi"`: `table T {} rpc_service S { A(T): T (streaming: "up"); }`,
+		"service a.smf: the name is reserved for the protocol itself":                   `namespace a; table T {} rpc_service smf { A(T): T; }`,
+		`method S.A: timeout "soon" is not a duration like "250ms"`:                     `attribute "timeout"; table T {} rpc_service S { A(T): T (timeout: "soon"); }`,
+		`method S.A: timeout wants a duration, as in (timeout: "250ms")`:                `attribute "timeout"; table T {} rpc_service S { A(T): T (timeout); }`,
+		`method S.A: slow has no value: (slow), or nothing, instead of (slow: "false")`: `attribute "slow"; table T {} rpc_service S { A(T): T (slow: "false"); }`,
+		`method S.A: streaming "up" is none of "none", "client", "server" and "bidi"`:   `table T {} rpc_service S { A(T): T (streaming: "up"); }`,
 	} {
 		_, err := read(t, text)
 		require.EqualError(t, err, want)

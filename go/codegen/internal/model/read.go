@@ -317,11 +317,18 @@ func (r *reader) readMethod(s *Service, in *bfbs.Call) (*Method, error) {
 	m.Signature = signature(m.Name, m.In, m.Out)
 	m.CRC = crc(m.Signature)
 	m.ID = s.CRC ^ m.CRC
-	_, m.Slow = in.Attributes["slow"]
-	_, m.Idempotent = in.Attributes["idempotent"]
+	var err error
+	if m.Slow, err = mark(in.Attributes, "slow"); err != nil {
+		return nil, err
+	}
+	if m.Idempotent, err = mark(in.Attributes, "idempotent"); err != nil {
+		return nil, err
+	}
 	if text, set := in.Attributes["timeout"]; set {
-		var err error
 		if m.Timeout, err = time.ParseDuration(text); err != nil || m.Timeout <= 0 {
+			if text == noValue {
+				return nil, errors.New(`timeout wants a duration, as in (timeout: "250ms")`)
+			}
 			return nil, fmt.Errorf("timeout %q is not a duration like \"250ms\"", text)
 		}
 	}
@@ -332,4 +339,16 @@ func (r *reader) readMethod(s *Service, in *bfbs.Call) (*Method, error) {
 	}
 	m.Streaming = Streaming(max(at, 0))
 	return m, nil
+}
+
+// noValue is what flatc says of an attribute that has none.
+const noValue = "0"
+
+// mark says whether there is an attribute that has no value.
+func mark(attributes bfbs.Attributes, name string) (bool, error) {
+	text, set := attributes[name]
+	if set && text != noValue {
+		return false, fmt.Errorf("%s has no value: (%s), or nothing, instead of (%s: %q)", name, name, name, text)
+	}
+	return set, nil
 }

@@ -148,7 +148,7 @@ static inline int64_t smf_test_defaults_Defaults_balance(const struct smf_test_d
 
 static inline uint64_t smf_test_defaults_Defaults_total(const struct smf_test_defaults_Defaults *table)
 {
-    return smf_flat_get_u64(table, 20, UINT64_C(0));
+    return smf_flat_get_u64(table, 20, UINT64_C(18446744073709551615));
 }
 
 static inline float smf_test_defaults_Defaults_ratio(const struct smf_test_defaults_Defaults *table)
@@ -257,7 +257,7 @@ static inline void smf_test_defaults_Defaults_add_balance(struct smf_flat_builde
 static inline void smf_test_defaults_Defaults_add_total(struct smf_flat_builder *builder,
     uint64_t value)
 {
-    smf_flat_add_u64(builder, 20, value, UINT64_C(0));
+    smf_flat_add_u64(builder, 20, value, UINT64_C(18446744073709551615));
 }
 static inline void smf_test_defaults_Defaults_add_ratio(struct smf_flat_builder *builder,
     float value)

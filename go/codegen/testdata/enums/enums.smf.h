@@ -415,7 +415,7 @@ smf_test_enums_Weather_flags32(const struct smf_test_enums_Weather *table)
 static inline smf_test_enums_Flags64
 smf_test_enums_Weather_flags64(const struct smf_test_enums_Weather *table)
 {
-    return smf_flat_get_u64(table, 26, UINT64_C(0));
+    return smf_flat_get_u64(table, 26, UINT64_C(9223372036854775810));
 }
 
 static inline struct smf_flat_i8_vector
@@ -519,7 +519,7 @@ static inline void smf_test_enums_Weather_add_flags32(struct smf_flat_builder *b
 static inline void smf_test_enums_Weather_add_flags64(struct smf_flat_builder *builder,
     smf_test_enums_Flags64 value)
 {
-    smf_flat_add_u64(builder, 26, value, UINT64_C(0));
+    smf_flat_add_u64(builder, 26, value, UINT64_C(9223372036854775810));
 }
 static inline void smf_test_enums_Weather_add_winds(struct smf_flat_builder *builder,
     struct smf_flat_i8_vector_ref value)
