@@ -44,14 +44,15 @@ func TestTheSameAsFlatc(t *testing.T) {
 	schemas, err := filepath.Glob("../../testdata/*/*.fbs")
 	require.NoError(t, err)
 	schemas = append(schemas, "../../../flatverify/internal/sample/sample.fbs")
-	compared := 0
+	var refused []string
 	for _, path := range schemas {
 		if strings.Contains(path, "includes") {
 			continue // several packages
 		}
 		folder := t.TempDir()
 		if exec.Command("flatc", "--go", "--gen-object-api", "-o", folder, path).Run() != nil {
-			continue // flatc can't
+			refused = append(refused, filepath.Base(path))
+			continue
 		}
 		t.Run(filepath.Base(path), func(t *testing.T) {
 			flatcs := make(map[string]string)
@@ -73,9 +74,9 @@ func TestTheSameAsFlatc(t *testing.T) {
 				assert.Equal(t, want, ours[name], name)
 			}
 		})
-		compared++
 	}
-	require.Greater(t, compared, 15)
+	require.Subset(t, []string{"arrays.fbs", "mixed_unions.fbs", "nested.fbs", "union_vectors.fbs"}, refused,
+		"flatc can't, and did")
 }
 
 func generate(t *testing.T, s *model.Schema) []golang.File {
