@@ -183,6 +183,7 @@ func (w *worker) Serve(c *loop.Call) {
 	w.reply.begin()
 	if m.Verify != nil {
 		if err := m.Verify(c.Payload); err != nil {
+			w.server.logs.malformed(m, err)
 			fail(CodeBadRequest, &c.Out)
 			return
 		}

@@ -65,6 +65,15 @@ func (l *limitedLogs) handlerError(m *served, err error) {
 	}
 }
 
+// malformed tells what is wrong with a request that the verifier refused: its caller learns only that it is.
+func (l *limitedLogs) malformed(m *served, err error) {
+	if left, ok := l.allow("malformed:" + m.service + "." + m.Name); ok {
+		// On a goroutine of its own: see closed.
+		go l.log.Warn("request refused: malformed", slog.String("method", m.service+"."+m.Name),
+			slog.String("error", err.Error()), leftOut(left))
+	}
+}
+
 // leftOut is nothing for 0: handlers leave empty attributes out.
 func leftOut(lines int) slog.Attr {
 	if lines == 0 {

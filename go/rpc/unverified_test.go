@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -48,6 +49,23 @@ func TestUnverifiedServer(t *testing.T) {
 		require.Equal(t, malformed, *seen.Load())
 		m.Release()
 	}
+}
+
+// What is wrong with a request is in the server's log, however often it comes.
+func TestMalformedRequestsAreLogged(t *testing.T) {
+	var log logText
+	refuse := method(idWork, echo)
+	refuse.Verify = demo.VerifyRequest
+	_, address := start(t, rpc.ServerOptions{Logger: log.logger()}, refuse)
+	c := dial(t, address)
+	for range 50 {
+		require.Equal(t, rpc.CodeBadRequest, fails(t, c, idWork, malformed).Code)
+	}
+	require.Eventually(t, func() bool { return len(log.lines("request refused: malformed")) > 0 },
+		10*time.Second, time.Millisecond)
+	lines := log.lines("request refused: malformed")
+	require.Contains(t, lines[0], "Request: root offset is out of range")
+	require.Less(t, len(lines), 10)
 }
 
 // One service's option is not another's.
