@@ -51,10 +51,13 @@ func NewStub(c Caller, options ...ServiceOption) Stub {
 }
 
 // CallTable calls a method with a finished builder, and looks at the reply as a table. A reply that
-// verify refuses is an error with code 400, unless the stub is Unverified.
+// verify refuses is an error with code 400, unless the stub is Unverified. A nil builder is an error.
 //
 // Cost: none beyond Caller.Call's and verify's; it allocates for errors only.
 func CallTable[T any](ctx context.Context, s *Stub, methodID uint32, req *flatbuffers.Builder, verify func([]byte) error) (Result[T], error) {
+	if req == nil {
+		return Result[T]{}, errors.New("rpc: the request is nil; give a finished builder")
+	}
 	m, err := s.caller.Call(ctx, methodID, req.FinishedBytes())
 	if err != nil {
 		return Result[T]{}, err

@@ -99,6 +99,9 @@ func TestStub(t *testing.T) {
 	_, err = getter.Get(ended, b)
 	require.ErrorIs(t, err, context.Canceled)
 	require.ErrorIs(t, getter.GetInto(ended, &demo.RequestT{}, &out), context.Canceled)
+
+	_, err = getter.Get(patient(t), nil)
+	require.EqualError(t, err, "rpc: the request is nil; give a finished builder")
 }
 
 // The objects that are called with stay where their owner has them, and nothing else is allocated: the one
