@@ -86,7 +86,7 @@ func TestRefused(t *testing.T) {
 		},
 		"member of a union named like the union's plain struct": {
 			"namespace a; table T {}\nunion U {\n  T\n}",
-			"x.fbs:2: union a.U: its Go code would declare UT, as does that of value a.U.T in x.fbs:3: rename one of them",
+			"x.fbs:2: union a.U: its Go code would declare UT, as does that of value a.U.T in x.fbs:3: give the member another name, like OtherT: T",
 		},
 		"values of one Go name": {
 			"namespace a;\nenum E : byte { break,\n  break_ }",

@@ -13,14 +13,15 @@ func (g *generator) tableAccessor(p *printer, t *model.Table, owner string, f *m
 	case model.Plain:
 		g.plainAccessor(p, t, owner, name, f)
 	case model.Text:
-		p.doc(f.Doc, "")
+		p.doc(f.Doc, name+" is the string where it is in the payload; nil: it is not stored.")
 		p.p("func (rcv *%s) %s() []byte {", owner, name)
 		p.p("%so := flatbuffers.UOffsetT(rcv._tab.Offset(%d))", g.shortcut(t, f), f.Slot)
 		p.p("if o != 0 {\nreturn rcv._tab.ByteVector(o + rcv._tab.Pos)\n}\nreturn nil\n}\n")
 	case model.TableKind, model.StructOf:
 		g.objectAccessor(p, owner, name, f)
 	case model.Union:
-		p.doc(f.Doc, "")
+		p.doc(f.Doc, fmt.Sprintf("%s makes obj, which must not be nil, the value, which is what %s says;\n// false: there is none.",
+			name, fieldName(f.Tag)))
 		p.p("func (rcv *%s) %s(obj *flatbuffers.Table) bool {", owner, name)
 		p.p("o := flatbuffers.UOffsetT(rcv._tab.Offset(%d))", f.Slot)
 		p.p("if o != 0 {\nrcv._tab.Union(obj, o)\nreturn true\n}\nreturn false\n}\n")
@@ -32,13 +33,14 @@ func (g *generator) tableAccessor(p *printer, t *model.Table, owner string, f *m
 
 func (g *generator) plainAccessor(p *printer, t *model.Table, owner, name string, f *model.Field) {
 	typ, kind := g.plain(&f.Type), runtime(&f.Type)
-	p.doc(f.Doc, "")
 	if f.Optional {
+		p.doc(f.Doc, name+" is a copy of the value; nil: it is not stored.")
 		p.p("func (rcv *%s) %s() *%s {", owner, name, typ)
 		p.p("o := flatbuffers.UOffsetT(rcv._tab.Offset(%d))\nif o != 0 {", f.Slot)
 		p.p("v := %s", g.fromScalar(&f.Type, "rcv._tab.Get"+kind+"(o + rcv._tab.Pos)"))
 		p.p("return &v\n}\nreturn nil\n}\n")
 	} else {
+		p.doc(f.Doc, "")
 		p.p("func (rcv *%s) %s() %s {", owner, name, typ)
 		p.p("%sreturn %s\n}\n", g.shortcut(t, f),
 			g.fromScalar(&f.Type, fmt.Sprintf("rcv._tab.Get%sSlot(%d, %s)", kind, f.Slot, g.literal(f))))
@@ -56,7 +58,7 @@ func (g *generator) objectAccessor(p *printer, owner, name string, f *model.Fiel
 	} else {
 		typ = g.ref(&f.Type.Table.Declaration)
 	}
-	p.doc(f.Doc, "")
+	p.doc(f.Doc, name+" makes obj, or a new one where it is nil, what is stored, and returns it; nil: nothing is stored.")
 	p.p("func (rcv *%s) %s(obj *%s) *%s {", owner, name, typ, typ)
 	p.p("o := flatbuffers.UOffsetT(rcv._tab.Offset(%d))\nif o != 0 {", f.Slot)
 	p.p("if obj == nil {\nobj = new(%s)\n}", typ)
@@ -68,7 +70,7 @@ func (g *generator) vectorAccessor(p *printer, owner, name string, f *model.Fiel
 	elem := f.Type.Elem
 	find := fmt.Sprintf("o := flatbuffers.UOffsetT(rcv._tab.Offset(%d))\nif o != 0 {", f.Slot)
 	at := fmt.Sprintf("rcv._tab.Vector(o) + flatbuffers.UOffsetT(j)*%d", elem.Size())
-	p.doc(f.Doc, "")
+	p.doc(f.Doc, elementDoc(name, elem))
 	switch elem.Kind {
 	case model.Plain:
 		p.p("func (rcv *%s) %s(j int) %s {\n%s", owner, name, g.plain(elem), find)
@@ -96,6 +98,19 @@ func (g *generator) vectorAccessor(p *printer, owner, name string, f *model.Fiel
 		g.byKey(p, owner, name, f, find)
 	case model.Union:
 		g.members(p, owner, name, f, elem.Enum)
+	}
+}
+
+// elementDoc says what an accessor of elements does, where the schema does not.
+func elementDoc(name string, elem *model.Type) string {
+	const index = " An index beyond the end is not checked."
+	switch elem.Kind {
+	case model.Plain:
+		return name + " is element j; " + zero(elem) + " where there is no vector." + index
+	case model.Text:
+		return name + " is element j, where it is in the payload; nil: there is no vector." + index
+	default:
+		return name + " makes obj, which must not be nil, element j; false: there is no vector.\n//" + index
 	}
 }
 
@@ -139,11 +154,11 @@ func (g *generator) members(p *printer, owner, name string, f *model.Field, unio
 		as := name + "As" + camel(v.Name)
 		switch v.Member.Kind {
 		case model.Text:
-			p.p("// %s reads one that is a %s; false: it is something else.", as, v.Name)
+			p.p("// %s reads one that is %s; false: it is something else.", as, an(v.Name))
 			p.p("func (rcv *%s) %s(%s) ([]byte, bool) {\n%s\nreturn nil, false\n}", owner, as, j, check)
 			p.p("return flatverify.Text(table.Bytes, int(table.Pos)), true\n}\n")
 		case model.TableKind, model.StructOf:
-			p.p("// %s reads one that is a %s; false: it is something else.", as, v.Name)
+			p.p("// %s reads one that is %s; false: it is something else.", as, an(v.Name))
 			p.p("func (rcv *%s) %s(obj *%s%s) bool {\n%s\nreturn false\n}", owner, as, g.memberType(&v.Member),
 				commaBefore(j), check)
 			p.p("obj.Init(table.Bytes, table.Pos)\nreturn true\n}\n")

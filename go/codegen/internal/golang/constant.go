@@ -8,11 +8,15 @@ const constantColumns = 96
 // name is taken.
 func (g *generator) schemaName() string {
 	name := camel(strings.TrimSuffix(g.Schema.Source, ".fbs")) + "Schema"
-	if g.Binary == nil || g.Names.taken(name) {
+	if g.Binary == nil || g.Names.taken(name) || g.Names.taken(g.bytesName()) {
 		return ""
 	}
 	return name
 }
+
+// bytesName is the name of the constant that has the bytes. It is another one than what programs name, and
+// not exported, because documentation shows the value of exported constants.
+func (g *generator) bytesName() string { return g.stem + "BinarySchema" }
 
 // constantFile holds the binary schema as a constant: one that is not used takes no room in a program. Nil:
 // see schemaName.
@@ -24,7 +28,8 @@ func (g *generator) constantFile() (*File, error) {
 	p := &printer{}
 	p.p("// %s is the binary schema of %s, with everything that it includes: what", name, g.Schema.Source)
 	p.p("// schema.Read (github.com/smf-go/smf/go/schema) reads.")
-	p.WriteString("const " + name + " = \"\" +\n\t\"")
+	p.p("const %s = %s\n", name, g.bytesName())
+	p.WriteString("const " + g.bytesName() + " = \"\" +\n\t\"")
 	column := 0
 	for _, c := range g.Binary {
 		text := string(rune(c))

@@ -33,14 +33,36 @@ func (g *generator) enum(p *printer, e *model.Enum) {
 		p.p("%q: %s%s,", v.Name, name, valueName(v))
 	}
 	p.p("}\n")
+	if e.BitFlags {
+		flagsString(p, e, name)
+		return
+	}
 	p.p("// String is the value's name; of one that has none, its number in parentheses.")
 	p.p("func (v %s) String() string {", name)
 	p.p("if s, ok := EnumNames%s[v]; ok {\nreturn s\n}", name)
-	if e.Scalar.IsUnsigned() {
-		p.p("return \"%s(\" + strconv.FormatUint(uint64(v), 10) + \")\"\n}\n", name)
-	} else {
-		p.p("return \"%s(\" + strconv.FormatInt(int64(v), 10) + \")\"\n}\n", name)
+	p.p("return \"%s(\" + %s + \")\"\n}\n", name, decimal(e, "v"))
+}
+
+// flagsString writes the String of an enum whose values are bits.
+func flagsString(p *printer, e *model.Enum, name string) {
+	p.p("// String is the names of the bits, with | between them; of bits that have none, their number in parentheses.")
+	p.p("func (v %s) String() string {", name)
+	p.p("if s, ok := EnumNames%s[v]; ok {\nreturn s\n}", name)
+	p.p("s, rest := \"\", v\nfor _, bit := range [...]%s{", name)
+	for _, v := range firstOfEach(e.Values) {
+		p.p("%s%s,", name, valueName(v))
 	}
+	p.p("} {\nif v&bit != 0 {\ns += EnumNames%s[bit] + \"|\"\nrest &^= bit\n}\n}", name)
+	p.p("if rest == 0 && s != \"\" {\nreturn s[:len(s)-1]\n}")
+	p.p("return s + \"%s(\" + %s + \")\"\n}\n", name, decimal(e, "rest"))
+}
+
+// decimal is an expression for the digits of an enum's value.
+func decimal(e *model.Enum, value string) string {
+	if e.Scalar.IsUnsigned() {
+		return "strconv.FormatUint(uint64(" + value + "), 10)"
+	}
+	return "strconv.FormatInt(int64(" + value + "), 10)"
 }
 
 func kindOf(e *model.Enum) string {

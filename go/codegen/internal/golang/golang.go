@@ -3,6 +3,7 @@
 package golang
 
 import (
+	"bytes"
 	"fmt"
 	"slices"
 	"strings"
@@ -53,6 +54,9 @@ func Prepare(u *Unit) (*Prepared, error) {
 	if p.view = g.callsView(); p.view != nil {
 		p.calls, err = g.callsFile(p.view, g.Names)
 	}
+	if (p.types != nil || p.calls != nil) && (u.Names.first == "" || u.Schema.Source < u.Names.first) {
+		u.Names.first = u.Schema.Source
+	}
 	return p, err
 }
 
@@ -73,7 +77,20 @@ func (p *Prepared) Files() ([]File, error) {
 			files = append(files, *file)
 		}
 	}
+	if g := p.generator; len(files) > 0 && g.Names.first == g.Schema.Source {
+		files[0].Content = g.withPackageComment(files[0].Content)
+	}
 	return files, nil
+}
+
+// withPackageComment adds what go doc says of the package to a file, which is one of them.
+func (g *generator) withPackageComment(content []byte) []byte {
+	comment := fmt.Sprintf("// Package %s is the FlatBuffers namespace %s.\n", g.Package.Name, g.Namespace)
+	if g.Namespace == "" {
+		comment = fmt.Sprintf("// Package %s is what FlatBuffers schemas without a namespace declare.\n", g.Package.Name)
+	}
+	clause := "package " + g.Package.Name + "\n"
+	return bytes.Replace(content, []byte("\n"+clause), []byte("\n"+comment+clause), 1)
 }
 
 func newGenerator(u *Unit) *generator {
@@ -180,9 +197,10 @@ func (g *generator) importPath(name string) string {
 	return ourImports[name]
 }
 
-// importBlock writes imports in three groups: the standard library, others', ours.
+// importBlock writes imports in four groups: the standard library, others', ours, and what is generated of
+// other namespaces.
 func (g *generator) importBlock(names []string) string {
-	var groups [3][]string
+	var groups [4][]string
 	for _, name := range names {
 		path := g.importPath(name)
 		line := fmt.Sprintf("%q", path)
@@ -190,9 +208,12 @@ func (g *generator) importBlock(names []string) string {
 			line = name + " " + line
 		}
 		group := 0
-		if strings.HasPrefix(path, "github.com/smf-go/smf/") {
+		switch {
+		case g.local[path] != "":
+			group = 3
+		case strings.HasPrefix(path, "github.com/smf-go/smf/"):
 			group = 2
-		} else if strings.Contains(path, ".") || g.local[path] != "" {
+		case strings.Contains(path, "."):
 			group = 1
 		}
 		groups[group] = append(groups[group], line)

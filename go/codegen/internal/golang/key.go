@@ -78,7 +78,9 @@ func (g *generator) byKey(p *printer, owner, name string, f *model.Field, find s
 	if key == nil {
 		return
 	}
-	p.p("// %sByKey finds the element with a key, where they are sorted; false: there is none.", name)
+	p.p("// %sByKey finds the element with a key; false: there is none. It needs elements that were sorted by", name)
+	p.p("// %s, as CreateVectorOfSortedTables does; Pack leaves them in their order.",
+		g.qualify(&f.Type.Elem.Table.Declaration, "", "KeyCompare"))
 	p.p("func (rcv *%s) %sByKey(obj *%s, key %s) bool {\n%s", owner, name,
 		g.ref(&f.Type.Elem.Table.Declaration), g.keyType(key), find)
 	p.p("return obj.LookupByKey(key, rcv._tab.Vector(o), rcv._tab.Bytes)\n}\nreturn false\n}\n")

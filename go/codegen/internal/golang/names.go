@@ -6,6 +6,7 @@ import (
 	"go/token"
 	"go/types"
 	"regexp"
+	"slices"
 	"strings"
 	"unicode"
 
@@ -82,6 +83,23 @@ func fieldName(f *model.Field) string {
 	return name
 }
 
+// methodNames are the Go names of a service's methods. One whose names would be others that the service or
+// another method has anyway gets a line at its end, because it can't be renamed: its name is its id.
+func methodNames(s *model.Service) []string {
+	names := make([]string, len(s.Methods))
+	for i, m := range s.Methods {
+		names[i] = camel(m.Name)
+	}
+	out := slices.Clone(names)
+	for i, name := range names {
+		short, into := strings.CutSuffix(name, "Into")
+		if name == "Service" || into && slices.Contains(names, short) {
+			out[i] += "_"
+		}
+	}
+	return out
+}
+
 // locals are the names of parameters and variables in what we generate; a package must not have one.
 var locals = regexp.MustCompile(`^(rcv|obj|builder|buf|offset|table|payload|dst|reply|size|pad|begin|` +
 	`key|compare|start|span|middle|value|vectorLocation|root|message|result|impl|service|handlers|handler|` +
@@ -111,7 +129,7 @@ func (g *generator) parameter(name string, taken map[string]bool, others *regexp
 
 // an is a name behind its article.
 func an(name string) string {
-	if strings.ContainsRune("AEIO", rune(name[0])) {
+	if strings.ContainsRune("AEIOaeio", rune(name[0])) {
 		return "an " + name
 	}
 	return "a " + name
@@ -130,6 +148,7 @@ func (g *generator) isAlias(name string) bool {
 // and "Request.Name" for fields and methods. The zero value is ready.
 type Names struct {
 	origins map[string]origin // what of a schema a name was made from
+	first   string            // of the schemas with code in the package, by name: it gets the package's comment
 }
 
 func (n *Names) taken(name string) bool { _, taken := n.origins[name]; return taken }
@@ -212,10 +231,13 @@ func (n *Names) declare(name string, from origin) error {
 			Hint: "rename it",
 		}
 	}
-	place := other.place()
+	place, hint := other.place(), "rename one of them"
+	if from.kind == "union" && other.kind == "value" && other.declaration == from.declaration {
+		hint = fmt.Sprintf("give the member another name, like Other%s: %s", other.member, other.member)
+	}
 	return &model.Error{
 		Place: from.place(), What: fmt.Sprintf("%s: its Go code would declare %s, as does that of %s", from, name, other),
-		Other: &place, Hint: "rename one of them",
+		Other: &place, Hint: hint,
 	}
 }
 

@@ -2,6 +2,8 @@ package golang
 
 import (
 	"fmt"
+	"slices"
+	"strconv"
 
 	"github.com/smf-go/smf/go/codegen/internal/model"
 )
@@ -42,6 +44,9 @@ func (g *generator) objectStruct(p *printer, d *model.Declaration, fields []*mod
 		}
 		p.from("field", d.FullName(), f.Name)
 		p.doc(f.Doc, "")
+		if value := g.hiddenDefault(f); value != "" {
+			p.p("// Default %s: a plain struct begins with %s, and Pack sends that.", value, zero(&f.Type))
+		}
 		typ := g.objectType(&f.Type)
 		if f.Optional {
 			typ = "*" + typ
@@ -49,6 +54,24 @@ func (g *generator) objectStruct(p *printer, d *model.Declaration, fields []*mod
 		p.p("%s %s `json:%q`", fieldName(f), typ, f.Name)
 	}
 	p.p("}\n")
+}
+
+// hiddenDefault is the default of a field that a new plain struct does not have; empty: it has it.
+func (g *generator) hiddenDefault(f *model.Field) string {
+	if f.Type.Kind != model.Plain || f.Optional || f.Default == (model.Default{}) {
+		return ""
+	}
+	if f.Type.Enum != nil {
+		for _, v := range f.Type.Enum.Values {
+			if v.Number == f.Default.Integer {
+				return g.qualify(&f.Type.Enum.Declaration, "", valueName(v))
+			}
+		}
+	}
+	if f.Type.Scalar.IsFloat() {
+		return strconv.FormatFloat(f.Default.Real, 'g', -1, 64)
+	}
+	return g.literal(f)
 }
 
 func (g *generator) unPack(p *printer, name string) {
@@ -113,10 +136,12 @@ func (g *generator) unionObject(p *printer, e *model.Enum) {
 	name := typeName(e.Name)
 	p.from("union", e.FullName(), "")
 	p.p("// %sT is %s as a plain struct. Value is what Type says, as a pointer or a string.", name, name)
-	p.p("type %sT struct {\nType %s\nValue interface{}\n}\n", name, name)
+	p.p("type %sT struct {\nType %s\nValue any\n}\n", name, name)
 
-	p.p("// Pack builds t's value; what it is the table says that t is in.")
-	p.p("func (t *%sT) Pack(builder *flatbuffers.Builder) flatbuffers.UOffsetT {\nif t == nil {\nreturn 0\n}", name)
+	p.p("// Pack builds t's value; what it is the table says that t is in. Of a nil, and of a nil Value, it builds")
+	p.p("// nothing. It panics where Value is not what Type says.")
+	p.p("func (t *%sT) Pack(builder *flatbuffers.Builder) flatbuffers.UOffsetT {", name)
+	p.p("if t == nil || t.Value == nil {\nreturn 0\n}")
 	p.p("switch t.Type {")
 	for _, v := range e.Values {
 		switch v.Member.Kind {
@@ -150,6 +175,9 @@ func (g *generator) tableObject(p *printer, t *model.Table) {
 	g.objectStruct(p, &t.Declaration, t.Fields)
 	p.from("table", t.FullName(), "")
 	p.p("// Pack builds t with everything that it refers to. Of a nil it builds nothing.")
+	if hasTables(t) {
+		p.p("// A nil in a vector of tables becomes a table of zeros, so that the others keep their places.")
+	}
 	p.p("func (t *%sT) Pack(builder *flatbuffers.Builder) flatbuffers.UOffsetT {\nif t == nil {\nreturn 0\n}", name)
 	for _, f := range t.Fields {
 		if inObject(f) {
@@ -172,6 +200,13 @@ func (g *generator) tableObject(p *printer, t *model.Table) {
 	}
 	p.p("}\n")
 	g.unPack(p, name)
+}
+
+// hasTables says whether a plain struct has a vector of tables.
+func hasTables(t *model.Table) bool {
+	return slices.ContainsFunc(t.Fields, func(f *model.Field) bool {
+		return inObject(f) && f.Type.Kind == model.Vector && f.Type.Elem.Kind == model.TableKind
+	})
 }
 
 // packBefore builds what a field refers to.
@@ -221,13 +256,14 @@ func (g *generator) packVector(p *printer, owner string, f *model.Field, field, 
 	case elem.Kind == model.Union:
 		g.packUnions(p, owner, f, field, offset)
 	default:
-		made := field + "[j].Pack(builder)"
-		if elem.Kind == model.Text {
-			made = "builder.CreateString(" + field + "[j])"
-		}
 		offsets := local(f) + "Offsets"
-		p.p("%s := make([]flatbuffers.UOffsetT, len(%s))", offsets, field)
-		p.p("for j := range %s {\n%s[j] = %s\n}", offsets, offsets, made)
+		p.p("%s := make([]flatbuffers.UOffsetT, len(%s))\nfor j := range %s {", offsets, field, offsets)
+		if elem.Kind == model.Text {
+			p.p("%s[j] = builder.CreateString(%s[j])\n}", offsets, field)
+		} else {
+			p.p("x := %s[j]\nif x == nil {\nx = new(%s)\n}", field, g.qualify(&elem.Table.Declaration, "", "T"))
+			p.p("%s[j] = x.Pack(builder)\n}", offsets)
+		}
 		p.p("%s\n%s\nbuilder.PrependUOffsetT(%s[j])\n}\n%s", start, backwards, offsets, end)
 	}
 }

@@ -42,11 +42,11 @@ func (g *generator) structAccessor(p *printer, owner string, f *model.Field) {
 		p.doc(f.Doc, "")
 		p.p("func (rcv *%s) %s() %s {", owner, name, g.plain(t))
 		p.p("return %s\n}\n", g.fromScalar(t, fmt.Sprintf("rcv._tab.Get%s(%s)", runtime(t), place(f))))
-		p.doc(f.Doc, "")
+		p.p("// Mutate%s changes %s, which is always stored; it returns true.", name, name)
 		p.p("func (rcv *%s) Mutate%s(n %s) bool {", owner, name, g.plain(t))
 		p.p("return rcv._tab.Mutate%s(%s, %s)\n}\n", runtime(t), place(f), g.toScalar(t, "n"))
 	case model.StructOf:
-		p.doc(f.Doc, "")
+		p.doc(f.Doc, name+" makes obj the struct and returns it; of a nil it makes a new one.")
 		p.p("func (rcv *%s) %s(obj *%s) *%s {", owner, name, g.ref(&t.Struct.Declaration), g.ref(&t.Struct.Declaration))
 		p.p("if obj == nil {\nobj = new(%s)\n}", g.ref(&t.Struct.Declaration))
 		p.p("obj.Init(rcv._tab.Bytes, %s)\nreturn obj\n}\n", place(f))
@@ -59,19 +59,20 @@ func (g *generator) arrayAccessor(p *printer, owner, name string, f *model.Field
 	elem := f.Type.Elem
 	at := fmt.Sprintf("%s+flatbuffers.UOffsetT(j)*%d", place(f), elem.Size())
 	check := fmt.Sprintf("if uint(j) >= %d {\npanic(\"%s.%s: index out of range\")\n}", f.Type.Length, owner, name)
-	p.doc(f.Doc, "")
 	if elem.Kind == model.StructOf {
+		p.doc(f.Doc, name+" makes obj, which must not be nil, element j; false: there is no such element.")
 		p.p("func (rcv *%s) %s(obj *%s, j int) bool {", owner, name, g.ref(&elem.Struct.Declaration))
 		p.p("if uint(j) >= %d {\nreturn false\n}", f.Type.Length)
 		p.p("obj.Init(rcv._tab.Bytes, %s)\nreturn true\n}\n", at)
 	} else {
+		p.doc(f.Doc, name+" is element j; it panics where there is no such element.")
 		p.p("func (rcv *%s) %s(j int) %s {\n%s", owner, name, g.plain(elem), check)
 		p.p("return %s\n}\n", g.fromScalar(elem, fmt.Sprintf("rcv._tab.Get%s(%s)", runtime(elem), at)))
 	}
 	p.p("// %sLength is always %d.", name, f.Type.Length)
 	p.p("func (rcv *%s) %sLength() int {\nreturn %d\n}\n", owner, name, f.Type.Length)
 	if elem.Kind == model.Plain {
-		p.doc(f.Doc, "")
+		p.p("// Mutate%s changes element j; it panics where there is no such element.", name)
 		p.p("func (rcv *%s) Mutate%s(j int, n %s) bool {\n%s", owner, name, g.plain(elem), check)
 		p.p("return rcv._tab.Mutate%s(%s, %s)\n}\n", runtime(elem), at, g.toScalar(elem, "n"))
 	}

@@ -188,9 +188,10 @@ func (g *generator) serviceViews() []serviceView {
 	var out []serviceView
 	for _, s := range g.services {
 		view := serviceView{Service: s, GoName: camel(s.Name), Namespace: s.Namespace}
-		for _, m := range s.Methods {
+		names := methodNames(s)
+		for i, m := range s.Methods {
 			method := methodView{
-				Method: m, GoName: camel(m.Name), FullName: s.Name + "." + m.Name,
+				Method: m, GoName: names[i], FullName: s.Name + "." + m.Name,
 				GoIn: g.ref(&m.In.Declaration), GoOut: g.ref(&m.Out.Declaration),
 				GoInT:  g.qualify(&m.In.Declaration, "", "T"),
 				GoOutT: g.qualify(&m.Out.Declaration, "", "T"),

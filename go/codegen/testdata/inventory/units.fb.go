@@ -30,6 +30,7 @@ func (rcv *Amount) Value() float64 {
 	return rcv._tab.GetFloat64(rcv._tab.Pos)
 }
 
+// MutateValue changes Value, which is always stored; it returns true.
 func (rcv *Amount) MutateValue(n float64) bool {
 	return rcv._tab.MutateFloat64(rcv._tab.Pos, n)
 }
@@ -38,6 +39,7 @@ func (rcv *Amount) Unit() Unit {
 	return Unit(rcv._tab.GetByte(rcv._tab.Pos + 8))
 }
 
+// MutateUnit changes Unit, which is always stored; it returns true.
 func (rcv *Amount) MutateUnit(n Unit) bool {
 	return rcv._tab.MutateByte(rcv._tab.Pos+8, byte(n))
 }

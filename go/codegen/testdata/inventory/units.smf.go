@@ -11,7 +11,7 @@ import (
 
 // Where this does not compile, smfc and the packages below are of different versions: run smfc again.
 const (
-	_ = flatverify.Generated1
+	_ = flatverify.Generated1 // undefined? Run smfc again, or: go get github.com/smf-go/smf@latest
 )
 
 // LabelBytes appends a finished Label of these values to dst: the payload of a call. Like a

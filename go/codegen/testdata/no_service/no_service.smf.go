@@ -8,7 +8,7 @@ import (
 
 // Where this does not compile, smfc and the packages below are of different versions: run smfc again.
 const (
-	_ = flatverify.Generated1
+	_ = flatverify.Generated1 // undefined? Run smfc again, or: go get github.com/smf-go/smf@latest
 )
 
 // VerifyHolder checks that payload is a well-formed Holder, so that its accessors can

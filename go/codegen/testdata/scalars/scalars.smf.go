@@ -17,8 +17,8 @@ import (
 
 // Where this does not compile, smfc and the packages below are of different versions: run smfc again.
 const (
-	_ = flatverify.Generated1
-	_ = rpc.Generated1
+	_ = flatverify.Generated1 // undefined? Run smfc again, or: go get github.com/smf-go/smf@latest
+	_ = rpc.Generated1        // undefined? Run smfc again, or: go get github.com/smf-go/smf@latest
 )
 
 // Method ids of Calculator: the CRC of the service XOR the CRC of the method.

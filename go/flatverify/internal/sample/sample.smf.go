@@ -12,7 +12,7 @@ import (
 
 // Where this does not compile, smfc and the packages below are of different versions: run smfc again.
 const (
-	_ = flatverify.Generated1
+	_ = flatverify.Generated1 // undefined? Run smfc again, or: go get github.com/smf-go/smf@latest
 )
 
 // EmptyBytes appends a finished Empty to dst: the payload of a call.

@@ -10,15 +10,16 @@ import (
 
 	flatbuffers "github.com/google/flatbuffers/go"
 
-	"github.com/smf-go/smf/go/codegen/testdata/includes/money/units"
 	"github.com/smf-go/smf/go/flatverify"
 	"github.com/smf-go/smf/go/rpc"
+
+	"github.com/smf-go/smf/go/codegen/testdata/includes/money/units"
 )
 
 // Where this does not compile, smfc and the packages below are of different versions: run smfc again.
 const (
-	_ = flatverify.Generated1
-	_ = rpc.Generated1
+	_ = flatverify.Generated1 // undefined? Run smfc again, or: go get github.com/smf-go/smf@latest
+	_ = rpc.Generated1        // undefined? Run smfc again, or: go get github.com/smf-go/smf@latest
 )
 
 // Method ids of Bank: the CRC of the service XOR the CRC of the method.
