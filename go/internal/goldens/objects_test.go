@@ -62,10 +62,13 @@ func TestPackageComments(t *testing.T) {
 	})
 	require.NoError(t, err)
 	require.Greater(t, len(comments), 25)
+	with := 0
 	for folder, texts := range comments {
-		text := strings.Join(texts, "")
-		require.Equal(t, 1, strings.Count(text, "Package "), "%s: %q", folder, texts)
+		count := strings.Count(strings.Join(texts, ""), "Package ")
+		require.LessOrEqual(t, count, 1, "%s: %q", folder, texts)
+		with += count
 	}
+	require.Greater(t, with, 20)
 	require.Contains(t, comments[filepath.FromSlash("../../codegen/testdata/unions")],
 		"Package unions is the FlatBuffers namespace smf_test.unions.")
 }

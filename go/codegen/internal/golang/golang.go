@@ -54,9 +54,6 @@ func Prepare(u *Unit) (*Prepared, error) {
 	if p.view = g.callsView(); p.view != nil {
 		p.calls, err = g.callsFile(p.view, g.Names)
 	}
-	if (p.types != nil || p.calls != nil) && (u.Names.first == "" || u.Schema.Source < u.Names.first) {
-		u.Names.first = u.Schema.Source
-	}
 	return p, err
 }
 
@@ -77,7 +74,9 @@ func (p *Prepared) Files() ([]File, error) {
 			files = append(files, *file)
 		}
 	}
-	if g := p.generator; len(files) > 0 && g.Names.first == g.Schema.Source {
+	// Of several schemas of a package, only the one that is called like it: then it does not matter which are
+	// generated together.
+	if g := p.generator; len(files) > 0 && g.Schema.Source == g.Package.Name+".fbs" {
 		files[0].Content = g.withPackageComment(files[0].Content)
 	}
 	return files, nil

@@ -148,7 +148,6 @@ func (g *generator) isAlias(name string) bool {
 // and "Request.Name" for fields and methods. The zero value is ready.
 type Names struct {
 	origins map[string]origin // what of a schema a name was made from
-	first   string            // of the schemas with code in the package, by name: it gets the package's comment
 }
 
 func (n *Names) taken(name string) bool { _, taken := n.origins[name]; return taken }
