@@ -101,10 +101,14 @@ func BinarySchema(ctx context.Context, path string, includes ...string) ([]byte,
 }
 
 // Write writes every file that is not on disk already, and makes the folders that are missing. It looks at all
-// of them before it writes the first.
+// of them before it writes the first. Files that smfc has not generated it does not overwrite: it writes
+// nothing then, and the error is of the type Problems.
 func (r *Result) Write() error {
 	stale, err := r.Stale()
 	if err != nil {
+		return err
+	}
+	if err := refuseForeign(stale); err != nil {
 		return err
 	}
 	for _, file := range r.Files {
@@ -117,6 +121,29 @@ func (r *Result) Write() error {
 		if err := os.WriteFile(file.Path, file.Content, 0o666); err != nil {
 			return err
 		}
+	}
+	return nil
+}
+
+// refuseForeign says which of the files that are to be written are there and not smfc's. One without
+// content is no loss.
+func refuseForeign(paths []string) error {
+	var problems Problems
+	for _, path := range paths {
+		content, err := os.ReadFile(path)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		if len(content) > 0 && !ourLine.Match(content) {
+			problems.add(fmt.Errorf("%s: is not overwritten: its first line does not say that smfc generated it; move"+
+				" it away, or choose another folder with --out", path))
+		}
+	}
+	if len(problems) > 0 {
+		return problems
 	}
 	return nil
 }
