@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -134,11 +135,19 @@ func (r *run) refuseStreams() {
 	}
 }
 
+// own is something that the schema itself declares, or nil.
+func (s *schema) own() *model.Declaration {
+	for _, d := range s.model.Declarations() {
+		if d.File == s.model.Main {
+			return d
+		}
+	}
+	return nil
+}
+
 // declared says whether a schema itself declares anything.
 func (s *schema) declared() bool {
-	return slices.ContainsFunc(s.model.Declarations(), func(d *model.Declaration) bool {
-		return d.File == s.model.Main
-	})
+	return s.own() != nil
 }
 
 // warnOfNothing says what is generated from schemas where it is less than one may think.
@@ -171,6 +180,7 @@ func (r *run) warnOfNothing() {
 // warnOfMissing says which included schemas' code is needed but neither generated nor there.
 func (r *run) warnOfMissing(l language) {
 	var missing, warnings []string
+	onePackage := true
 	seen := make(map[string]bool)
 	for _, s := range r.schemas {
 		for _, d := range r.needed(s) {
@@ -183,25 +193,58 @@ func (r *run) warnOfMissing(l language) {
 			if exists(home) {
 				continue
 			}
+			onePackage = onePackage && filepath.Dir(home) == filepath.Dir(l.home(r, s, s.own()))
 			name := r.name(s, path)
 			missing = append(missing, name)
 			warnings = append(warnings, fmt.Sprintf("%s: warning: %s is included, but neither generated here nor is"+
 				" there a file %s", r.includeOf(s, path), name, home))
 		}
 	}
-	command := "smfc"
-	if languages := strings.Join(r.options.Languages, ","); languages != "" && languages != "go" {
-		command += " --lang " + languages
+	for _, warning := range warnings {
+		r.warn(warning + "; generate them together: " + r.command(missing, onePackage))
 	}
-	if r.options.Out != "" {
-		command += " --out " + r.options.Out
+}
+
+// command is the run's own command line, with more schemas. Where they are of another package, the one name
+// that is given for one does not fit.
+func (r *run) command(more []string, onePackage bool) string {
+	words := []string{"smfc"}
+	add := func(flag, value string) {
+		if value != "" {
+			words = append(words, flag, quoted(value))
+		}
+	}
+	if languages := strings.Join(r.options.Languages, ","); languages != "go" {
+		add("--lang", languages)
+	}
+	add("--out", r.options.Out)
+	if onePackage {
+		add("--package", r.options.Package)
+	}
+	add("--go-import", r.options.GoImport)
+	for _, folder := range r.options.Includes {
+		add("-I", folder)
+	}
+	if r.options.Flatc != "flatc" {
+		add("--flatc", r.options.Flatc)
 	}
 	for _, s := range r.schemas {
-		command += " " + s.path
+		words = append(words, quoted(s.path))
 	}
-	for _, warning := range warnings {
-		r.warn(warning + "; generate them together: " + command + " " + strings.Join(missing, " "))
+	for _, path := range more {
+		words = append(words, quoted(path))
 	}
+	return strings.Join(words, " ")
+}
+
+var unquoted = regexp.MustCompile(`^[\w./,:=+@%-]+$`)
+
+// quoted is a word as a shell wants it.
+func quoted(word string) string {
+	if unquoted.MatchString(word) {
+		return word
+	}
+	return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
 }
 
 // needed lists declarations of included files that the schema's own code leads to.

@@ -303,6 +303,16 @@ func TestIncludedButNotGenerated(t *testing.T) {
 		"units.fbs:1: warning: weights.fbs is included, but neither generated here nor is there a file" +
 			" out/weights/weights.fb.go; generate them together: smfc --out out shop.fbs units.fbs weights.fbs",
 	}, generate(codegen.Options{Schemas: []string{"shop.fbs", "units.fbs"}, Out: "out"}))
+	flatc, err := exec.LookPath("flatc")
+	require.NoError(t, err)
+	require.Equal(t, []string{
+		"units.fbs:1: warning: weights.fbs is included, but neither generated here nor is there a file" +
+			" a b/weights.smf.h; generate them together: smfc --lang c --out 'a b' --go-import example.com/g" +
+			" -I . -I 'it'\\''s' --flatc " + flatc + " shop.fbs units.fbs weights.fbs",
+	}, generate(codegen.Options{
+		Schemas: []string{"shop.fbs", "units.fbs"}, Languages: []string{"c"}, Out: "a b", GoImport: "example.com/g",
+		Includes: []string{".", "it's"}, Flatc: flatc,
+	}))
 	require.Empty(t, generate(codegen.Options{Schemas: []string{"shop.fbs", "units.fbs", "weights.fbs"}}))
 	require.Empty(t, generate(codegen.Options{Schemas: []string{"shop.fbs"}}), "it is there now")
 }

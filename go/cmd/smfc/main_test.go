@@ -96,6 +96,29 @@ func TestWhatIsLeftOver(t *testing.T) {
 	require.Empty(t, log)
 }
 
+// The command that a warning names does what it says.
+func TestTheCommandForWhatIsMissing(t *testing.T) {
+	needFlatc(t)
+	for _, args := range []string{
+		"-I inc --out gen --go-import example.com/m/gen x.fbs", "--include_dirs inc --filename x.fbs --package p --out gen",
+		"-I inc --out gen --lang go,c --go-import example.com/m x.fbs",
+	} {
+		inFolder(t, map[string]string{
+			"x.fbs":         `include "units.fbs"; namespace a.x; table T { u: a.units.Unit; } rpc_service S { Go(T): T; }`,
+			"inc/units.fbs": "namespace a.units; table Unit { n: int; }",
+			"go.mod":        "module example.com/m\n",
+		})
+		log, err := smfc(t, strings.Fields(args)...)
+		require.NoError(t, err, args)
+		_, command, found := strings.Cut(strings.TrimSpace(log), "; generate them together: smfc ")
+		require.True(t, found, log)
+		command, _, _ = strings.Cut(command, "\n")
+		log, err = smfc(t, strings.Fields(command)...)
+		require.NoError(t, err, command)
+		require.Empty(t, log, command)
+	}
+}
+
 func TestWrongCommandLines(t *testing.T) {
 	needFlatc(t)
 	inFolder(t, map[string]string{
