@@ -66,6 +66,14 @@ func TestRefused(t *testing.T) {
 			"namespace a; attribute \"slow\"; table T {}\nrpc_service S (slow) { Go(T): T; }",
 			"x.fbs:2: service a.S: (slow) is an attribute of methods; write it behind each that it is for",
 		},
+		"service named like a table in front of it": {
+			"namespace a;\ntable S {\n  Go: int; }\n\nrpc_service S {\n  On(S): S;\n  Go(S): S (streaming: \"bidi\"); }",
+			`x.fbs:7: method S.Go: streaming "bidi": the runtime has no streams yet`,
+		},
+		"bad service named like a table in front of it": {
+			"namespace a;\ntable S { n: int; }\n\nattribute \"slow\";\nrpc_service S (slow) { Go(S): S; }",
+			"x.fbs:5: service a.S: (slow) is an attribute of methods; write it behind each that it is for",
+		},
 		"keyword as package": {
 			"namespace a.type;\n\ntable T {}",
 			`x.fbs:3: "type" cannot be the name of a Go package; give one with --package`,

@@ -125,7 +125,7 @@ func (r *run) refuseStreams() {
 			for _, m := range service.Methods {
 				if m.Streaming != model.NoStreaming {
 					r.fail(s, &model.Error{
-						Place: model.Place{File: service.File, Declaration: service.FullName(), Member: m.Name},
+						Place: model.Place{File: service.File, Declaration: service.FullName(), Service: true, Member: m.Name},
 						What: fmt.Sprintf("method %s.%s: streaming %q: the runtime has no streams yet",
 							service.Name, m.Name, m.Streaming),
 					})

@@ -224,7 +224,11 @@ func (r *run) at(s *schema, place model.Place) string {
 	}
 	text := r.name(s, path)
 	if index := r.index(path); index != nil {
-		if line := index.Line(place.Declaration, place.Member); line > 0 {
+		find := index.Line
+		if place.Service {
+			find = index.ServiceLine
+		}
+		if line := find(place.Declaration, place.Member); line > 0 {
 			text += fmt.Sprintf(":%d", line)
 		}
 	}

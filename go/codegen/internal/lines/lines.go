@@ -1,6 +1,6 @@
 // Package lines finds the lines of a schema's text that things are declared in, and defaults as they are
-// written: a binary schema does not say them. It knows as much of the language as that takes, of texts that flatc has accepted; of others it
-// finds what it can.
+// written: a binary schema does not say them. It knows as much of the language as that takes, of texts that
+// flatc has accepted; of others it finds what it can.
 package lines
 
 import (
@@ -10,24 +10,59 @@ import (
 
 // Index is where things are declared in one text.
 type Index struct {
-	lines    map[key]int
-	defaults map[key]string
-	includes map[string]int
+	types, services map[key]int // lines
+	namespaces      map[string]int
+	late            []late
+	defaults        map[key]string
+	includes        map[string]int
 }
 
 type key struct{ declaration, member string }
 
-// Line is the line of a declaration, called by its full name, or of one of its fields, values or methods;
-// of neither: that of the first thing in the text. 0: it is not in the text.
+// late is an enum or a union: flatc wants them in front of what uses them.
+type late struct {
+	word, name string
+	line       int
+}
+
+// Line is the line of a type, called by its full name, or of one of its fields or values; of neither: that of
+// the first thing in the text. Where there is no such type, it is that of a service. 0: it is not in the text.
 func (x *Index) Line(declaration, member string) int {
-	if line, found := x.lines[key{declaration, member}]; found {
+	if line := lineIn(x.types, declaration, member); line > 0 {
+		return line
+	}
+	return x.ServiceLine(declaration, member)
+}
+
+// ServiceLine is the line of a service, called by its full name, or of one of its methods. A table may have the
+// same name. 0: it is not in the text.
+func (x *Index) ServiceLine(declaration, member string) int {
+	return lineIn(x.services, declaration, member)
+}
+
+func lineIn(lines map[key]int, declaration, member string) int {
+	if line, found := lines[key{declaration, member}]; found {
 		return line
 	}
 	// flatc adds a field to each union's.
-	if line, found := x.lines[key{declaration, strings.TrimSuffix(member, "_type")}]; found {
+	if line, found := lines[key{declaration, strings.TrimSuffix(member, "_type")}]; found {
 		return line
 	}
-	return x.lines[key{declaration, ""}]
+	return lines[key{declaration, ""}]
+}
+
+// Namespace is the line of the first statement with a namespace. 0: there is none.
+func (x *Index) Namespace(name string) int { return x.namespaces[name] }
+
+// Below finds the first enum or union behind a line that has a name, or has it behind a part of its namespace,
+// and says what it is: "enum", "union". 0: there is none.
+func (x *Index) Below(line int, name string) (word string, at int) {
+	for _, one := range x.late {
+		if one.line > line && strings.HasSuffix("."+one.name, "."+name) {
+			return one.word, one.line
+		}
+	}
+	return "", 0
 }
 
 // Default is what stands behind a field's "=", or an enum value's: a number without its sign, a name, or what
@@ -52,11 +87,14 @@ func (x *Index) Include(file string) int {
 func Scan(text []byte) *Index {
 	p := &parser{
 		scanner: scanner{text: text, line: 1},
-		index:   &Index{lines: make(map[key]int), defaults: make(map[key]string), includes: make(map[string]int)},
+		index: &Index{
+			types: make(map[key]int), services: make(map[key]int), namespaces: make(map[string]int),
+			defaults: make(map[key]string), includes: make(map[string]int),
+		},
 	}
 	p.next()
 	if p.token.kind != end {
-		p.note("", "", p.token.line)
+		p.note(p.index.types, key{}, p.token.line)
 	}
 	for p.token.kind != end {
 		p.statement()
@@ -75,10 +113,9 @@ type parser struct {
 func (p *parser) next() { p.token = p.scan() }
 
 // note keeps the first line that something is in.
-func (p *parser) note(declaration, member string, line int) {
-	at := key{declaration, member}
-	if p.index.lines[at] == 0 {
-		p.index.lines[at] = line
+func (*parser) note(lines map[key]int, at key, line int) {
+	if lines[at] == 0 {
+		lines[at] = line
 	}
 }
 
@@ -91,16 +128,24 @@ func (p *parser) statement() {
 	}
 	switch word.text {
 	case "namespace":
-		p.namespace = p.dotted()
+		if p.namespace = p.dotted(); p.index.namespaces[p.namespace] == 0 {
+			p.index.namespaces[p.namespace] = word.line
+		}
 	case "include", "native_include":
 		if file := p.token.value; p.token.kind == quoted && p.index.includes[file] == 0 {
 			p.index.includes[file] = word.line
 		}
-	case "table", "struct", "rpc_service":
-		p.body(";")
+	case "table", "struct":
+		p.body(p.index.types, ";")
+		return
+	case "rpc_service":
+		p.body(p.index.services, ";")
 		return
 	case "enum", "union":
-		p.body(",")
+		if p.token.kind == name {
+			p.index.late = append(p.index.late, late{word.text, p.full(p.token.text), p.token.line})
+		}
+		p.body(p.index.types, ",")
 		return
 	}
 	for p.token.kind != end && p.token.text != ";" {
@@ -121,17 +166,22 @@ func (p *parser) dotted() string {
 	return strings.Join(parts, ".")
 }
 
-// body reads a declaration behind its keyword. Members begin behind its brace, and behind a separator that
+// full is a name with the namespace.
+func (p *parser) full(name string) string {
+	if p.namespace == "" {
+		return name
+	}
+	return p.namespace + "." + name
+}
+
+// body reads a declaration behind its keyword, and notes its lines. Members begin behind its brace, and behind a separator that
 // is in no other brackets.
-func (p *parser) body(separator string) {
+func (p *parser) body(lines map[key]int, separator string) {
 	if p.token.kind != name {
 		return
 	}
-	declaration := p.token.text
-	if p.namespace != "" {
-		declaration = p.namespace + "." + declaration
-	}
-	p.note(declaration, "", p.token.line)
+	declaration := p.full(p.token.text)
+	p.note(lines, key{declaration, ""}, p.token.line)
 	for p.token.kind != end && p.token.text != "{" { // ": byte (bit_flags)"
 		if p.token.text == ";" {
 			return
@@ -143,7 +193,7 @@ func (p *parser) body(separator string) {
 		if fresh && p.token.kind == name {
 			line := p.token.line
 			member = strings.ReplaceAll(p.dotted(), ".", "_") // as flatc calls members of unions
-			p.note(declaration, member, line)
+			p.note(lines, key{declaration, member}, line)
 			fresh = false
 			continue
 		}

@@ -1,6 +1,7 @@
 package lines_test
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -75,6 +76,36 @@ func TestByteOrderMarkAndCarriageReturns(t *testing.T) {
 	x := lines.Scan([]byte("\xef\xbb\xbf// one\r\nnamespace a;\r\ntable T {\r\n\tx: int;\r\n}\r\n"))
 	require.Equal(t, 3, x.Line("a.T", ""))
 	require.Equal(t, 4, x.Line("a.T", "x"))
+}
+
+// A service may be called like a table; types are what is meant first.
+func TestServicesAndTypesOfOneName(t *testing.T) {
+	x := lines.Scan([]byte("namespace a;\ntable Shop {\n  Buy: int; }\n\nrpc_service Shop {\n  Buy(Shop): Shop;\n" +
+		"  Sell(Shop): Shop; }\nrpc_service Other { Go(Shop): Shop; }"))
+	require.Equal(t, 2, x.Line("a.Shop", ""))
+	require.Equal(t, 3, x.Line("a.Shop", "Buy"))
+	require.Equal(t, 5, x.ServiceLine("a.Shop", ""))
+	require.Equal(t, 6, x.ServiceLine("a.Shop", "Buy"))
+	require.Equal(t, 7, x.ServiceLine("a.Shop", "Sell"))
+	require.Equal(t, 8, x.Line("a.Other", "Go"), "there is no type of that name")
+	require.Equal(t, 0, x.ServiceLine("a.Nothing", ""))
+}
+
+func TestNamespaces(t *testing.T) {
+	x := lines.Scan([]byte("table T {}\nnamespace a . b;\nnamespace a;\nnamespace a.b; namespace ;"))
+	require.Equal(t, 2, x.Namespace("a.b"))
+	require.Equal(t, 3, x.Namespace("a"))
+	require.Equal(t, 0, x.Namespace("b"))
+}
+
+func TestBelow(t *testing.T) {
+	x := lines.Scan([]byte("namespace a;\nunion U { T }\ntable T { u: U; }\nenum E : byte { A }\nnamespace a.b; union U {T}"))
+	for of, want := range map[string]string{"U": "union 5", "b.U": "union 5", "a.E": "enum 4", "E": "enum 4", "T": " 0", "Under": " 0"} {
+		word, line := x.Below(2, of)
+		require.Equal(t, want, fmt.Sprint(word, " ", line), of)
+	}
+	word, line := x.Below(1, "U")
+	require.Equal(t, "union 2", fmt.Sprint(word, " ", line))
 }
 
 // What is no schema has no lines, and does no harm.

@@ -5,6 +5,7 @@ type Place struct {
 	Schema      string // of IDs.Add: which schema; of Read: empty, it is the one that is read
 	File        *File  // nil: the schema itself
 	Declaration string // full name; empty: no declaration in particular
+	Service     bool   // it is a service's name: a table may have the same
 	Member      string // field, value or method of the declaration, or empty
 }
 
@@ -40,4 +41,11 @@ func wrong(d *Declaration, member, what string, err error) *Error {
 		Place: Place{File: d.File, Declaration: d.FullName(), Member: member},
 		What:  what + ": " + err.Error(),
 	}
+}
+
+// wrongService is wrong for a service or one of its methods.
+func wrongService(s *Service, method, what string, err error) *Error {
+	out := wrong(&s.Declaration, method, what, err)
+	out.Service = true
+	return out
 }

@@ -39,7 +39,7 @@ func (ids *IDs) Add(schema string, s *Schema) error {
 		ids.methods, ids.services = make(map[uint32]named), make(map[string]named)
 	}
 	for _, service := range s.Services {
-		here := named{service.FullName(), Place{Schema: schema, File: service.File, Declaration: service.FullName()}}
+		here := named{service.FullName(), Place{Schema: schema, File: service.File, Declaration: service.FullName(), Service: true}}
 		if other, taken := ids.services[service.Name]; taken {
 			return &Error{
 				Place: here.Place, What: "service " + here.name + " has the name of service " + other.name,

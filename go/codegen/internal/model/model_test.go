@@ -136,8 +136,8 @@ func TestPlacesOfErrors(t *testing.T) {
 	require.NoError(t, ids.Add("one.fbs", service("S", 1)))
 	var wrong *model.Error
 	require.ErrorAs(t, ids.Add("two.fbs", service("T", 2, 1)), &wrong)
-	require.Equal(t, model.Place{Schema: "two.fbs", Declaration: "a.T", Member: "B"}, wrong.Place)
-	require.Equal(t, model.Place{Schema: "one.fbs", Declaration: "a.S", Member: "A"}, *wrong.Other)
+	require.Equal(t, model.Place{Schema: "two.fbs", Declaration: "a.T", Service: true, Member: "B"}, wrong.Place)
+	require.Equal(t, model.Place{Schema: "one.fbs", Declaration: "a.S", Service: true, Member: "A"}, *wrong.Other)
 	require.Equal(t, "method T.B: its id 1 is that of S.A in line 7: rename one of them",
 		wrong.Message(func(model.Place) string { return "line 7" }))
 

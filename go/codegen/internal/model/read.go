@@ -288,11 +288,11 @@ func (r *reader) readService(in *bfbs.Service) error {
 		return nil
 	}
 	if s.Name == ReservedService {
-		return wrong(&s.Declaration, "", "service "+in.Name, errors.New("the name is reserved for the protocol itself"))
+		return wrongService(s, "", "service "+in.Name, errors.New("the name is reserved for the protocol itself"))
 	}
 	for _, name := range []string{"slow", "idempotent", "timeout", "streaming"} {
 		if _, set := s.Attributes[name]; set {
-			return wrong(&s.Declaration, "", "service "+in.Name,
+			return wrongService(s, "", "service "+in.Name,
 				fmt.Errorf("(%s) is an attribute of methods; write it behind each that it is for", name))
 		}
 	}
@@ -301,7 +301,7 @@ func (r *reader) readService(in *bfbs.Service) error {
 		m, err := r.readMethod(s, &in.Calls[i])
 		if err != nil {
 			name := in.Calls[i].Name
-			return wrong(&s.Declaration, name, "method "+s.Name+"."+name, err)
+			return wrongService(s, name, "method "+s.Name+"."+name, err)
 		}
 		s.Methods = append(s.Methods, m)
 	}
