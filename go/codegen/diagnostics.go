@@ -16,6 +16,13 @@ type OptionError struct{ text string }
 
 func (e *OptionError) Error() string { return e.text }
 
+// ArgumentError is what is wrong with one of Options.Schemas before it is read: there is no such file, for
+// example. Its message begins with the path as it is there.
+type ArgumentError struct{ error }
+
+// Unwrap lets errors.Is find the system's error.
+func (e *ArgumentError) Unwrap() error { return e.error }
+
 func (p Problems) Error() string {
 	lines := make([]string, len(p))
 	for i, err := range p {

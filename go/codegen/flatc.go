@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -47,7 +48,11 @@ func findFlatc(ctx context.Context, name string) (*flatc, error) {
 	}
 	path, err := exec.LookPath(name)
 	if err != nil {
-		return nil, fmt.Errorf("%s was not found: %s", name, flatcHint)
+		what := "was not found"
+		if errors.Is(err, fs.ErrPermission) {
+			what = "is not executable"
+		}
+		return nil, fmt.Errorf("%s %s: %s", name, what, flatcHint)
 	}
 	output, err := exec.CommandContext(ctx, path, "--version").Output()
 	if err != nil {

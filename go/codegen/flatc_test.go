@@ -24,6 +24,11 @@ func TestWhichFlatcIsNeeded(t *testing.T) {
 	_, err := findFlatc(ctx, filepath.Join(t.TempDir(), "flatc"))
 	require.ErrorContains(t, err, "was not found: "+hint)
 
+	path := filepath.Join(t.TempDir(), "x.fbs")
+	require.NoError(t, os.WriteFile(path, nil, 0o666))
+	_, err = findFlatc(ctx, path)
+	require.EqualError(t, err, path+" is not executable: "+flatcHint)
+
 	_, err = findFlatc(ctx, fakeFlatc(t, "echo flatc version 2.0.7"))
 	require.ErrorContains(t, err, "is version 2.0.7: "+hint)
 

@@ -76,11 +76,11 @@ func TestRefused(t *testing.T) {
 		},
 		"keyword as package": {
 			"namespace a.type;\n\ntable T {}",
-			`x.fbs:3: "type" cannot be the name of a Go package; give one with --package`,
+			`x.fbs:1: "type" cannot be the name of a Go package; give one with --package`,
 		},
 		"main as package": {
 			"namespace main;\nenum E : byte { A }",
-			`x.fbs:2: "main" cannot be the name of a Go package; give one with --package`,
+			`x.fbs:1: "main" cannot be the name of a Go package; give one with --package`,
 		},
 		"table named like our interface": {
 			"namespace a; table T {} table SServer {}\nrpc_service S { Go(T): T; }",

@@ -9,8 +9,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-
-	"github.com/smf-go/smf/go/codegen/internal/model"
 )
 
 // warnOfOthers says where a folder that the run writes to has code of another Go package already: of a main.go
@@ -21,10 +19,9 @@ func (p *goPackages) warnOfOthers(r *run) {
 			continue
 		}
 		if file, name := r.otherPackage(one); file != "" {
-			at := model.Place{File: one.first.File, Declaration: one.first.FullName()}
 			r.warn(fmt.Sprintf("%s: warning: the Go package %s is generated into the folder %s, where %s is of package %s,"+
 				" and a folder is one package: choose another one with --out, or generate all schemas of the folder in"+
-				" one call", r.at(one.schema, at), one.Name, one.folder.shown, file, name))
+				" one call", r.atNamespace(one.schema, one.first), one.Name, one.folder.shown, file, name))
 		}
 	}
 }

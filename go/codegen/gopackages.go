@@ -133,9 +133,9 @@ func (p *goPackages) name(r *run) {
 func (p *goPackages) check(r *run) {
 	folders := make(map[string]*goPackage)
 	for _, one := range p.order {
-		at := model.Place{File: one.first.File, Declaration: one.first.FullName()}
+		at := r.atNamespace(one.schema, one.first)
 		if err := checkPackageName(one.Name); err != nil && one.generated {
-			r.fail(one.schema, &model.Error{Place: at, What: err.Error()})
+			r.problems.add(fmt.Errorf("%s: %w", at, err))
 		}
 		folded := strings.ToLower(one.folder.path)
 		other := folders[folded]
@@ -149,7 +149,7 @@ func (p *goPackages) check(r *run) {
 				what += fmt.Sprintf("be in the folders %s and %s, which are one for the go command: it does not tell"+
 					" capital letters from small ones there", one.folder.shown, other.folder.shown)
 			}
-			r.fail(one.schema, &model.Error{Place: at, What: what + "; rename one of the namespaces"})
+			r.problems.add(fmt.Errorf("%s: %s; rename one of the namespaces", at, what))
 		}
 	}
 	p.checkImports(r)
@@ -167,7 +167,7 @@ func (i *goImport) String() string {
 }
 
 func (i *goImport) place() model.Place {
-	return model.Place{File: i.From.File, Declaration: i.From.FullName(), Member: i.Member}
+	return i.schema.place(i.From, i.Member)
 }
 
 // imports lists the first reference from each package into each other.

@@ -196,6 +196,13 @@ func TestPackagesThatCannotBe(t *testing.T) {
 			"x.fbs:3: Go packages cannot import each other: a.T.u is of b.U, and b.U.t is of a.T (x.fbs:7);" +
 				" declare them in one namespace",
 		},
+		"import cycle of a service that is called like a table": {
+			map[string]string{"go.mod": "module m\n", "x.fbs": "namespace a;\ntable S { n: int; }\n\nrpc_service S {\n  Go(S): b.U; }\n" +
+				"namespace b;\ntable U { v: a.S; }"},
+			codegen.Options{},
+			"x.fbs:7: Go packages cannot import each other: b.U.v is of a.S, and a.S.Go is of b.U (x.fbs:5);" +
+				" declare them in one namespace",
+		},
 		"longer import cycle, behind another import": {
 			map[string]string{"go.mod": "module m\n", "x.fbs": "namespace z;\ntable Z { t: c.V; }\n" +
 				"namespace a;\ntable T { u: b.U; }\nnamespace b;\ntable U { v: c.V; }\nnamespace c;\ntable V { t: a.T; }"},
@@ -251,7 +258,7 @@ func TestPackagesThatCannotBe(t *testing.T) {
 		"two packages in folders that differ in capital letters": {
 			map[string]string{"shop.fbs": "namespace a.Shop;\ntable T {} namespace a.shop;\ntable U {}"},
 			codegen.Options{},
-			"shop.fbs:3: the Go packages of a.shop.U and of a.Shop.T would be in the folders shop and Shop, which are one" +
+			"shop.fbs:2: the Go packages of a.shop.U and of a.Shop.T would be in the folders shop and Shop, which are one" +
 				" for the go command: it does not tell capital letters from small ones there; rename one of the namespaces",
 		},
 		"a package's name that is none": {
@@ -340,7 +347,7 @@ func TestFolderOfAnotherPackage(t *testing.T) {
 	require.Empty(t, generate(codegen.Options{Schemas: []string{"shop.fbs"}, Out: "gen"}), "its own files are there now")
 	require.Equal(t, []string{"units.fbs:1: warning: the Go package units is generated into the folder gen, where doc.go is" +
 		" of package shop" + why}, generate(codegen.Options{Schemas: []string{"units.fbs"}, Out: "gen"}))
-	require.Equal(t, []string{"shop.fbs:3: warning: the Go package shop is generated into the folder ., where main.go is" +
+	require.Equal(t, []string{"shop.fbs:1: warning: the Go package shop is generated into the folder ., where main.go is" +
 		" of package main" + why}, generate(codegen.Options{Schemas: []string{"shop.fbs"}}))
 	require.NoError(t, os.Rename("main.go", "main"))
 	require.Empty(t, generate(codegen.Options{Schemas: []string{"shop.fbs"}, Package: "renamed"}), "its files are written anew")

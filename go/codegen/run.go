@@ -58,29 +58,38 @@ func newRun(options Options) *run {
 	return r
 }
 
-func (r *run) addSchema(path string) error {
+// checkPath says why a path can't be that of a schema, or what its file is called without links.
+func (r *run) checkPath(path string) (string, error) {
 	if filepath.Ext(path) != schemaSuffix {
-		return fmt.Errorf("%s: not a schema: its name does not end with %s", path, schemaSuffix)
+		return "", fmt.Errorf("%s: not a schema: its name does not end with %s", path, schemaSuffix)
 	}
 	info, err := os.Stat(path)
 	if err != nil {
-		return pathProblem(path, err)
+		return "", pathProblem(path, err)
 	}
 	if !info.Mode().IsRegular() {
-		return fmt.Errorf("%s: not a file", path)
+		return "", fmt.Errorf("%s: not a file", path)
 	}
 	absolute, err := realPath(path)
 	if err != nil {
-		return pathProblem(path, err)
+		return "", pathProblem(path, err)
 	}
 	// flatc calls a file by what a link leads to, which would name the generated code as well.
 	if link, err := os.Readlink(path); err == nil {
-		return fmt.Errorf("%s: a symbolic link to %s; give that file itself", path, link)
+		return "", fmt.Errorf("%s: a symbolic link to %s; give that file itself", path, link)
 	}
 	for _, other := range r.schemas {
 		if same(absolute, other.absolute) {
-			return fmt.Errorf("%s: given twice, the first time as %s", path, other.path)
+			return "", fmt.Errorf("%s: given twice, the first time as %s", path, other.path)
 		}
+	}
+	return absolute, nil
+}
+
+func (r *run) addSchema(path string) error {
+	absolute, err := r.checkPath(path)
+	if err != nil {
+		return &ArgumentError{err}
 	}
 	text, err := os.ReadFile(path)
 	if err != nil {
@@ -233,6 +242,23 @@ func (r *run) at(s *schema, place model.Place) string {
 		}
 	}
 	return text
+}
+
+// place is where something is declared.
+func (s *schema) place(d *model.Declaration, member string) model.Place {
+	service := slices.ContainsFunc(s.model.Services, func(one *model.Service) bool { return &one.Declaration == d })
+	return model.Place{File: d.File, Declaration: d.FullName(), Service: service, Member: member}
+}
+
+// atNamespace is where a declaration's namespace begins, as messages begin; without one, the declaration is it.
+func (r *run) atNamespace(s *schema, d *model.Declaration) string {
+	path := s.file(d.File)
+	if index := r.index(path); index != nil && d.Namespace != "" {
+		if line := index.Namespace(d.Namespace); line > 0 {
+			return fmt.Sprintf("%s:%d", r.name(s, path), line)
+		}
+	}
+	return r.at(s, s.place(d, ""))
 }
 
 // index is where things are declared in a file, or nil.
