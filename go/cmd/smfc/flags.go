@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/spf13/pflag"
@@ -54,6 +55,22 @@ func (f *formerFlags) apply(flags *pflag.FlagSet, options *codegen.Options) erro
 		}
 	}
 	return nil
+}
+
+// refuseEmpty refuses flags without a value: of a variable that a script has not set, more often than not.
+func refuseEmpty(flags *pflag.FlagSet) error {
+	var err error
+	flags.Visit(func(flag *pflag.Flag) {
+		values := []string{flag.Value.String()}
+		if list, several := flag.Value.(pflag.SliceValue); several {
+			values = list.GetSlice()
+		}
+		// The original's include_dirs may be empty, as it is where nobody gives it.
+		if flag.Name != "include_dirs" && (len(values) == 0 || slices.Contains(values, "")) && err == nil {
+			err = &usageError{fmt.Errorf("--%s has an empty value: give one, or leave the flag out", flag.Name)}
+		}
+	})
+	return err
 }
 
 var formerOneDash = regexp.MustCompile(`^-(filename|include_dirs|language|output_path)(=|$)`)

@@ -8,14 +8,20 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"slices"
 
 	"github.com/spf13/cobra"
 
 	"github.com/smf-go/smf/go/codegen"
 )
 
-// errStale is why --check fails; what differs has been printed already.
-var errStale = errors.New("generated files are not up to date; run smfc again without --check")
+// Why --check fails; the files have been printed already.
+var (
+	errStale    = errors.New("generated files are not up to date; run smfc again without --check")
+	errLeftOver = errors.New("generated files are left over; remove them")
+	errBoth     = errors.New("generated files are not up to date, and others are left over; run smfc again without" +
+		" --check, and remove what is left over")
+)
 
 // version is the project's, as in CMakeLists.txt.
 const version = "0.1.0"
@@ -43,14 +49,20 @@ func main() {
 // schema's name, as other compilers' messages do, so that editors find the place.
 func report(to io.Writer, err error) int {
 	var problems codegen.Problems
-	if !errors.As(err, &problems) {
+	located := errors.As(err, &problems)
+	if !located {
 		problems = codegen.Problems{err}
-		fmt.Fprint(to, "smfc: ")
 	}
-	fmt.Fprintln(to, problems)
 	var usage *usageError
 	var option *codegen.OptionError
-	if errors.As(err, &usage) || errors.As(err, &option) {
+	var argument *codegen.ArgumentError
+	for _, problem := range problems {
+		if !located || errors.As(problem, &option) {
+			fmt.Fprint(to, "smfc: ")
+		}
+		fmt.Fprintln(to, problem)
+	}
+	if errors.As(err, &usage) || errors.As(err, &option) || errors.As(err, &argument) {
 		return exitUsage
 	}
 	return exitFailed
@@ -77,7 +89,7 @@ Methods may have these attributes, declared in the schema as in: attribute "slow
 From Go: //go:generate smfc --out . ../schemas/shop.fbs
 
 It ends with 0 when all is well, 1 when a schema is wrong or --check finds a difference, and 2
-when the command line is wrong. docs/smfc.md says more.
+when the command line is wrong or a schema that it names is not there. docs/smfc.md says more.
 
 The flags of the original smf's generator work as well, and one dash is enough for them:
   --filename shop.fbs --include_dirs a,b --language go --output_path DIR (default: .)`
@@ -95,13 +107,19 @@ func newCommand() *cobra.Command {
   smfc --out gen -I common shop.fbs units.fbs`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) == 0 && former.filename == "" {
-				return &usageError{errors.New("smfc wants a schema: smfc shop.fbs; smfc --help says more")}
+				return &usageError{errors.New("no schema is given; give one, as in: smfc shop.fbs; smfc --help says more")}
 			}
 			return nil
 		},
 		SilenceUsage:  true,
 		SilenceErrors: true,
 		RunE: func(command *cobra.Command, schemas []string) error {
+			if slices.Equal(schemas, []string{"help"}) {
+				return command.Help()
+			}
+			if err := refuseEmpty(command.Flags()); err != nil {
+				return err
+			}
 			options.Schemas = schemas
 			if err := former.apply(command.Flags(), &options); err != nil {
 				return err
@@ -147,13 +165,18 @@ func run(ctx context.Context, options codegen.Options, check bool, log io.Writer
 	}
 	for _, path := range stale {
 		if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) {
-			fmt.Fprintln(log, path, "is missing")
+			fmt.Fprintf(log, "smfc: %s is missing\n", path)
 		} else {
-			fmt.Fprintln(log, path, "differs from what its schema generates")
+			fmt.Fprintf(log, "smfc: %s differs from what its schema generates\n", path)
 		}
 	}
-	if len(stale)+len(left) > 0 {
+	switch {
+	case len(stale) > 0 && len(left) > 0:
+		return errBoth
+	case len(stale) > 0:
 		return errStale
+	case len(left) > 0:
+		return errLeftOver
 	}
 	return nil
 }
