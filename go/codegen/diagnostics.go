@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -70,6 +71,26 @@ func diagnostics(output, schema string, name func(path string) string) (problems
 		}
 	}
 	return problems, warnings
+}
+
+var undefinedPattern = regexp.MustCompile(`^(.+):(\d+): type referenced but not defined \(check namespace\): (\S+)$`)
+
+// declareFirst adds to an error of flatc that a type is declared below: of enums and unions it wants to know
+// before they are used.
+func (r *run) declareFirst(s *schema, problem error) error {
+	match := undefinedPattern.FindStringSubmatch(problem.Error())
+	if match == nil || match[1] != s.path {
+		return problem
+	}
+	used, err := strconv.Atoi(match[2])
+	if err != nil {
+		return problem
+	}
+	word, line := r.index(s.absolute).Below(used, match[3])
+	if line == 0 {
+		return problem
+	}
+	return fmt.Errorf("%w; %s %s is declared in line %d: move it in front", problem, word, match[3], line)
 }
 
 // located is one of flatc's messages in our form.

@@ -118,6 +118,21 @@ func TestRefused(t *testing.T) {
 			"namespace a;\ntable T {\n  other: Other;\n}\n\n",
 			"x.fbs:3: type referenced but not defined (check namespace): Other",
 		},
+		"enum below its use": {
+			"namespace a;\ntable T {\n  e: E;\n}\nnamespace a.b;\nenum E : byte { B }\nnamespace a;\nenum E : byte { A }",
+			"x.fbs:3: type referenced but not defined (check namespace): E; enum E is declared in line 8: move it in front",
+		},
+		"union below its use": {
+			"namespace a;\ntable T {\n  u: U;\n}\nunion U { T }",
+			"x.fbs:3: type referenced but not defined (check namespace): U; union U is declared in line 5: move it in front",
+		},
+		"several bad methods": {
+			"namespace a; attribute \"timeout\"; table T {}\nrpc_service S {\n  Go(T): T (timeout: \"soon\");\n" +
+				"  On(T): T;\n  Up(T): T (timeout: \"late\");\n}\nrpc_service smf { A(T): T; }",
+			"x.fbs:3: method S.Go: timeout \"soon\" is not a duration like \"250ms\"\n" +
+				"x.fbs:5: method S.Up: timeout \"late\" is not a duration like \"250ms\"\n" +
+				"x.fbs:7: service a.smf: the name is reserved for the protocol itself",
+		},
 		"service without methods": {
 			"namespace a; table T {}\nrpc_service S {\n}",
 			"x.fbs:3: expecting: identifier instead got: }",
@@ -196,7 +211,7 @@ func TestBadPaths(t *testing.T) {
 	require.EqualError(t, try("", "one/x.fbs", "linked/x.fbs"),
 		"linked/x.fbs: given twice, the first time as one/x.fbs")
 	require.EqualError(t, try("", "x_linux.fbs", "_x.fbs"),
-		"x_linux.fbs: the go command would ignore x_linux.fb.go; rename the schema\n"+
+		"x_linux.fbs: the go command would take x_linux.fb.go for code of linux alone; rename the schema\n"+
 			"_x.fbs: the go command would ignore _x.fb.go; rename the schema")
 	require.EqualError(t, try("out", "one/x.fbs", "two/x.fbs"), "two/x.fbs: its code would overwrite that of"+
 		" one/x.fbs in out; rename one of the schemas, or generate them into different folders")
@@ -262,6 +277,18 @@ func TestWarnings(t *testing.T) {
 		"no service": {
 			map[string]string{"x.fbs": "namespace a; table T {}"},
 			[]string{"x.fbs: warning: has no rpc_service: types and verifiers are generated, no server and no client"},
+		},
+		"attributes of methods elsewhere": {
+			map[string]string{"x.fbs": "namespace a; attribute \"slow\"; attribute \"timeout\";\ntable T (slow) {\n" +
+				"  n: int (timeout: \"1s\"); }\nstruct P (slow) { x: int; }\n enum E : byte (slow) { A }" +
+				"\nunion U (slow) { Thing: T }" + service},
+			[]string{
+				"x.fbs:4: warning: struct a.P: (slow) is an attribute of methods, and means nothing here",
+				"x.fbs:2: warning: table a.T: (slow) is an attribute of methods, and means nothing here",
+				"x.fbs:3: warning: field a.T.n: (timeout) is an attribute of methods, and means nothing here",
+				"x.fbs:5: warning: enum a.E: (slow) is an attribute of methods, and means nothing here",
+				"x.fbs:6: warning: union a.U: (slow) is an attribute of methods, and means nothing here",
+			},
 		},
 		"no service, but another schema has one": {
 			map[string]string{"x.fbs": "namespace a; table T {}" + service, "y.fbs": "namespace a; table Y {}"}, nil,

@@ -125,7 +125,11 @@ func checkFileName(s *schema) error {
 	}
 	match, err := context.MatchFile("", s.stem()+tablesSuffix)
 	if err != nil || !match {
-		return fmt.Errorf("the go command would ignore %s; rename the schema", s.stem()+tablesSuffix)
+		name := s.stem() + tablesSuffix
+		if at := strings.LastIndexByte(s.stem(), '_'); at > 0 {
+			return fmt.Errorf("the go command would take %s for code of %s alone; rename the schema", name, s.stem()[at+1:])
+		}
+		return fmt.Errorf("the go command would ignore %s; rename the schema", name)
 	}
 	return nil
 }

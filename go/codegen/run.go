@@ -162,7 +162,9 @@ func (r *run) load(ctx context.Context) error {
 		var problems Problems
 		switch {
 		case errors.As(err, &problems):
-			r.problems.add(problems...)
+			for _, problem := range problems {
+				r.problems.add(r.declareFirst(s, problem))
+			}
 		case err != nil:
 			return err
 		}
@@ -192,6 +194,9 @@ func (r *run) loadOne(ctx context.Context, s *schema) error {
 		r.fail(s, err)
 		return nil
 	}
+	for _, misplaced := range s.model.Misplaced {
+		r.warn(fmt.Sprintf("%s: warning: %s", r.at(s, misplaced.Place), misplaced.What))
+	}
 	r.restoreDefaults(s)
 	return nil
 }
@@ -205,6 +210,13 @@ func (r *run) warn(text string) {
 
 // fail notes an error of a schema, with its line if it says where it is.
 func (r *run) fail(s *schema, err error) {
+	var several interface{ Unwrap() []error }
+	if errors.As(err, &several) {
+		for _, one := range several.Unwrap() {
+			r.fail(s, one)
+		}
+		return
+	}
 	var wrong *model.Error
 	if !errors.As(err, &wrong) {
 		r.problems.add(fmt.Errorf("%s: %w", s.path, err))

@@ -12,12 +12,19 @@ import (
 type Index struct {
 	types, services map[key]int // lines
 	namespaces      map[string]int
+	within          []within
 	late            []late
 	defaults        map[key]string
 	includes        map[string]int
 }
 
 type key struct{ declaration, member string }
+
+// within is a statement with a namespace, of the text behind it.
+type within struct {
+	namespace string
+	line      int
+}
 
 // late is an enum or a union: flatc wants them in front of what uses them.
 type late struct {
@@ -54,15 +61,27 @@ func lineIn(lines map[key]int, declaration, member string) int {
 // Namespace is the line of the first statement with a namespace. 0: there is none.
 func (x *Index) Namespace(name string) int { return x.namespaces[name] }
 
-// Below finds the first enum or union behind a line that has a name, or has it behind a part of its namespace,
-// and says what it is: "enum", "union". 0: there is none.
+// Below finds the enum or union behind a line that a name in the line is meant for, and says what it is: "enum",
+// "union". 0: there is none.
 func (x *Index) Below(line int, name string) (word string, at int) {
-	for _, one := range x.late {
-		if one.line > line && strings.HasSuffix("."+one.name, "."+name) {
-			return one.word, one.line
+	namespace := ""
+	for _, w := range x.within {
+		if w.line <= line {
+			namespace = w.namespace
 		}
 	}
-	return "", 0
+	for full := namespace + "." + name; ; {
+		for _, one := range x.late {
+			if one.line > line && one.name == strings.TrimPrefix(full, ".") {
+				return one.word, one.line
+			}
+		}
+		if namespace == "" {
+			return "", 0
+		}
+		namespace = namespace[:max(strings.LastIndexByte(namespace, '.'), 0)]
+		full = namespace + "." + name
+	}
 }
 
 // Default is what stands behind a field's "=", or an enum value's: a number without its sign, a name, or what
@@ -131,6 +150,7 @@ func (p *parser) statement() {
 		if p.namespace = p.dotted(); p.index.namespaces[p.namespace] == 0 {
 			p.index.namespaces[p.namespace] = word.line
 		}
+		p.index.within = append(p.index.within, within{p.namespace, word.line})
 	case "include", "native_include":
 		if file := p.token.value; p.token.kind == quoted && p.index.includes[file] == 0 {
 			p.index.includes[file] = word.line

@@ -99,13 +99,15 @@ func TestNamespaces(t *testing.T) {
 }
 
 func TestBelow(t *testing.T) {
-	x := lines.Scan([]byte("namespace a;\nunion U { T }\ntable T { u: U; }\nenum E : byte { A }\nnamespace a.b; union U {T}"))
-	for of, want := range map[string]string{"U": "union 5", "b.U": "union 5", "a.E": "enum 4", "E": "enum 4", "T": " 0", "Under": " 0"} {
+	x := lines.Scan([]byte("namespace a;\nunion U { T }\ntable T { u: U; }\nenum E : byte { A }\nnamespace a.b;\nunion U {T}"))
+	for of, want := range map[string]string{"U": " 0", "b.U": "union 6", "a.b.U": "union 6", "a.E": "enum 4", "E": "enum 4", "T": " 0", "b.E": " 0"} {
 		word, line := x.Below(2, of)
 		require.Equal(t, want, fmt.Sprint(word, " ", line), of)
 	}
 	word, line := x.Below(1, "U")
 	require.Equal(t, "union 2", fmt.Sprint(word, " ", line))
+	word, line = x.Below(5, "U")
+	require.Equal(t, "union 6", fmt.Sprint(word, " ", line))
 }
 
 // What is no schema has no lines, and does no harm.

@@ -1,6 +1,7 @@
 package model
 
 import (
+	"errors"
 	"fmt"
 	"hash/crc32"
 	"strings"
@@ -33,28 +34,30 @@ type named struct {
 }
 
 // Add notes a schema's services; schema is what Places call it by. Zero is no id on the wire; an id can mean
-// one method only, and a name one service. What is against that is an *Error.
+// one method only, and a name one service. What is against that are *Errors, joined.
 func (ids *IDs) Add(schema string, s *Schema) error {
+	var problems []error
 	if ids.methods == nil {
 		ids.methods, ids.services = make(map[uint32]named), make(map[string]named)
 	}
 	for _, service := range s.Services {
 		here := named{service.FullName(), Place{Schema: schema, File: service.File, Declaration: service.FullName(), Service: true}}
 		if other, taken := ids.services[service.Name]; taken {
-			return &Error{
+			problems = append(problems, &Error{
 				Place: here.Place, What: "service " + here.name + " has the name of service " + other.name,
 				Other: &other.Place, Hint: "on the wire, namespaces do not count; rename one of them",
-			}
+			})
+			continue
 		}
 		ids.services[service.Name] = here
 		for _, m := range service.Methods {
 			here.name, here.Member = service.Name+"."+m.Name, m.Name
 			if err := ids.addMethod(here, m); err != nil {
-				return err
+				problems = append(problems, err)
 			}
 		}
 	}
-	return nil
+	return errors.Join(problems...)
 }
 
 func (ids *IDs) addMethod(here named, m *Method) error {

@@ -17,6 +17,7 @@ type Schema struct {
 	Root     *Table // of root_type, or nil
 	// Identifier is the file_identifier: four bytes, or empty.
 	Identifier string
+	Misplaced  []*Error // attributes of methods at types and fields of Main
 }
 
 // File is one schema file.

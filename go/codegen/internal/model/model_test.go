@@ -126,6 +126,9 @@ func TestIDs(t *testing.T) {
 		" on the wire, namespaces do not count; rename one of them")
 	require.EqualError(t, ids.Add("four.fbs", service("U", 4, 3)),
 		"method U.B: its id 3 is that of T.A in two.fbs: rename one of them")
+	require.EqualError(t, ids.Add("six.fbs", service("W", 5, 1, 0)),
+		"method W.B: its id 1 is that of S.A in one.fbs: rename one of them\n"+
+			"method W.C: its id is 0, which the wire format forbids: rename it")
 	require.EqualError(t, ids.Add("five.fbs", service("V", 0)),
 		"method V.A: its id is 0, which the wire format forbids: rename it")
 }

@@ -11,7 +11,7 @@ import (
 )
 
 // Read resolves a binary schema, which source is the base name of. What it can't make sense of is an
-// error of one line; where it is a declaration's, an *Error.
+// error of one line; where it is a declaration's, an *Error. Of services, it is all that is wrong, joined.
 func Read(in *bfbs.Schema, source string) (*Schema, error) {
 	r := &reader{in: in, out: &Schema{Source: source, Identifier: in.Identifier}, files: make(map[string]*File)}
 	if err := r.readFiles(); err != nil {
@@ -36,11 +36,14 @@ func Read(in *bfbs.Schema, source string) (*Schema, error) {
 			return nil, err
 		}
 	}
+	var problems []error
 	for i := range in.Services {
-		if err := r.readService(&in.Services[i]); err != nil {
-			return nil, err
-		}
+		problems = append(problems, r.readService(&in.Services[i])...)
 	}
+	if len(problems) > 0 {
+		return nil, errors.Join(problems...)
+	}
+	r.findMisplaced()
 	r.out.Root = r.table(in.Root)
 	return r.out, nil
 }
@@ -282,18 +285,18 @@ func scalar(base bfbs.Base) (Scalar, error) {
 	}
 }
 
-func (r *reader) readService(in *bfbs.Service) error {
+func (r *reader) readService(in *bfbs.Service) (problems []error) {
 	s := &Service{Declaration: r.declaration(in.Name, in.File, in.Doc, in.Attributes)}
 	if s.File != r.out.Main {
 		return nil
 	}
 	if s.Name == ReservedService {
-		return wrongService(s, "", "service "+in.Name, errors.New("the name is reserved for the protocol itself"))
+		return []error{wrongService(s, "", "service "+in.Name, errors.New("the name is reserved for the protocol itself"))}
 	}
-	for _, name := range []string{"slow", "idempotent", "timeout", "streaming"} {
+	for _, name := range ofMethods {
 		if _, set := s.Attributes[name]; set {
-			return wrongService(s, "", "service "+in.Name,
-				fmt.Errorf("(%s) is an attribute of methods; write it behind each that it is for", name))
+			problems = append(problems, wrongService(s, "", "service "+in.Name,
+				fmt.Errorf("(%s) is an attribute of methods; write it behind each that it is for", name)))
 		}
 	}
 	s.CRC = crc(s.Name)
@@ -301,12 +304,47 @@ func (r *reader) readService(in *bfbs.Service) error {
 		m, err := r.readMethod(s, &in.Calls[i])
 		if err != nil {
 			name := in.Calls[i].Name
-			return wrongService(s, name, "method "+s.Name+"."+name, err)
+			problems = append(problems, wrongService(s, name, "method "+s.Name+"."+name, err))
+			continue
 		}
 		s.Methods = append(s.Methods, m)
 	}
 	r.out.Services = append(r.out.Services, s)
-	return nil
+	return problems
+}
+
+// ofMethods are the attributes that methods may have.
+var ofMethods = []string{"slow", "idempotent", "timeout", "streaming"}
+
+// findMisplaced notes attributes of methods at what is none, in the schema itself.
+func (r *reader) findMisplaced() {
+	note := func(d *Declaration, member, what string, attributes bfbs.Attributes) {
+		for _, name := range ofMethods {
+			if _, set := attributes[name]; set && d.File == r.out.Main {
+				r.out.Misplaced = append(r.out.Misplaced, wrong(d, member, what,
+					fmt.Errorf("(%s) is an attribute of methods, and means nothing here", name)))
+			}
+		}
+	}
+	for i := range r.in.Objects {
+		in, d := &r.in.Objects[i], r.objects[i].declaration()
+		kind := "table "
+		if in.IsStruct {
+			kind = "struct "
+		}
+		note(d, "", kind+in.Name, in.Attributes)
+		for j := range in.Fields {
+			note(d, in.Fields[j].Name, "field "+in.Name+"."+in.Fields[j].Name, in.Fields[j].Attributes)
+		}
+	}
+	for i := range r.in.Enums {
+		in := &r.in.Enums[i]
+		kind := "enum "
+		if in.IsUnion {
+			kind = "union "
+		}
+		note(&r.enums[i].Declaration, "", kind+in.Name, in.Attributes)
+	}
 }
 
 func (r *reader) readMethod(s *Service, in *bfbs.Call) (*Method, error) {
