@@ -43,6 +43,7 @@ type Result struct {
 	roots    []string // folders that hold all generated files, some of them below
 	suffixes []string // of generated files
 	sources  []string // paths of the schemas
+	places   []string // folders that schemas are in, or looked for in
 }
 
 // Generate makes the files for all schemas; it writes nothing but a temporary folder, which it removes.

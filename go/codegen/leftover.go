@@ -29,20 +29,50 @@ func generatedFrom(content []byte) string {
 // LeftOver lists files that an earlier run generated from the same schemas and this one does not, because a
 // namespace has another name, for example. It looks into the folders that this run writes to.
 func (r *Result) LeftOver() ([]string, error) {
+	var left []string
+	err := r.visitOthers(func(path, schema string) {
+		if r.isSource(filepath.Dir(path), schema) {
+			left = append(left, path)
+		}
+	})
+	return left, err
+}
+
+// Orphan is a generated file whose schema is not found any more.
+type Orphan struct{ Path, Schema string }
+
+// Orphans lists files in the folders that this run writes to whose schemas are neither beside them nor where
+// this run's schemas, and what they include, are. The schema may have been renamed; or it is in a folder that
+// this run knows nothing of.
+func (r *Result) Orphans() ([]Orphan, error) {
+	folders := slices.Clone(r.places)
+	slices.Sort(folders)
+	folders = slices.Compact(folders)
+	var orphans []Orphan
+	err := r.visitOthers(func(path, schema string) {
+		at := func(folder string) bool { return exists(filepath.Join(folder, schema)) }
+		if !r.isSource(filepath.Dir(path), schema) && !at(filepath.Dir(path)) && !slices.ContainsFunc(folders, at) {
+			orphans = append(orphans, Orphan{path, schema})
+		}
+	})
+	return orphans, err
+}
+
+// visitOthers visits the files in the folders that this run writes to which smfc has generated, and not this run.
+func (r *Result) visitOthers(visit func(path, schema string)) error {
 	folders, now := slices.Clone(r.roots), make(map[string]bool)
 	for _, file := range r.Files {
 		now[file.Path] = true
 		folders = append(folders, filepath.Dir(file.Path))
 	}
 	slices.Sort(folders)
-	var left []string
 	for _, folder := range slices.Compact(folders) {
 		entries, err := os.ReadDir(folder)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
 		if err != nil {
-			return nil, err
+			return err
 		}
 		for _, entry := range entries {
 			path := filepath.Join(folder, entry.Name())
@@ -51,14 +81,14 @@ func (r *Result) LeftOver() ([]string, error) {
 			}
 			content, err := os.ReadFile(path)
 			if err != nil {
-				return nil, err
+				return err
 			}
-			if r.isSource(folder, generatedFrom(content)) {
-				left = append(left, path)
+			if schema := generatedFrom(content); schema != "" {
+				visit(path, schema)
 			}
 		}
 	}
-	return left, nil
+	return nil
 }
 
 func (r *Result) hasSuffix(path string) bool {

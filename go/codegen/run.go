@@ -47,7 +47,7 @@ type run struct {
 
 func newRun(options Options) *run {
 	r := &run{
-		options: options, result: &Result{},
+		options: options, result: &Result{places: slices.Clone(options.Includes)},
 		indexes: make(map[string]*lines.Index), claimed: make(map[claimed]*schema),
 	}
 	for _, path := range options.Schemas {
@@ -193,6 +193,9 @@ func (r *run) loadOne(ctx context.Context, s *schema) error {
 	if s.model, err = model.Read(parsed, filepath.Base(s.path)); err != nil {
 		r.fail(s, err)
 		return nil
+	}
+	for _, file := range s.model.Files {
+		r.result.places = append(r.result.places, filepath.Dir(s.file(file)))
 	}
 	for _, misplaced := range s.model.Misplaced {
 		r.warn(fmt.Sprintf("%s: warning: %s", r.at(s, misplaced.Place), misplaced.What))

@@ -156,6 +156,14 @@ func run(ctx context.Context, options codegen.Options, check bool, log io.Writer
 	for _, path := range left {
 		fmt.Fprintln(log, path+": warning: is left over from an earlier run: its schema does not make it any more; remove it")
 	}
+	orphans, err := result.Orphans()
+	if err != nil {
+		return err
+	}
+	for _, o := range orphans {
+		fmt.Fprintf(log, "%s: warning: is generated from %s, which is not found any more; remove the file if the schema"+
+			" is gone or has another name\n", o.Path, o.Schema)
+	}
 	if !check {
 		return result.Write()
 	}

@@ -102,6 +102,31 @@ func TestWhatIsLeftOver(t *testing.T) {
 	require.Empty(t, log)
 }
 
+// Code of a schema that has another name now is named; whether it may go only the user knows.
+func TestWhatIsOfARenamedSchema(t *testing.T) {
+	needFlatc(t)
+	const why = ": warning: is generated from x.fbs, which is not found any more; remove the file if the schema is gone" +
+		" or has another name\n"
+	for _, args := range []string{"s/%.fbs", "--out gen s/%.fbs"} {
+		inFolder(t, map[string]string{"s/x.fbs": shop, "s/other.fbs": "namespace a; table Other { n: int; }"})
+		call := func(stem string, more ...string) string {
+			log, err := smfc(t, append(more, strings.Fields(strings.ReplaceAll(args, "%", stem))...)...)
+			require.NoError(t, err)
+			return log
+		}
+		require.Empty(t, call("x"))
+		require.NotContains(t, call("other"), "is generated from", "x.fbs is there")
+		require.NoError(t, os.Rename("s/x.fbs", "s/y.fbs"))
+		folder := "s/"
+		if strings.Contains(args, "--out") {
+			folder = "gen/"
+		}
+		want := folder + "x.bfbs.go" + why + folder + "x.fb.go" + why + folder + "x.smf.go" + why
+		require.Equal(t, want, call("y"))
+		require.Equal(t, want, call("y", "--check"), "it is no difference")
+	}
+}
+
 // The command that a warning names does what it says.
 func TestTheCommandForWhatIsMissing(t *testing.T) {
 	needFlatc(t)
