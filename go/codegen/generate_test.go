@@ -38,6 +38,11 @@ func TestRefused(t *testing.T) {
 			"table T {}",
 			"x.fbs:1: a Go package needs a name: declare a namespace, or give the name with --package",
 		},
+		"a service called like a table": {
+			"namespace a;\ntable Shop {}\n\ntable ShopServer {}\n\nrpc_service Shop { Get(Shop): Shop; }",
+			"x.fbs:6: service a.Shop: its Go code would declare ShopServer, as does that of table a.ShopServer in" +
+				" x.fbs:4: rename one of them",
+		},
 		"nothing": {
 			"namespace a;",
 			"x.fbs: nothing to generate: the schema declares no type and no service",

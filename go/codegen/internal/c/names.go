@@ -55,7 +55,9 @@ type thing struct {
 
 // thingOf is a declaration or, where member is not empty, a member of it.
 func thingOf(kind string, d *model.Declaration, member string) thing {
-	t := thing{kind + " " + d.FullName(), model.Place{File: d.File, Declaration: d.FullName(), Member: member}}
+	t := thing{kind + " " + d.FullName(), model.Place{
+		File: d.File, Declaration: d.FullName(), Member: member, Service: kind == "service" || kind == "method",
+	}}
 	if member != "" {
 		t.what += "." + member
 	}

@@ -44,7 +44,10 @@ func (o origin) String() string {
 }
 
 func (o origin) place() model.Place {
-	return model.Place{File: o.file, Declaration: o.declaration, Member: o.member}
+	return model.Place{
+		File: o.file, Declaration: o.declaration, Member: o.member,
+		Service: o.kind == "service" || o.kind == "method",
+	}
 }
 
 // p adds a line.
