@@ -30,7 +30,7 @@ static const void *root_of(const struct smf_flat_builder *builder)
 static uint32_t named(struct smf_flat_builder *builder, const char *name)
 {
     struct smf_flat_string_ref text = smf_flat_build_text(builder, name);
-    static const uint16_t required[] = {NODE_NAME};
+    static const struct smf_flat_required required[] = {{NODE_NAME, "never seen"}};
 
     smf_flat_start_table(builder, NODE_SLOTS_SIZE);
     smf_flat_add_ref(builder, NODE_NAME, text.ref);
@@ -294,7 +294,7 @@ static void random_nodes_are_whole(void)
 /* What is wrong stays wrong until the reset, and finishing says what it was. */
 static void the_first_error_stays(void)
 {
-    static const uint16_t required[] = {NODE_NAME};
+    static const struct smf_flat_required required[] = {{NODE_NAME, "Node.name is missing"}};
     struct smf_flat_builder builder;
     struct smf_flat_string_ref text;
 
@@ -310,7 +310,7 @@ static void the_first_error_stays(void)
     smf_flat_builder_reset(&builder);
     smf_flat_start_table(&builder, NODE_SLOTS_SIZE);
     CHECK_EQ(smf_flat_end_table(&builder, required, 1), 0);
-    CHECK_STR(builder.problem, "a required field is missing");
+    CHECK_STR(builder.problem, "Node.name is missing");
 
     smf_flat_builder_reset(&builder);
     smf_flat_start_table(&builder, NODE_SLOTS_SIZE);
@@ -338,6 +338,44 @@ static void the_first_error_stays(void)
     CHECK_STR(builder.problem, "the payload is finished: reset the builder");
     CHECK(smf_flat_payload(&builder) == NULL);
     smf_flat_builder_fini(&builder);
+}
+
+/* Adds a field once more to a table that has it, or not when it has the default. */
+static void a_field_is_added_once(void)
+{
+    static const uint8_t values[] = {7, 0, 8};
+    struct smf_flat_builder builder;
+
+    smf_flat_builder_init(&builder, NULL, 0);
+    for (size_t i = 0; i < sizeof values; i++) {
+        smf_flat_start_table(&builder, NODE_SLOTS_SIZE);
+        smf_flat_add_u8(&builder, NODE_SMALL, 7, 0);
+        CHECK_EQ(builder.status, SMF_OK);
+        smf_flat_add_u8(&builder, NODE_SMALL, values[i], 0);
+        CHECK_EQ(builder.status, SMF_EINVAL);
+        CHECK_STR(builder.problem, "a field is added twice");
+        smf_flat_builder_reset(&builder);
+    }
+    for (int i = 0; i < 2; i++) {
+        struct smf_flat_string_ref name = smf_flat_build_text(&builder, "name");
+
+        smf_flat_start_table(&builder, NODE_SLOTS_SIZE);
+        smf_flat_add_ref(&builder, NODE_NAME, name.ref);
+        CHECK_EQ(builder.status, SMF_OK);
+        smf_flat_add_ref(&builder, NODE_NAME, i == 0 ? name.ref : 0);
+        CHECK_STR(builder.problem, "a field is added twice");
+        smf_flat_builder_reset(&builder);
+    }
+    smf_flat_builder_fini(&builder);
+}
+
+static void a_builder_of_zeros(void)
+{
+    struct smf_flat_builder builder = {0};
+
+    CHECK_EQ(smf_flat_build_text(&builder, "text").ref, 0);
+    CHECK_EQ(builder.status, SMF_ENOMEM);
+    CHECK_STR(builder.problem, "the builder has no memory: it was not initialised");
 }
 
 static void limits_of_sizes(void)
@@ -393,6 +431,7 @@ int main(int argc, char **argv)
         TEST(memory_of_the_caller),   TEST(defaults_are_left_out_unless_forced),
         TEST(defaults_of_floats),     TEST(vtables_are_shared),
         TEST(random_nodes_are_whole), TEST(the_first_error_stays),
+        TEST(a_field_is_added_once),  TEST(a_builder_of_zeros),
         TEST(limits_of_sizes),        TEST(nothing_reads_as_nothing),
     };
 

@@ -43,6 +43,8 @@ static int smf_gen_demo_SmfStorage_dispatch_any(const void *any, struct smf_core
 
     if (event->kind != SMF_EVENT_REQUEST)
         return 0;
+    call.problem = server->problem;
+    call.context = server->context;
     switch (event->meta) {
     case smf_gen_demo_SmfStorage_Get_ID:
         request = smf_call_begin(&call, core, event, &smf_gen_demo_SmfStorage_service_methods[0],
@@ -99,8 +101,9 @@ const struct smf_service smf_gen_demo_SmfStorage_service = {
 static void smf_gen_demo_SmfStorage_Get_deliver(const struct smf_result *result, const void *reply,
     smf_client_callback callback, void *context)
 {
-    ((void (*)(const struct smf_result *, const struct smf_gen_demo_Response *,
-        void *))callback)(result, (const struct smf_gen_demo_Response *)reply, context);
+    if (callback != NULL)
+        ((void (*)(const struct smf_result *, const struct smf_gen_demo_Response *,
+            void *))callback)(result, (const struct smf_gen_demo_Response *)reply, context);
 }
 
 int smf_gen_demo_SmfStorage_Get(struct smf_client *client, struct smf_flat_builder *request,
@@ -114,8 +117,9 @@ int smf_gen_demo_SmfStorage_Get(struct smf_client *client, struct smf_flat_build
 static void smf_gen_demo_SmfStorage_Put_deliver(const struct smf_result *result, const void *reply,
     smf_client_callback callback, void *context)
 {
-    ((void (*)(const struct smf_result *, const struct smf_gen_demo_Response *,
-        void *))callback)(result, (const struct smf_gen_demo_Response *)reply, context);
+    if (callback != NULL)
+        ((void (*)(const struct smf_result *, const struct smf_gen_demo_Response *,
+            void *))callback)(result, (const struct smf_gen_demo_Response *)reply, context);
 }
 
 int smf_gen_demo_SmfStorage_Put(struct smf_client *client, struct smf_flat_builder *request,
@@ -129,8 +133,9 @@ int smf_gen_demo_SmfStorage_Put(struct smf_client *client, struct smf_flat_build
 static void smf_gen_demo_SmfStorage_Fire_deliver(const struct smf_result *result, const void *reply,
     smf_client_callback callback, void *context)
 {
-    ((void (*)(const struct smf_result *, const struct smf_gen_demo_Response *,
-        void *))callback)(result, (const struct smf_gen_demo_Response *)reply, context);
+    if (callback != NULL)
+        ((void (*)(const struct smf_result *, const struct smf_gen_demo_Response *,
+            void *))callback)(result, (const struct smf_gen_demo_Response *)reply, context);
 }
 
 int smf_gen_demo_SmfStorage_Fire(struct smf_client *client, struct smf_flat_builder *request,
@@ -144,8 +149,9 @@ int smf_gen_demo_SmfStorage_Fire(struct smf_client *client, struct smf_flat_buil
 static void smf_gen_demo_SmfStorage_Forget_deliver(const struct smf_result *result,
     const void *reply, smf_client_callback callback, void *context)
 {
-    ((void (*)(const struct smf_result *, const struct smf_gen_demo_Response *,
-        void *))callback)(result, (const struct smf_gen_demo_Response *)reply, context);
+    if (callback != NULL)
+        ((void (*)(const struct smf_result *, const struct smf_gen_demo_Response *,
+            void *))callback)(result, (const struct smf_gen_demo_Response *)reply, context);
 }
 
 int smf_gen_demo_SmfStorage_Forget(struct smf_client *client, struct smf_flat_builder *request,
@@ -159,8 +165,9 @@ int smf_gen_demo_SmfStorage_Forget(struct smf_client *client, struct smf_flat_bu
 static void smf_gen_demo_SmfStorage_SomethingElse_deliver(const struct smf_result *result,
     const void *reply, smf_client_callback callback, void *context)
 {
-    ((void (*)(const struct smf_result *, const struct smf_gen_demo_Response *,
-        void *))callback)(result, (const struct smf_gen_demo_Response *)reply, context);
+    if (callback != NULL)
+        ((void (*)(const struct smf_result *, const struct smf_gen_demo_Response *,
+            void *))callback)(result, (const struct smf_gen_demo_Response *)reply, context);
 }
 
 int smf_gen_demo_SmfStorage_SomethingElse(struct smf_client *client,

@@ -191,10 +191,11 @@ extern const struct smf_service smf_gen_demo_SmfStorage_service;
 /* A store in name only: every method takes a name and answers with one.
  *
  * The handlers of SmfStorage: they answer with call->reply and a code, or later (smf/service.h).
- * One that is NULL answers 501. */
+ * 0 is not success. One that is NULL answers 501. */
 struct smf_gen_demo_SmfStorage_server {
     void *context;  /* for all handlers */
     int unverified; /* 1: requests are not verified, because all peers are trusted */
+    smf_call_problem problem; /* is told of codes that no handler returned, or NULL */
     /* Answers with the name that it was asked with. */
     uint32_t (*Get)(struct smf_call *call, const struct smf_gen_demo_Request *request,
         void *context);
@@ -227,7 +228,7 @@ static inline int smf_gen_demo_SmfStorage_serve(struct smf_router *router,
 /* Answers with the name that it was asked with.
  *
  * Calls SmfStorage.Get with a request that was finished: smf_client_call. response: NULL
- * unless result says that all went well. */
+ * unless result says that all went well. A builder of the core is empty afterwards. callback may be NULL. */
 int smf_gen_demo_SmfStorage_Get(struct smf_client *client, struct smf_flat_builder *request,
     uint64_t timeout_us, void (*callback)(const struct smf_result *result,
     const struct smf_gen_demo_Response *response, void *context), void *context);
@@ -235,7 +236,7 @@ int smf_gen_demo_SmfStorage_Get(struct smf_client *client, struct smf_flat_build
 /* Stores nothing.
  *
  * Calls SmfStorage.Put with a request that was finished: smf_client_call. response: NULL
- * unless result says that all went well. */
+ * unless result says that all went well. A builder of the core is empty afterwards. callback may be NULL. */
 int smf_gen_demo_SmfStorage_Put(struct smf_client *client, struct smf_flat_builder *request,
     uint64_t timeout_us, void (*callback)(const struct smf_result *result,
     const struct smf_gen_demo_Response *response, void *context), void *context);
@@ -243,7 +244,7 @@ int smf_gen_demo_SmfStorage_Put(struct smf_client *client, struct smf_flat_build
 /* Sets nothing off.
  *
  * Calls SmfStorage.Fire with a request that was finished: smf_client_call. response: NULL
- * unless result says that all went well. */
+ * unless result says that all went well. A builder of the core is empty afterwards. callback may be NULL. */
 int smf_gen_demo_SmfStorage_Fire(struct smf_client *client, struct smf_flat_builder *request,
     uint64_t timeout_us, void (*callback)(const struct smf_result *result,
     const struct smf_gen_demo_Response *response, void *context), void *context);
@@ -251,7 +252,7 @@ int smf_gen_demo_SmfStorage_Fire(struct smf_client *client, struct smf_flat_buil
 /* Has nothing to forget.
  *
  * Calls SmfStorage.Forget with a request that was finished: smf_client_call. response: NULL
- * unless result says that all went well. */
+ * unless result says that all went well. A builder of the core is empty afterwards. callback may be NULL. */
 int smf_gen_demo_SmfStorage_Forget(struct smf_client *client, struct smf_flat_builder *request,
     uint64_t timeout_us, void (*callback)(const struct smf_result *result,
     const struct smf_gen_demo_Response *response, void *context), void *context);
@@ -259,7 +260,7 @@ int smf_gen_demo_SmfStorage_Forget(struct smf_client *client, struct smf_flat_bu
 /* Does nothing else either.
  *
  * Calls SmfStorage.SomethingElse with a request that was finished: smf_client_call. response: NULL
- * unless result says that all went well. */
+ * unless result says that all went well. A builder of the core is empty afterwards. callback may be NULL. */
 int smf_gen_demo_SmfStorage_SomethingElse(struct smf_client *client,
     struct smf_flat_builder *request, uint64_t timeout_us,
     void (*callback)(const struct smf_result *result, const struct smf_gen_demo_Response *response,

@@ -9,7 +9,8 @@
  *
  * A callback runs exactly once for each call that was taken: with the reply, or when the time is over,
  * the connection ended, or the client is closed. What failed may have run. A client does not connect
- * again by itself: when its connection has ended, smf_client_connect does it.
+ * again by itself: when its connection has ended, smf_client_connect does it; SMF_EVENT_CLOSED tells of
+ * the end, also where no call is in flight. Replies come in any order.
  *
  * Threads: everything here is for the core's driver. */
 #ifndef SMF_CLIENT_H
@@ -76,12 +77,11 @@ typedef void (*smf_client_callback)(void);
 /* How a reply reaches a callback of the method's own type: generated code passes both, and casts in
  * deliver what it has cast for smf_client_call. reply: the root table of an answer with SMF_CODE_OK;
  * NULL: there is none. */
-
 typedef void (*smf_client_deliver)(const struct smf_result *result, const void *reply,
                                    smf_client_callback callback, void *context);
 
 /* For generated code: calls a method with a request that was finished. timeout_us: 0 takes the
- * method's own; SMF_CLIENT_NO_TIMEOUT: none. Returns 0, and the callback runs later; or SMF_ECLOSED (not
+ * method's own, or none, for ever, when it has none; SMF_CLIENT_NO_TIMEOUT: none. Returns 0, and the callback runs later; or SMF_ECLOSED (not
  * connected), SMF_ELIMIT (too many calls), or what smf_core_send_built returns, and it never does. The
  * request is copied, or sent from where it is if it was built in the core. Cost: no allocation, no
  * system call; a look at the clock when it has a timeout. */

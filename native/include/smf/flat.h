@@ -133,10 +133,10 @@ static inline const uint8_t *smf_flat_member(const uint8_t *at, uint8_t type, ui
     return at != NULL && type == wanted ? smf_flat_follow(at) : NULL;
 }
 
-/* The root table of a payload that was verified. */
+/* The root table of a payload that was verified; NULL for NULL. */
 static inline const void *smf_flat_root(const void *payload)
 {
-    return smf_flat_follow(payload);
+    return payload != NULL ? smf_flat_follow((const uint8_t *)payload) : NULL;
 }
 
 /* A text: its bytes, which a zero byte follows. One that is not there is "". */

@@ -16,7 +16,7 @@
  *
  * Threads: a builder is used by one at a time. Ownership: a builder knows its memory, which is the
  * caller's or, from malloc, its own; arguments are copied. Errors: SMF_ENOMEM, SMF_ELIMIT (a payload
- * over 2 GiB, a table over 64 KiB), SMF_EINVAL (what is called in the wrong order). Cost: one copy of
+ * over 2 GiB, a table over 64 KiB), SMF_EINVAL (what is called in the wrong order, a field twice). Cost: one copy of
  * the content; end_table compares with every vtable that differs from those before it. */
 #ifndef SMF_FLAT_BUILD_H
 #define SMF_FLAT_BUILD_H
@@ -134,17 +134,26 @@ uint8_t *smf_flat_build_struct(struct smf_flat_builder *builder, uint32_t size_b
 /* Begins a table with slots_size bytes of vtable entries. Until it is ended nothing else is built. */
 void smf_flat_start_table(struct smf_flat_builder *builder, uint32_t slots_size);
 
-/* Ends the table that is open. required: count slots that have to be filled. Returns a reference to it. */
-uint32_t smf_flat_end_table(struct smf_flat_builder *builder, const uint16_t *required,
-                            uint32_t count);
+/* A field without which a table is not ended; static storage. */
+struct smf_flat_required {
+    uint32_t slot;       /* which one */
+    const char *problem; /* what the builder's problem is when it is missing */
+};
+
+/* Ends the table that is open. required: count fields that have to be there. Returns a reference to it. */
+uint32_t smf_flat_end_table(struct smf_flat_builder *builder,
+                            const struct smf_flat_required *required, uint32_t count);
 
 /* Room for a field of the open table: where it begins, to be filled before the builder is used again,
  * or NULL. */
 uint8_t *smf_flat_add(struct smf_flat_builder *builder, uint32_t slot, uint32_t size_bytes,
                       uint32_t align);
 
-/* A field of the open table that is a reference; nothing happens for a reference to nothing. */
+/* A field of the open table that is a reference; one to nothing is smf_flat_leave_out. */
 void smf_flat_add_ref(struct smf_flat_builder *builder, uint32_t slot, uint32_t ref);
+
+/* A field of the open table that is not written, because it has its default. */
+void smf_flat_leave_out(struct smf_flat_builder *builder, uint32_t slot);
 
 /* Scalars at any address, little endian: u8, u16, u32, u64, i8, …, f32, f64, and bool. */
 static inline void smf_flat_store_u8(uint8_t *to, uint8_t value)
@@ -225,6 +234,8 @@ static inline void smf_flat_store_f64(uint8_t *to, double value)
         smf_flat_store_##name(theirs, absent);                                                     \
         if (builder->force_defaults || memcmp(ours, theirs, sizeof ours) != 0)                     \
             smf_flat_put_##name(builder, slot, value);                                             \
+        else                                                                                       \
+            smf_flat_leave_out(builder, slot);                                                     \
     }                                                                                              \
     struct smf_flat_##name##_vector_ref {                                                          \
         uint32_t ref;                                                                              \

@@ -20,6 +20,9 @@
  *     smf_gen_demo_SmfStorage_serve(router, &storage, &error);
  *     smf_core_run(core, smf_router_handle, router);
  *
+ * A handler returns a code, enum smf_code, or has called smf_call_defer. 0 is not success: that, as any
+ * other value outside of 100 to 599, is answered with 500.
+ *
  * A request is verified before a handler sees it, unless the server says that it trusts its peers
  * (unverified). A malformed one is answered with 400, a method without a handler with 501, an unknown
  * method with 404, a compressed payload with 501. */
@@ -65,7 +68,15 @@ struct smf_service {
 };
 
 /* What a handler returns when it answers later: see smf_call_defer. */
-#define SMF_CALL_LATER 0u
+#define SMF_CALL_LATER 1u
+
+struct smf_call;
+
+/* Is told, before the answer is sent, why a call is answered with a code that its handler did not
+ * return: with which one, and a sentence, lent until it returns. call->method says what was called. For
+ * a log; it answers nothing. context: that of the handlers. Threads: the driver. */
+typedef void (*smf_call_problem)(const struct smf_call *call, uint32_t code, const char *text,
+                                 void *context);
 
 /* A call that is being served. The reply is built in the core's own memory, from which it is sent. */
 struct smf_call {
@@ -76,31 +87,40 @@ struct smf_call {
     uint64_t conn;                   /* who called */
     uint32_t size_bytes;             /* of the payload */
     uint16_t session;                /* of the call */
-    uint16_t reserved;               /* 0 */
+    uint16_t state;                  /* the library's own: served, deferred, answered */
     struct smf_flat_builder reply;   /* to build the reply in */
+    smf_call_problem problem;        /* of the server, or NULL */
+    void *context;                   /* of the server */
 };
 
-/* Takes a call away from the handler, which then returns SMF_CALL_LATER: copies it to *later_out and
- * keeps the request where it is. It is answered by smf_call_answer, exactly once, by the driver
- * (smf_core_post reaches it from elsewhere); with its reply builder empty again. Returns SMF_CALL_LATER.
- * Threads: the driver; others may read the request until the answer. Ownership: later_out is the
- * caller's. Cost: none; a small request holds the 256 KiB that it was read into. */
+/* Takes a call away from the handler, which then returns SMF_CALL_LATER: moves it to *later_out, with
+ * what was built of the reply, and keeps the request where it is. It is answered by smf_call_answer,
+ * exactly once, by the driver (smf_core_post reaches it from elsewhere); a handler that can't go on
+ * after this answers so, too: what it returns does not count any more. call->reply refuses what is
+ * built in it from now on. Returns SMF_CALL_LATER. Threads: the driver; others may read the request
+ * until the answer. Ownership: later_out is the caller's. Errors: none; a second time nothing happens,
+ * and its later_out is not filled. Cost: none; a small request holds the 256 KiB that it was read into,
+ * and so does what was built. */
 uint32_t smf_call_defer(struct smf_call *call, struct smf_call *later_out);
 
 /* Answers a call that was deferred, as a handler's return does, and gives the request back: SMF_CODE_OK
- * with what was built in later->reply, or with an empty table when nothing was; any other
- * code with an empty table. Threads: the driver. Errors: a reply that can't be built or sent is answered
- * with 500; where there is no memory even for that, the connection is closed. Cost: no copy. */
+ * with what was built in later->reply, or with an empty table when nothing was; any other code with an
+ * empty table. Threads: the driver. Errors: 500 for a reply that can't be built or sent, was not
+ * finished, or was not begun though its table has required fields, and for what is no code (0,
+ * SMF_CALL_LATER, a negative status), 413 for a reply that is larger than may be sent; where there is
+ * no memory even for that, the connection is closed.
+ * A second answer, and one of a call that was not deferred, does nothing. Cost: no copy. */
 void smf_call_answer(struct smf_call *later, uint32_t code);
 
-/* For generated code: fills a call from a request, and verifies it. Returns the root table, or NULL:
- * then it is answered already, as when there is no handler (implemented is 0). Threads: the driver. Cost: verifying; no allocation. */
+/* For generated code: fills a call, whose problem and context are set, from a request, and verifies it. Returns the root table, or NULL:
+ * then it is answered already, as when there is no handler (implemented is 0). Threads: the driver.
+ * Cost: verifying; no allocation. */
 const void *smf_call_begin(struct smf_call *call, struct smf_core *core,
                            const struct smf_event *event, const struct smf_method *method,
                            int implemented, int unverified);
 
-/* For generated code: answers with what a handler returned, unless it answers later. Threads, errors: as
- * smf_call_answer. */
+/* For generated code: answers with what a handler returned, unless it has deferred the call: a handler
+ * that returns SMF_CALL_LATER and has not is answered with 500. Threads, errors: as smf_call_answer. */
 void smf_call_end(struct smf_call *call, uint32_t code);
 
 /* Makes a builder in a core's own memory: what is built in it is sent without a copy. Threads: the
@@ -110,7 +130,7 @@ void smf_flat_builder_init_core(struct smf_flat_builder *builder, struct smf_cor
 
 /* Sends a payload that was finished as a frame of a connection: as smf_core_send, but without a copy
  * when the builder is one of smf_flat_builder_init_core, which is empty afterwards. Returns 0, the
- * builder's status, SMF_EINVAL (nothing was finished), or what smf_core_send returns. Threads: the
+ * builder's status, SMF_EINVAL (nothing was finished, as the builder's problem then says), or what smf_core_send returns. Threads: the
  * driver. Cost: no system call. */
 int smf_core_send_built(struct smf_core *core, uint64_t conn, uint16_t session, uint32_t meta,
                         struct smf_flat_builder *builder);
@@ -126,9 +146,9 @@ int smf_router_open(struct smf_router **router_out);
 void smf_router_close(struct smf_router *router);
 
 /* Adds a service, and the struct with its handlers that its dispatch function takes; generated code has
- * a NAME_serve that checks the type. Refuses, with SMF_EINVAL and both places in *error_out: a second
- * service of one name, an id of 0 or of another method, code that was generated for another version of
- * the library. SMF_ENOMEM. Threads: while nobody serves. Ownership: both have to live as long as the
+ * a NAME_serve that checks the type. Refuses, with SMF_EINVAL and both places in *error_out: a service
+ * without a server, a second one of one name, an id of 0 or of another method, code that was generated
+ * for another version of the library. SMF_ENOMEM. Threads: while nobody serves. Ownership: both have to live as long as the
  * router. Cost: an allocation now and then. */
 int smf_router_add(struct smf_router *router, const struct smf_service *service, const void *server,
                    struct smf_error *error_out);

@@ -96,7 +96,9 @@ __attribute__((noinline)) static int grow(struct smf_flat_builder *builder, uint
         return 0;
     }
     if (builder->grow == NULL) {
-        fail(builder, SMF_ENOMEM, "the memory is full: give the builder more");
+        fail(builder, SMF_ENOMEM,
+             builder->memory != NULL ? "the memory is full: give the builder more"
+                                     : "the builder has no memory: it was not initialised");
         return 0;
     }
     if (doubled > SMF_FLAT_SIZE_MAX_BYTES)
@@ -256,17 +258,34 @@ static inline uint8_t *slot_at(const struct smf_flat_builder *builder, uint32_t 
     return builder->memory + builder->noted - builder->slots_size + slot - VTABLE_HEAD;
 }
 
+/* Has the open table room for a field, and not the field yet? */
+static int is_missing(struct smf_flat_builder *builder, uint32_t slot)
+{
+    if (builder->status != SMF_OK)
+        return 0;
+    if (!builder->open || slot < VTABLE_HEAD || slot - VTABLE_HEAD >= builder->slots_size) {
+        fail(builder, SMF_EINVAL, "a field is added to no table, or to one of another kind");
+        return 0;
+    }
+    if (smf_flat_load_u16(slot_at(builder, slot)) != 0) {
+        fail(builder, SMF_EINVAL, "a field is added twice");
+        return 0;
+    }
+    return 1;
+}
+
+void smf_flat_leave_out(struct smf_flat_builder *builder, uint32_t slot)
+{
+    (void)is_missing(builder, slot);
+}
+
 uint8_t *smf_flat_add(struct smf_flat_builder *builder, uint32_t slot, uint32_t size_bytes,
                       uint32_t align)
 {
     uint8_t *to;
 
-    if (builder->status != SMF_OK)
+    if (!is_missing(builder, slot))
         return NULL;
-    if (!builder->open || slot < VTABLE_HEAD || slot - VTABLE_HEAD >= builder->slots_size) {
-        fail(builder, SMF_EINVAL, "a field is added to no table, or to one of another kind");
-        return NULL;
-    }
     to = take(builder, 0, size_bytes, align);
     if (to == NULL)
         return NULL;
@@ -282,7 +301,7 @@ void smf_flat_add_ref(struct smf_flat_builder *builder, uint32_t slot, uint32_t 
 {
     uint8_t *to;
 
-    if (ref == 0 || builder->status != SMF_OK || !is_ours(builder, ref))
+    if (!is_missing(builder, slot) || ref == 0 || !is_ours(builder, ref))
         return;
     to = smf_flat_add(builder, slot, OFFSET_SIZE, OFFSET_SIZE);
     if (to != NULL)
@@ -336,8 +355,8 @@ static uint32_t end_vtable(struct smf_flat_builder *builder, uint32_t table)
     return builder->used;
 }
 
-uint32_t smf_flat_end_table(struct smf_flat_builder *builder, const uint16_t *required,
-                            uint32_t count)
+uint32_t smf_flat_end_table(struct smf_flat_builder *builder,
+                            const struct smf_flat_required *required, uint32_t count)
 {
     uint32_t table, vtable;
 
@@ -348,8 +367,8 @@ uint32_t smf_flat_end_table(struct smf_flat_builder *builder, const uint16_t *re
         return 0;
     }
     for (uint32_t i = 0; i < count; i++) {
-        if (smf_flat_load_u16(slot_at(builder, required[i])) == 0)
-            fail(builder, SMF_EINVAL, "a required field is missing");
+        if (smf_flat_load_u16(slot_at(builder, required[i].slot)) == 0)
+            fail(builder, SMF_EINVAL, required[i].problem);
     }
     if (builder->status != SMF_OK || take(builder, 0, OFFSET_SIZE, OFFSET_SIZE) == NULL)
         return 0;

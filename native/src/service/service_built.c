@@ -96,8 +96,11 @@ int smf_core_send_built(struct smf_core *core, uint64_t conn, uint16_t session, 
     uint32_t size = smf_flat_size_bytes(builder);
     int status;
 
-    if (payload == NULL)
+    if (payload == NULL) {
+        if (builder->problem == NULL)
+            builder->problem = "nothing was finished";
         return builder->status != SMF_OK ? builder->status : SMF_EINVAL;
+    }
     if (core->turn.send_count == core->turn.send_capacity)
         return SMF_ELIMIT;
     if (builder->grow == grow_in_core && builder->owner == core) {

@@ -71,6 +71,11 @@ static int check_service(const struct smf_router *router, const struct smf_servi
     for (uint32_t i = 0; i < router->service_count; i++) {
         const struct smf_service *other = router->services[i].service;
 
+        if (other == service) {
+            (void)snprintf(text, sizeof text, "service %s of %s is there already",
+                           service->full_name, service->source);
+            return smf__error(error_out, SMF_EINVAL, 0, text);
+        }
         if (strcmp(other->name, service->name) == 0) {
             (void)snprintf(text, sizeof text,
                            "service %s of %s has the name of %s of %s; on the wire, namespaces do "
@@ -149,8 +154,11 @@ int smf_router_add(struct smf_router *router, const struct smf_service *service,
     struct added *services;
     struct entry *entries;
     uint32_t size;
-    int status = check_service(router, service, error_out);
+    int status;
 
+    if (server == NULL)
+        return smf__error(error_out, SMF_EINVAL, 0, "a service needs its struct of handlers");
+    status = check_service(router, service, error_out);
     if (status != SMF_OK)
         return status;
     services = realloc(router->services, (router->service_count + 1) * sizeof *services);

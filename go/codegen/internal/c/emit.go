@@ -131,9 +131,14 @@ type tableView struct {
 	C          string
 	SlotsSize  int
 	Identifier string // of a file whose root it is, in quotes; NULL
-	Required   []int  // slots
+	Required   []requiredView
 	Readers    []fieldView
 	Lines      []string // of the description
+}
+
+type requiredView struct {
+	Slot    int
+	Problem string // what a builder says when it is missing
 }
 
 type fieldView struct {

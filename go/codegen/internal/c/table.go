@@ -25,7 +25,7 @@ func (v *view) addTable(n Names, s *model.Schema, t *model.Table) error {
 			continue
 		}
 		if f.Required {
-			out.Required = append(out.Required, f.Slot)
+			out.Required = append(out.Required, requiredView{f.Slot, t.Name + "." + f.Name + ": required field is missing"})
 		}
 		field, err := v.field(n, &out, f)
 		if err != nil {
@@ -139,7 +139,7 @@ func (v *view) addService(n Names, s *model.Service) error {
 		}
 	}
 
-	members := Names{"context": what, "unverified": what}
+	members := Names{"context": what, "unverified": what, "problem": what}
 	for i, m := range s.Methods {
 		method := methodView{Method: m, Index: i, C: member(out.C, m.Name, serviceEndings), InC: cName(&m.In.Declaration), OutC: cName(&m.Out.Declaration),
 			Member: free(m.Name), Micros: m.Timeout.Microseconds()}

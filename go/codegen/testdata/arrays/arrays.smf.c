@@ -27,6 +27,8 @@ static int smf_test_arrays_Tiler_dispatch_any(const void *any, struct smf_core *
 
     if (event->kind != SMF_EVENT_REQUEST)
         return 0;
+    call.problem = server->problem;
+    call.context = server->context;
     switch (event->meta) {
     case smf_test_arrays_Tiler_Lay_ID:
         request = smf_call_begin(&call, core, event, &smf_test_arrays_Tiler_service_methods[0],
@@ -54,8 +56,9 @@ const struct smf_service smf_test_arrays_Tiler_service = {
 static void smf_test_arrays_Tiler_Lay_deliver(const struct smf_result *result, const void *reply,
     smf_client_callback callback, void *context)
 {
-    ((void (*)(const struct smf_result *, const struct smf_test_arrays_Floor *,
-        void *))callback)(result, (const struct smf_test_arrays_Floor *)reply, context);
+    if (callback != NULL)
+        ((void (*)(const struct smf_result *, const struct smf_test_arrays_Floor *,
+            void *))callback)(result, (const struct smf_test_arrays_Floor *)reply, context);
 }
 
 int smf_test_arrays_Tiler_Lay(struct smf_client *client, struct smf_flat_builder *request,

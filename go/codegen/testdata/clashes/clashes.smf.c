@@ -85,6 +85,8 @@ static int smf_test_clashes_Fetch_dispatch_any(const void *any, struct smf_core 
 
     if (event->kind != SMF_EVENT_REQUEST)
         return 0;
+    call.problem = server->problem;
+    call.context = server->context;
     switch (event->meta) {
     case smf_test_clashes_Fetch_Fetch_ID:
         request = smf_call_begin(&call, core, event, &smf_test_clashes_Fetch_service_methods[0],
@@ -112,8 +114,9 @@ const struct smf_service smf_test_clashes_Fetch_service = {
 static void smf_test_clashes_Fetch_Fetch_deliver(const struct smf_result *result, const void *reply,
     smf_client_callback callback, void *context)
 {
-    ((void (*)(const struct smf_result *, const struct smf_test_clashes_Response *,
-        void *))callback)(result, (const struct smf_test_clashes_Response *)reply, context);
+    if (callback != NULL)
+        ((void (*)(const struct smf_result *, const struct smf_test_clashes_Response *,
+            void *))callback)(result, (const struct smf_test_clashes_Response *)reply, context);
 }
 
 int smf_test_clashes_Fetch_Fetch(struct smf_client *client, struct smf_flat_builder *request,
@@ -152,6 +155,8 @@ static int smf_test_clashes_Store_dispatch_any(const void *any, struct smf_core 
 
     if (event->kind != SMF_EVENT_REQUEST)
         return 0;
+    call.problem = server->problem;
+    call.context = server->context;
     switch (event->meta) {
     case smf_test_clashes_Store_Call_ID:
         request = smf_call_begin(&call, core, event, &smf_test_clashes_Store_service_methods[0],
@@ -207,8 +212,9 @@ const struct smf_service smf_test_clashes_Store_service = {
 static void smf_test_clashes_Store_Call_deliver(const struct smf_result *result, const void *reply,
     smf_client_callback callback, void *context)
 {
-    ((void (*)(const struct smf_result *, const struct smf_test_clashes_Response *,
-        void *))callback)(result, (const struct smf_test_clashes_Response *)reply, context);
+    if (callback != NULL)
+        ((void (*)(const struct smf_result *, const struct smf_test_clashes_Response *,
+            void *))callback)(result, (const struct smf_test_clashes_Response *)reply, context);
 }
 
 int smf_test_clashes_Store_Call(struct smf_client *client, struct smf_flat_builder *request,
@@ -222,8 +228,9 @@ int smf_test_clashes_Store_Call(struct smf_client *client, struct smf_flat_build
 static void smf_test_clashes_Store_Close_deliver(const struct smf_result *result, const void *reply,
     smf_client_callback callback, void *context)
 {
-    ((void (*)(const struct smf_result *, const struct smf_test_clashes_Server *,
-        void *))callback)(result, (const struct smf_test_clashes_Server *)reply, context);
+    if (callback != NULL)
+        ((void (*)(const struct smf_result *, const struct smf_test_clashes_Server *,
+            void *))callback)(result, (const struct smf_test_clashes_Server *)reply, context);
 }
 
 int smf_test_clashes_Store_Close(struct smf_client *client, struct smf_flat_builder *request,
@@ -237,8 +244,9 @@ int smf_test_clashes_Store_Close(struct smf_client *client, struct smf_flat_buil
 static void smf_test_clashes_Store_Register_deliver(const struct smf_result *result,
     const void *reply, smf_client_callback callback, void *context)
 {
-    ((void (*)(const struct smf_result *, const struct smf_test_clashes_Schema *,
-        void *))callback)(result, (const struct smf_test_clashes_Schema *)reply, context);
+    if (callback != NULL)
+        ((void (*)(const struct smf_result *, const struct smf_test_clashes_Schema *,
+            void *))callback)(result, (const struct smf_test_clashes_Schema *)reply, context);
 }
 
 int smf_test_clashes_Store_Register(struct smf_client *client, struct smf_flat_builder *request,
@@ -252,8 +260,9 @@ int smf_test_clashes_Store_Register(struct smf_client *client, struct smf_flat_b
 static void smf_test_clashes_Store_Dial_deliver(const struct smf_result *result, const void *reply,
     smf_client_callback callback, void *context)
 {
-    ((void (*)(const struct smf_result *, const struct smf_test_clashes_Options *,
-        void *))callback)(result, (const struct smf_test_clashes_Options *)reply, context);
+    if (callback != NULL)
+        ((void (*)(const struct smf_result *, const struct smf_test_clashes_Options *,
+            void *))callback)(result, (const struct smf_test_clashes_Options *)reply, context);
 }
 
 int smf_test_clashes_Store_Dial(struct smf_client *client, struct smf_flat_builder *request,
@@ -267,8 +276,9 @@ int smf_test_clashes_Store_Dial(struct smf_client *client, struct smf_flat_build
 static void smf_test_clashes_Store_String_deliver(const struct smf_result *result,
     const void *reply, smf_client_callback callback, void *context)
 {
-    ((void (*)(const struct smf_result *, const struct smf_test_clashes_Client *,
-        void *))callback)(result, (const struct smf_test_clashes_Client *)reply, context);
+    if (callback != NULL)
+        ((void (*)(const struct smf_result *, const struct smf_test_clashes_Client *,
+            void *))callback)(result, (const struct smf_test_clashes_Client *)reply, context);
 }
 
 int smf_test_clashes_Store_String(struct smf_client *client, struct smf_flat_builder *request,

@@ -830,10 +830,11 @@ extern const struct smf_service smf_test_clashes_Fetch_service;
 /* A service may be named like one of its methods.
  *
  * The handlers of Fetch: they answer with call->reply and a code, or later (smf/service.h).
- * One that is NULL answers 501. */
+ * 0 is not success. One that is NULL answers 501. */
 struct smf_test_clashes_Fetch_server {
     void *context;  /* for all handlers */
     int unverified; /* 1: requests are not verified, because all peers are trusted */
+    smf_call_problem problem; /* is told of codes that no handler returned, or NULL */
     uint32_t (*Fetch)(struct smf_call *call, const struct smf_test_clashes_Request *request,
         void *context);
 };
@@ -851,7 +852,7 @@ static inline int smf_test_clashes_Fetch_serve(struct smf_router *router,
 }
 
 /* Calls Fetch.Fetch with a request that was finished: smf_client_call. response: NULL
- * unless result says that all went well. */
+ * unless result says that all went well. A builder of the core is empty afterwards. callback may be NULL. */
 int smf_test_clashes_Fetch_Fetch(struct smf_client *client, struct smf_flat_builder *request,
     uint64_t timeout_us, void (*callback)(const struct smf_result *result,
     const struct smf_test_clashes_Response *response, void *context), void *context);
@@ -873,10 +874,11 @@ int smf_test_clashes_Fetch_Fetch(struct smf_client *client, struct smf_flat_buil
 extern const struct smf_service smf_test_clashes_Store_service;
 
 /* The handlers of Store: they answer with call->reply and a code, or later (smf/service.h).
- * One that is NULL answers 501. */
+ * 0 is not success. One that is NULL answers 501. */
 struct smf_test_clashes_Store_server {
     void *context;  /* for all handlers */
     int unverified; /* 1: requests are not verified, because all peers are trusted */
+    smf_call_problem problem; /* is told of codes that no handler returned, or NULL */
     uint32_t (*Call)(struct smf_call *call, const struct smf_test_clashes_Request *request,
         void *context);
     uint32_t (*Close)(struct smf_call *call, const struct smf_test_clashes_Client *request,
@@ -902,31 +904,31 @@ static inline int smf_test_clashes_Store_serve(struct smf_router *router,
 }
 
 /* Calls Store.Call with a request that was finished: smf_client_call. response: NULL
- * unless result says that all went well. */
+ * unless result says that all went well. A builder of the core is empty afterwards. callback may be NULL. */
 int smf_test_clashes_Store_Call(struct smf_client *client, struct smf_flat_builder *request,
     uint64_t timeout_us, void (*callback)(const struct smf_result *result,
     const struct smf_test_clashes_Response *response, void *context), void *context);
 
 /* Calls Store.Close with a request that was finished: smf_client_call. response: NULL
- * unless result says that all went well. */
+ * unless result says that all went well. A builder of the core is empty afterwards. callback may be NULL. */
 int smf_test_clashes_Store_Close(struct smf_client *client, struct smf_flat_builder *request,
     uint64_t timeout_us, void (*callback)(const struct smf_result *result,
     const struct smf_test_clashes_Server *response, void *context), void *context);
 
 /* Calls Store.Register with a request that was finished: smf_client_call. response: NULL
- * unless result says that all went well. */
+ * unless result says that all went well. A builder of the core is empty afterwards. callback may be NULL. */
 int smf_test_clashes_Store_Register(struct smf_client *client, struct smf_flat_builder *request,
     uint64_t timeout_us, void (*callback)(const struct smf_result *result,
     const struct smf_test_clashes_Schema *response, void *context), void *context);
 
 /* Calls Store.Dial with a request that was finished: smf_client_call. response: NULL
- * unless result says that all went well. */
+ * unless result says that all went well. A builder of the core is empty afterwards. callback may be NULL. */
 int smf_test_clashes_Store_Dial(struct smf_client *client, struct smf_flat_builder *request,
     uint64_t timeout_us, void (*callback)(const struct smf_result *result,
     const struct smf_test_clashes_Options *response, void *context), void *context);
 
 /* Calls Store.String with a request that was finished: smf_client_call. response: NULL
- * unless result says that all went well. */
+ * unless result says that all went well. A builder of the core is empty afterwards. callback may be NULL. */
 int smf_test_clashes_Store_String(struct smf_client *client, struct smf_flat_builder *request,
     uint64_t timeout_us, void (*callback)(const struct smf_result *result,
     const struct smf_test_clashes_Client *response, void *context), void *context);

@@ -43,6 +43,8 @@ static int smf_test_comments_Talker_dispatch_any(const void *any, struct smf_cor
 
     if (event->kind != SMF_EVENT_REQUEST)
         return 0;
+    call.problem = server->problem;
+    call.context = server->context;
     switch (event->meta) {
     case smf_test_comments_Talker_Talk_ID:
         request = smf_call_begin(&call, core, event, &smf_test_comments_Talker_service_methods[0],
@@ -77,8 +79,9 @@ const struct smf_service smf_test_comments_Talker_service = {
 static void smf_test_comments_Talker_Talk_deliver(const struct smf_result *result,
     const void *reply, smf_client_callback callback, void *context)
 {
-    ((void (*)(const struct smf_result *, const struct smf_test_comments_Short *,
-        void *))callback)(result, (const struct smf_test_comments_Short *)reply, context);
+    if (callback != NULL)
+        ((void (*)(const struct smf_result *, const struct smf_test_comments_Short *,
+            void *))callback)(result, (const struct smf_test_comments_Short *)reply, context);
 }
 
 int smf_test_comments_Talker_Talk(struct smf_client *client, struct smf_flat_builder *request,
@@ -92,8 +95,9 @@ int smf_test_comments_Talker_Talk(struct smf_client *client, struct smf_flat_bui
 static void smf_test_comments_Talker_Whisper_deliver(const struct smf_result *result,
     const void *reply, smf_client_callback callback, void *context)
 {
-    ((void (*)(const struct smf_result *, const struct smf_test_comments_Long *,
-        void *))callback)(result, (const struct smf_test_comments_Long *)reply, context);
+    if (callback != NULL)
+        ((void (*)(const struct smf_result *, const struct smf_test_comments_Long *,
+            void *))callback)(result, (const struct smf_test_comments_Long *)reply, context);
 }
 
 int smf_test_comments_Talker_Whisper(struct smf_client *client, struct smf_flat_builder *request,

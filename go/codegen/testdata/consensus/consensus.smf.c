@@ -337,6 +337,8 @@ static int smf_test_consensus_Consensus_dispatch_any(const void *any, struct smf
 
     if (event->kind != SMF_EVENT_REQUEST)
         return 0;
+    call.problem = server->problem;
+    call.context = server->context;
     switch (event->meta) {
     case smf_test_consensus_Consensus_RequestVote_ID:
         request = smf_call_begin(&call, core, event,
@@ -399,8 +401,9 @@ const struct smf_service smf_test_consensus_Consensus_service = {
 static void smf_test_consensus_Consensus_RequestVote_deliver(const struct smf_result *result,
     const void *reply, smf_client_callback callback, void *context)
 {
-    ((void (*)(const struct smf_result *, const struct smf_test_consensus_VoteReply *,
-        void *))callback)(result, (const struct smf_test_consensus_VoteReply *)reply, context);
+    if (callback != NULL)
+        ((void (*)(const struct smf_result *, const struct smf_test_consensus_VoteReply *,
+            void *))callback)(result, (const struct smf_test_consensus_VoteReply *)reply, context);
 }
 
 int smf_test_consensus_Consensus_RequestVote(struct smf_client *client,
@@ -416,9 +419,10 @@ int smf_test_consensus_Consensus_RequestVote(struct smf_client *client,
 static void smf_test_consensus_Consensus_AppendEntries_deliver(const struct smf_result *result,
     const void *reply, smf_client_callback callback, void *context)
 {
-    ((void (*)(const struct smf_result *, const struct smf_test_consensus_AppendEntriesReply *,
-        void *))callback)(result, (const struct smf_test_consensus_AppendEntriesReply *)reply,
-        context);
+    if (callback != NULL)
+        ((void (*)(const struct smf_result *, const struct smf_test_consensus_AppendEntriesReply *,
+            void *))callback)(result, (const struct smf_test_consensus_AppendEntriesReply *)reply,
+            context);
 }
 
 int smf_test_consensus_Consensus_AppendEntries(struct smf_client *client,
@@ -434,9 +438,10 @@ int smf_test_consensus_Consensus_AppendEntries(struct smf_client *client,
 static void smf_test_consensus_Consensus_Heartbeats_deliver(const struct smf_result *result,
     const void *reply, smf_client_callback callback, void *context)
 {
-    ((void (*)(const struct smf_result *, const struct smf_test_consensus_HeartbeatsReply *,
-        void *))callback)(result, (const struct smf_test_consensus_HeartbeatsReply *)reply,
-        context);
+    if (callback != NULL)
+        ((void (*)(const struct smf_result *, const struct smf_test_consensus_HeartbeatsReply *,
+            void *))callback)(result, (const struct smf_test_consensus_HeartbeatsReply *)reply,
+            context);
 }
 
 int smf_test_consensus_Consensus_Heartbeats(struct smf_client *client,
@@ -452,9 +457,10 @@ int smf_test_consensus_Consensus_Heartbeats(struct smf_client *client,
 static void smf_test_consensus_Consensus_InstallSnapshot_deliver(const struct smf_result *result,
     const void *reply, smf_client_callback callback, void *context)
 {
-    ((void (*)(const struct smf_result *, const struct smf_test_consensus_InstallSnapshotReply *,
-        void *))callback)(result, (const struct smf_test_consensus_InstallSnapshotReply *)reply,
-        context);
+    if (callback != NULL)
+        ((void (*)(const struct smf_result *,
+            const struct smf_test_consensus_InstallSnapshotReply *, void *))callback)(result,
+            (const struct smf_test_consensus_InstallSnapshotReply *)reply, context);
 }
 
 int smf_test_consensus_Consensus_InstallSnapshot(struct smf_client *client,
@@ -470,8 +476,9 @@ int smf_test_consensus_Consensus_InstallSnapshot(struct smf_client *client,
 static void smf_test_consensus_Consensus_TimeoutNow_deliver(const struct smf_result *result,
     const void *reply, smf_client_callback callback, void *context)
 {
-    ((void (*)(const struct smf_result *, const struct smf_test_consensus_Outcome *,
-        void *))callback)(result, (const struct smf_test_consensus_Outcome *)reply, context);
+    if (callback != NULL)
+        ((void (*)(const struct smf_result *, const struct smf_test_consensus_Outcome *,
+            void *))callback)(result, (const struct smf_test_consensus_Outcome *)reply, context);
 }
 
 int smf_test_consensus_Consensus_TimeoutNow(struct smf_client *client,
@@ -513,6 +520,8 @@ static int smf_test_consensus_ConsensusClient_dispatch_any(const void *any, stru
 
     if (event->kind != SMF_EVENT_REQUEST)
         return 0;
+    call.problem = server->problem;
+    call.context = server->context;
     switch (event->meta) {
     case smf_test_consensus_ConsensusClient_Propose_ID:
         request = smf_call_begin(&call, core, event,
@@ -573,8 +582,10 @@ const struct smf_service smf_test_consensus_ConsensusClient_service = {
 static void smf_test_consensus_ConsensusClient_Propose_deliver(const struct smf_result *result,
     const void *reply, smf_client_callback callback, void *context)
 {
-    ((void (*)(const struct smf_result *, const struct smf_test_consensus_ProposeReply *,
-        void *))callback)(result, (const struct smf_test_consensus_ProposeReply *)reply, context);
+    if (callback != NULL)
+        ((void (*)(const struct smf_result *, const struct smf_test_consensus_ProposeReply *,
+            void *))callback)(result, (const struct smf_test_consensus_ProposeReply *)reply,
+            context);
 }
 
 int smf_test_consensus_ConsensusClient_Propose(struct smf_client *client,
@@ -590,8 +601,10 @@ int smf_test_consensus_ConsensusClient_Propose(struct smf_client *client,
 static void smf_test_consensus_ConsensusClient_ReadIndex_deliver(const struct smf_result *result,
     const void *reply, smf_client_callback callback, void *context)
 {
-    ((void (*)(const struct smf_result *, const struct smf_test_consensus_ReadIndexReply *,
-        void *))callback)(result, (const struct smf_test_consensus_ReadIndexReply *)reply, context);
+    if (callback != NULL)
+        ((void (*)(const struct smf_result *, const struct smf_test_consensus_ReadIndexReply *,
+            void *))callback)(result, (const struct smf_test_consensus_ReadIndexReply *)reply,
+            context);
 }
 
 int smf_test_consensus_ConsensusClient_ReadIndex(struct smf_client *client,
@@ -606,8 +619,9 @@ int smf_test_consensus_ConsensusClient_ReadIndex(struct smf_client *client,
 
 static void smf_test_consensus_ConsensusClient_TransferLeadership_deliver(const struct smf_result *result, const void *reply, smf_client_callback callback, void *context)
 {
-    ((void (*)(const struct smf_result *, const struct smf_test_consensus_Outcome *,
-        void *))callback)(result, (const struct smf_test_consensus_Outcome *)reply, context);
+    if (callback != NULL)
+        ((void (*)(const struct smf_result *, const struct smf_test_consensus_Outcome *,
+            void *))callback)(result, (const struct smf_test_consensus_Outcome *)reply, context);
 }
 
 int smf_test_consensus_ConsensusClient_TransferLeadership(struct smf_client *client,
@@ -622,9 +636,10 @@ int smf_test_consensus_ConsensusClient_TransferLeadership(struct smf_client *cli
 
 static void smf_test_consensus_ConsensusClient_ChangeMembers_deliver(const struct smf_result *result, const void *reply, smf_client_callback callback, void *context)
 {
-    ((void (*)(const struct smf_result *, const struct smf_test_consensus_ChangeMembersReply *,
-        void *))callback)(result, (const struct smf_test_consensus_ChangeMembersReply *)reply,
-        context);
+    if (callback != NULL)
+        ((void (*)(const struct smf_result *, const struct smf_test_consensus_ChangeMembersReply *,
+            void *))callback)(result, (const struct smf_test_consensus_ChangeMembersReply *)reply,
+            context);
 }
 
 int smf_test_consensus_ConsensusClient_ChangeMembers(struct smf_client *client,
@@ -640,8 +655,10 @@ int smf_test_consensus_ConsensusClient_ChangeMembers(struct smf_client *client,
 static void smf_test_consensus_ConsensusClient_Status_deliver(const struct smf_result *result,
     const void *reply, smf_client_callback callback, void *context)
 {
-    ((void (*)(const struct smf_result *, const struct smf_test_consensus_StatusReply *,
-        void *))callback)(result, (const struct smf_test_consensus_StatusReply *)reply, context);
+    if (callback != NULL)
+        ((void (*)(const struct smf_result *, const struct smf_test_consensus_StatusReply *,
+            void *))callback)(result, (const struct smf_test_consensus_StatusReply *)reply,
+            context);
 }
 
 int smf_test_consensus_ConsensusClient_Status(struct smf_client *client,

@@ -943,7 +943,9 @@ static inline void smf_test_consensus_AddMember_add_catch_up(struct smf_flat_bui
 static inline struct smf_test_consensus_AddMember_ref
 smf_test_consensus_AddMember_end_table(struct smf_flat_builder *builder)
 {
-    static const uint16_t required[] = {4};
+    static const struct smf_flat_required required[] = {
+        {4, "AddMember.member: required field is missing"},
+    };
     struct smf_test_consensus_AddMember_ref built = {smf_flat_end_table(builder, required, 1)};
 
     return built;
@@ -1272,7 +1274,9 @@ static inline void smf_test_consensus_Begin_add_meta(struct smf_flat_builder *bu
 static inline struct smf_test_consensus_Begin_ref
 smf_test_consensus_Begin_end_table(struct smf_flat_builder *builder)
 {
-    static const uint16_t required[] = {4};
+    static const struct smf_flat_required required[] = {
+        {4, "Begin.meta: required field is missing"},
+    };
     struct smf_test_consensus_Begin_ref built = {smf_flat_end_table(builder, required, 1)};
 
     return built;
@@ -1430,7 +1434,9 @@ static inline void smf_test_consensus_ChangeMembersRequest_add_expected(struct s
 static inline struct smf_test_consensus_ChangeMembersRequest_ref
 smf_test_consensus_ChangeMembersRequest_end_table(struct smf_flat_builder *builder)
 {
-    static const uint16_t required[] = {6};
+    static const struct smf_flat_required required[] = {
+        {6, "ChangeMembersRequest.changes: required field is missing"},
+    };
     struct smf_test_consensus_ChangeMembersRequest_ref built = {smf_flat_end_table(builder,
         required, 1)};
 
@@ -1522,7 +1528,9 @@ static inline void smf_test_consensus_Chunk_add_checksum(struct smf_flat_builder
 static inline struct smf_test_consensus_Chunk_ref
 smf_test_consensus_Chunk_end_table(struct smf_flat_builder *builder)
 {
-    static const uint16_t required[] = {8};
+    static const struct smf_flat_required required[] = {
+        {8, "Chunk.data: required field is missing"},
+    };
     struct smf_test_consensus_Chunk_ref built = {smf_flat_end_table(builder, required, 1)};
 
     return built;
@@ -1691,7 +1699,9 @@ static inline void smf_test_consensus_Configuration_add_at(struct smf_flat_build
 static inline struct smf_test_consensus_Configuration_ref
 smf_test_consensus_Configuration_end_table(struct smf_flat_builder *builder)
 {
-    static const uint16_t required[] = {4};
+    static const struct smf_flat_required required[] = {
+        {4, "Configuration.members: required field is missing"},
+    };
     struct smf_test_consensus_Configuration_ref built = {smf_flat_end_table(builder, required, 1)};
 
     return built;
@@ -2389,7 +2399,9 @@ static inline void smf_test_consensus_Member_add_zone(struct smf_flat_builder *b
 static inline struct smf_test_consensus_Member_ref
 smf_test_consensus_Member_end_table(struct smf_flat_builder *builder)
 {
-    static const uint16_t required[] = {6};
+    static const struct smf_flat_required required[] = {
+        {6, "Member.address: required field is missing"},
+    };
     struct smf_test_consensus_Member_ref built = {smf_flat_end_table(builder, required, 1)};
 
     return built;
@@ -2457,7 +2469,9 @@ static inline void smf_test_consensus_MemberChange_add_change(struct smf_flat_bu
 static inline struct smf_test_consensus_MemberChange_ref
 smf_test_consensus_MemberChange_end_table(struct smf_flat_builder *builder)
 {
-    static const uint16_t required[] = {6};
+    static const struct smf_flat_required required[] = {
+        {6, "MemberChange.change: required field is missing"},
+    };
     struct smf_test_consensus_MemberChange_ref built = {smf_flat_end_table(builder, required, 1)};
 
     return built;
@@ -3254,7 +3268,9 @@ static inline void smf_test_consensus_SnapshotMeta_add_files(struct smf_flat_bui
 static inline struct smf_test_consensus_SnapshotMeta_ref
 smf_test_consensus_SnapshotMeta_end_table(struct smf_flat_builder *builder)
 {
-    static const uint16_t required[] = {6};
+    static const struct smf_flat_required required[] = {
+        {6, "SnapshotMeta.configuration: required field is missing"},
+    };
     struct smf_test_consensus_SnapshotMeta_ref built = {smf_flat_end_table(builder, required, 1)};
 
     return built;
@@ -3900,7 +3916,7 @@ smf_test_consensus_Change_build_vector(struct smf_flat_builder *builder,
     uint8_t *to = smf_flat_build_vector(builder, count, 1, 1, &built.types);
 
     for (uint32_t i = 0; to != NULL && i < count; i++)
-        to[i] = values[i].type;
+        to[i] = values[i].ref != 0 ? values[i].type : 0; /* one that refers to nothing holds nothing */
     built.ref = smf_flat_build_refs(builder, values, count, sizeof *values, 1);
     return built;
 }
@@ -3975,7 +3991,7 @@ smf_test_consensus_SnapshotPart_build_vector(struct smf_flat_builder *builder,
     uint8_t *to = smf_flat_build_vector(builder, count, 1, 1, &built.types);
 
     for (uint32_t i = 0; to != NULL && i < count; i++)
-        to[i] = values[i].type;
+        to[i] = values[i].ref != 0 ? values[i].type : 0; /* one that refers to nothing holds nothing */
     built.ref = smf_flat_build_refs(builder, values, count, sizeof *values, 1);
     return built;
 }
@@ -4047,10 +4063,11 @@ extern const struct smf_service smf_test_consensus_Consensus_service;
 /* Between replicas.
  *
  * The handlers of Consensus: they answer with call->reply and a code, or later (smf/service.h).
- * One that is NULL answers 501. */
+ * 0 is not success. One that is NULL answers 501. */
 struct smf_test_consensus_Consensus_server {
     void *context;  /* for all handlers */
     int unverified; /* 1: requests are not verified, because all peers are trusted */
+    smf_call_problem problem; /* is told of codes that no handler returned, or NULL */
     uint32_t (*RequestVote)(struct smf_call *call,
         const struct smf_test_consensus_VoteRequest *request, void *context);
     uint32_t (*AppendEntries)(struct smf_call *call,
@@ -4077,14 +4094,14 @@ static inline int smf_test_consensus_Consensus_serve(struct smf_router *router,
 }
 
 /* Calls Consensus.RequestVote with a request that was finished: smf_client_call. response: NULL
- * unless result says that all went well. */
+ * unless result says that all went well. A builder of the core is empty afterwards. callback may be NULL. */
 int smf_test_consensus_Consensus_RequestVote(struct smf_client *client,
     struct smf_flat_builder *request, uint64_t timeout_us,
     void (*callback)(const struct smf_result *result,
     const struct smf_test_consensus_VoteReply *response, void *context), void *context);
 
 /* Calls Consensus.AppendEntries with a request that was finished: smf_client_call. response: NULL
- * unless result says that all went well. */
+ * unless result says that all went well. A builder of the core is empty afterwards. callback may be NULL. */
 int smf_test_consensus_Consensus_AppendEntries(struct smf_client *client,
     struct smf_flat_builder *request, uint64_t timeout_us,
     void (*callback)(const struct smf_result *result,
@@ -4093,21 +4110,21 @@ int smf_test_consensus_Consensus_AppendEntries(struct smf_client *client,
 /* Many groups at once.
  *
  * Calls Consensus.Heartbeats with a request that was finished: smf_client_call. response: NULL
- * unless result says that all went well. */
+ * unless result says that all went well. A builder of the core is empty afterwards. callback may be NULL. */
 int smf_test_consensus_Consensus_Heartbeats(struct smf_client *client,
     struct smf_flat_builder *request, uint64_t timeout_us,
     void (*callback)(const struct smf_result *result,
     const struct smf_test_consensus_HeartbeatsReply *response, void *context), void *context);
 
 /* Calls Consensus.InstallSnapshot with a request that was finished: smf_client_call. response: NULL
- * unless result says that all went well. */
+ * unless result says that all went well. A builder of the core is empty afterwards. callback may be NULL. */
 int smf_test_consensus_Consensus_InstallSnapshot(struct smf_client *client,
     struct smf_flat_builder *request, uint64_t timeout_us,
     void (*callback)(const struct smf_result *result,
     const struct smf_test_consensus_InstallSnapshotReply *response, void *context), void *context);
 
 /* Calls Consensus.TimeoutNow with a request that was finished: smf_client_call. response: NULL
- * unless result says that all went well. */
+ * unless result says that all went well. A builder of the core is empty afterwards. callback may be NULL. */
 int smf_test_consensus_Consensus_TimeoutNow(struct smf_client *client,
     struct smf_flat_builder *request, uint64_t timeout_us,
     void (*callback)(const struct smf_result *result,
@@ -4132,10 +4149,11 @@ extern const struct smf_service smf_test_consensus_ConsensusClient_service;
 /* From clients to a leader.
  *
  * The handlers of ConsensusClient: they answer with call->reply and a code, or later (smf/service.h).
- * One that is NULL answers 501. */
+ * 0 is not success. One that is NULL answers 501. */
 struct smf_test_consensus_ConsensusClient_server {
     void *context;  /* for all handlers */
     int unverified; /* 1: requests are not verified, because all peers are trusted */
+    smf_call_problem problem; /* is told of codes that no handler returned, or NULL */
     uint32_t (*Propose)(struct smf_call *call,
         const struct smf_test_consensus_ProposeRequest *request, void *context);
     uint32_t (*ReadIndex)(struct smf_call *call,
@@ -4160,35 +4178,35 @@ static inline int smf_test_consensus_ConsensusClient_serve(struct smf_router *ro
 }
 
 /* Calls ConsensusClient.Propose with a request that was finished: smf_client_call. response: NULL
- * unless result says that all went well. */
+ * unless result says that all went well. A builder of the core is empty afterwards. callback may be NULL. */
 int smf_test_consensus_ConsensusClient_Propose(struct smf_client *client,
     struct smf_flat_builder *request, uint64_t timeout_us,
     void (*callback)(const struct smf_result *result,
     const struct smf_test_consensus_ProposeReply *response, void *context), void *context);
 
 /* Calls ConsensusClient.ReadIndex with a request that was finished: smf_client_call. response: NULL
- * unless result says that all went well. */
+ * unless result says that all went well. A builder of the core is empty afterwards. callback may be NULL. */
 int smf_test_consensus_ConsensusClient_ReadIndex(struct smf_client *client,
     struct smf_flat_builder *request, uint64_t timeout_us,
     void (*callback)(const struct smf_result *result,
     const struct smf_test_consensus_ReadIndexReply *response, void *context), void *context);
 
 /* Calls ConsensusClient.TransferLeadership with a request that was finished: smf_client_call. response: NULL
- * unless result says that all went well. */
+ * unless result says that all went well. A builder of the core is empty afterwards. callback may be NULL. */
 int smf_test_consensus_ConsensusClient_TransferLeadership(struct smf_client *client,
     struct smf_flat_builder *request, uint64_t timeout_us,
     void (*callback)(const struct smf_result *result,
     const struct smf_test_consensus_Outcome *response, void *context), void *context);
 
 /* Calls ConsensusClient.ChangeMembers with a request that was finished: smf_client_call. response: NULL
- * unless result says that all went well. */
+ * unless result says that all went well. A builder of the core is empty afterwards. callback may be NULL. */
 int smf_test_consensus_ConsensusClient_ChangeMembers(struct smf_client *client,
     struct smf_flat_builder *request, uint64_t timeout_us,
     void (*callback)(const struct smf_result *result,
     const struct smf_test_consensus_ChangeMembersReply *response, void *context), void *context);
 
 /* Calls ConsensusClient.Status with a request that was finished: smf_client_call. response: NULL
- * unless result says that all went well. */
+ * unless result says that all went well. A builder of the core is empty afterwards. callback may be NULL. */
 int smf_test_consensus_ConsensusClient_Status(struct smf_client *client,
     struct smf_flat_builder *request, uint64_t timeout_us,
     void (*callback)(const struct smf_result *result,

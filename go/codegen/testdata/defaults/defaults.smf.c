@@ -49,6 +49,8 @@ static int smf_test_defaults_Settings_dispatch_any(const void *any, struct smf_c
 
     if (event->kind != SMF_EVENT_REQUEST)
         return 0;
+    call.problem = server->problem;
+    call.context = server->context;
     switch (event->meta) {
     case smf_test_defaults_Settings_Get_ID:
         request = smf_call_begin(&call, core, event, &smf_test_defaults_Settings_service_methods[0],
@@ -84,8 +86,9 @@ const struct smf_service smf_test_defaults_Settings_service = {
 static void smf_test_defaults_Settings_Get_deliver(const struct smf_result *result,
     const void *reply, smf_client_callback callback, void *context)
 {
-    ((void (*)(const struct smf_result *, const struct smf_test_defaults_Defaults *,
-        void *))callback)(result, (const struct smf_test_defaults_Defaults *)reply, context);
+    if (callback != NULL)
+        ((void (*)(const struct smf_result *, const struct smf_test_defaults_Defaults *,
+            void *))callback)(result, (const struct smf_test_defaults_Defaults *)reply, context);
 }
 
 int smf_test_defaults_Settings_Get(struct smf_client *client, struct smf_flat_builder *request,
@@ -99,8 +102,9 @@ int smf_test_defaults_Settings_Get(struct smf_client *client, struct smf_flat_bu
 static void smf_test_defaults_Settings_Set_deliver(const struct smf_result *result,
     const void *reply, smf_client_callback callback, void *context)
 {
-    ((void (*)(const struct smf_result *, const struct smf_test_defaults_Nothing *,
-        void *))callback)(result, (const struct smf_test_defaults_Nothing *)reply, context);
+    if (callback != NULL)
+        ((void (*)(const struct smf_result *, const struct smf_test_defaults_Nothing *,
+            void *))callback)(result, (const struct smf_test_defaults_Nothing *)reply, context);
 }
 
 int smf_test_defaults_Settings_Set(struct smf_client *client, struct smf_flat_builder *request,

@@ -397,10 +397,11 @@ smf_test_defaults_Nothing_build_vector(struct smf_flat_builder *builder,
 extern const struct smf_service smf_test_defaults_Settings_service;
 
 /* The handlers of Settings: they answer with call->reply and a code, or later (smf/service.h).
- * One that is NULL answers 501. */
+ * 0 is not success. One that is NULL answers 501. */
 struct smf_test_defaults_Settings_server {
     void *context;  /* for all handlers */
     int unverified; /* 1: requests are not verified, because all peers are trusted */
+    smf_call_problem problem; /* is told of codes that no handler returned, or NULL */
     uint32_t (*Get)(struct smf_call *call, const struct smf_test_defaults_Nothing *request,
         void *context);
     uint32_t (*Set)(struct smf_call *call, const struct smf_test_defaults_Defaults *request,
@@ -420,13 +421,13 @@ static inline int smf_test_defaults_Settings_serve(struct smf_router *router,
 }
 
 /* Calls Settings.Get with a request that was finished: smf_client_call. response: NULL
- * unless result says that all went well. */
+ * unless result says that all went well. A builder of the core is empty afterwards. callback may be NULL. */
 int smf_test_defaults_Settings_Get(struct smf_client *client, struct smf_flat_builder *request,
     uint64_t timeout_us, void (*callback)(const struct smf_result *result,
     const struct smf_test_defaults_Defaults *response, void *context), void *context);
 
 /* Calls Settings.Set with a request that was finished: smf_client_call. response: NULL
- * unless result says that all went well. */
+ * unless result says that all went well. A builder of the core is empty afterwards. callback may be NULL. */
 int smf_test_defaults_Settings_Set(struct smf_client *client, struct smf_flat_builder *request,
     uint64_t timeout_us, void (*callback)(const struct smf_result *result,
     const struct smf_test_defaults_Nothing *response, void *context), void *context);

@@ -50,6 +50,8 @@ static int smf_test_deprecated_Legacy_dispatch_any(const void *any, struct smf_c
 
     if (event->kind != SMF_EVENT_REQUEST)
         return 0;
+    call.problem = server->problem;
+    call.context = server->context;
     switch (event->meta) {
     case smf_test_deprecated_Legacy_Send_ID:
         request = smf_call_begin(&call, core, event, &smf_test_deprecated_Legacy_service_methods[0],
@@ -78,8 +80,9 @@ const struct smf_service smf_test_deprecated_Legacy_service = {
 static void smf_test_deprecated_Legacy_Send_deliver(const struct smf_result *result,
     const void *reply, smf_client_callback callback, void *context)
 {
-    ((void (*)(const struct smf_result *, const struct smf_test_deprecated_Other *,
-        void *))callback)(result, (const struct smf_test_deprecated_Other *)reply, context);
+    if (callback != NULL)
+        ((void (*)(const struct smf_result *, const struct smf_test_deprecated_Other *,
+            void *))callback)(result, (const struct smf_test_deprecated_Other *)reply, context);
 }
 
 int smf_test_deprecated_Legacy_Send(struct smf_client *client, struct smf_flat_builder *request,

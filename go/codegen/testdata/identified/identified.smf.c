@@ -44,6 +44,8 @@ static int smf_test_identified_Archive_dispatch_any(const void *any, struct smf_
 
     if (event->kind != SMF_EVENT_REQUEST)
         return 0;
+    call.problem = server->problem;
+    call.context = server->context;
     switch (event->meta) {
     case smf_test_identified_Archive_Store_ID:
         request = smf_call_begin(&call, core, event,
@@ -73,8 +75,9 @@ const struct smf_service smf_test_identified_Archive_service = {
 static void smf_test_identified_Archive_Store_deliver(const struct smf_result *result,
     const void *reply, smf_client_callback callback, void *context)
 {
-    ((void (*)(const struct smf_result *, const struct smf_test_identified_Part *,
-        void *))callback)(result, (const struct smf_test_identified_Part *)reply, context);
+    if (callback != NULL)
+        ((void (*)(const struct smf_result *, const struct smf_test_identified_Part *,
+            void *))callback)(result, (const struct smf_test_identified_Part *)reply, context);
 }
 
 int smf_test_identified_Archive_Store(struct smf_client *client, struct smf_flat_builder *request,

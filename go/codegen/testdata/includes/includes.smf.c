@@ -40,6 +40,8 @@ static int smf_test_includes_Shop_dispatch_any(const void *any, struct smf_core 
 
     if (event->kind != SMF_EVENT_REQUEST)
         return 0;
+    call.problem = server->problem;
+    call.context = server->context;
     switch (event->meta) {
     case smf_test_includes_Shop_Buy_ID:
         request = smf_call_begin(&call, core, event, &smf_test_includes_Shop_service_methods[0],
@@ -74,8 +76,9 @@ const struct smf_service smf_test_includes_Shop_service = {
 static void smf_test_includes_Shop_Buy_deliver(const struct smf_result *result, const void *reply,
     smf_client_callback callback, void *context)
 {
-    ((void (*)(const struct smf_result *, const struct smf_test_includes_Receipt *,
-        void *))callback)(result, (const struct smf_test_includes_Receipt *)reply, context);
+    if (callback != NULL)
+        ((void (*)(const struct smf_result *, const struct smf_test_includes_Receipt *,
+            void *))callback)(result, (const struct smf_test_includes_Receipt *)reply, context);
 }
 
 int smf_test_includes_Shop_Buy(struct smf_client *client, struct smf_flat_builder *request,
@@ -89,8 +92,9 @@ int smf_test_includes_Shop_Buy(struct smf_client *client, struct smf_flat_builde
 static void smf_test_includes_Shop_Refund_deliver(const struct smf_result *result,
     const void *reply, smf_client_callback callback, void *context)
 {
-    ((void (*)(const struct smf_result *, const struct smf_test_includes_money_Price *,
-        void *))callback)(result, (const struct smf_test_includes_money_Price *)reply, context);
+    if (callback != NULL)
+        ((void (*)(const struct smf_result *, const struct smf_test_includes_money_Price *,
+            void *))callback)(result, (const struct smf_test_includes_money_Price *)reply, context);
 }
 
 int smf_test_includes_Shop_Refund(struct smf_client *client, struct smf_flat_builder *request,

@@ -245,10 +245,11 @@ smf_test_includes_Receipt_build_vector(struct smf_flat_builder *builder,
 extern const struct smf_service smf_test_includes_Shop_service;
 
 /* The handlers of Shop: they answer with call->reply and a code, or later (smf/service.h).
- * One that is NULL answers 501. */
+ * 0 is not success. One that is NULL answers 501. */
 struct smf_test_includes_Shop_server {
     void *context;  /* for all handlers */
     int unverified; /* 1: requests are not verified, because all peers are trusted */
+    smf_call_problem problem; /* is told of codes that no handler returned, or NULL */
     uint32_t (*Buy)(struct smf_call *call, const struct smf_test_includes_Order *request,
         void *context);
     uint32_t (*Refund)(struct smf_call *call, const struct smf_test_includes_Receipt *request,
@@ -268,13 +269,13 @@ static inline int smf_test_includes_Shop_serve(struct smf_router *router,
 }
 
 /* Calls Shop.Buy with a request that was finished: smf_client_call. response: NULL
- * unless result says that all went well. */
+ * unless result says that all went well. A builder of the core is empty afterwards. callback may be NULL. */
 int smf_test_includes_Shop_Buy(struct smf_client *client, struct smf_flat_builder *request,
     uint64_t timeout_us, void (*callback)(const struct smf_result *result,
     const struct smf_test_includes_Receipt *response, void *context), void *context);
 
 /* Calls Shop.Refund with a request that was finished: smf_client_call. response: NULL
- * unless result says that all went well. */
+ * unless result says that all went well. A builder of the core is empty afterwards. callback may be NULL. */
 int smf_test_includes_Shop_Refund(struct smf_client *client, struct smf_flat_builder *request,
     uint64_t timeout_us, void (*callback)(const struct smf_result *result,
     const struct smf_test_includes_money_Price *response, void *context), void *context);

@@ -46,6 +46,8 @@ static int smf_test_includes_money_Bank_dispatch_any(const void *any, struct smf
 
     if (event->kind != SMF_EVENT_REQUEST)
         return 0;
+    call.problem = server->problem;
+    call.context = server->context;
     switch (event->meta) {
     case smf_test_includes_money_Bank_Convert_ID:
         request = smf_call_begin(&call, core, event,
@@ -75,8 +77,9 @@ const struct smf_service smf_test_includes_money_Bank_service = {
 static void smf_test_includes_money_Bank_Convert_deliver(const struct smf_result *result,
     const void *reply, smf_client_callback callback, void *context)
 {
-    ((void (*)(const struct smf_result *, const struct smf_test_includes_money_Price *,
-        void *))callback)(result, (const struct smf_test_includes_money_Price *)reply, context);
+    if (callback != NULL)
+        ((void (*)(const struct smf_result *, const struct smf_test_includes_money_Price *,
+            void *))callback)(result, (const struct smf_test_includes_money_Price *)reply, context);
 }
 
 int smf_test_includes_money_Bank_Convert(struct smf_client *client,

@@ -58,6 +58,8 @@ static int smf_test_inventory_Clerk_dispatch_any(const void *any, struct smf_cor
 
     if (event->kind != SMF_EVENT_REQUEST)
         return 0;
+    call.problem = server->problem;
+    call.context = server->context;
     switch (event->meta) {
     case smf_test_inventory_Clerk_Label_ID:
         request = smf_call_begin(&call, core, event, &smf_test_inventory_Clerk_service_methods[0],
@@ -92,8 +94,9 @@ const struct smf_service smf_test_inventory_Clerk_service = {
 static void smf_test_inventory_Clerk_Label_deliver(const struct smf_result *result,
     const void *reply, smf_client_callback callback, void *context)
 {
-    ((void (*)(const struct smf_result *, const struct smf_test_inventory_Label *,
-        void *))callback)(result, (const struct smf_test_inventory_Label *)reply, context);
+    if (callback != NULL)
+        ((void (*)(const struct smf_result *, const struct smf_test_inventory_Label *,
+            void *))callback)(result, (const struct smf_test_inventory_Label *)reply, context);
 }
 
 int smf_test_inventory_Clerk_Label(struct smf_client *client, struct smf_flat_builder *request,
@@ -107,8 +110,9 @@ int smf_test_inventory_Clerk_Label(struct smf_client *client, struct smf_flat_bu
 static void smf_test_inventory_Clerk_Count_deliver(const struct smf_result *result,
     const void *reply, smf_client_callback callback, void *context)
 {
-    ((void (*)(const struct smf_result *, const struct smf_test_inventory_Count *,
-        void *))callback)(result, (const struct smf_test_inventory_Count *)reply, context);
+    if (callback != NULL)
+        ((void (*)(const struct smf_result *, const struct smf_test_inventory_Count *,
+            void *))callback)(result, (const struct smf_test_inventory_Count *)reply, context);
 }
 
 int smf_test_inventory_Clerk_Count(struct smf_client *client, struct smf_flat_builder *request,
@@ -138,6 +142,8 @@ static int smf_test_inventory_store_keeper_dispatch_any(const void *any, struct 
 
     if (event->kind != SMF_EVENT_REQUEST)
         return 0;
+    call.problem = server->problem;
+    call.context = server->context;
     switch (event->meta) {
     case smf_test_inventory_store_keeper_find_items_ID:
         request = smf_call_begin(&call, core, event,
@@ -174,8 +180,9 @@ const struct smf_service smf_test_inventory_store_keeper_service = {
 static void smf_test_inventory_store_keeper_find_items_deliver(const struct smf_result *result,
     const void *reply, smf_client_callback callback, void *context)
 {
-    ((void (*)(const struct smf_result *, const struct smf_test_inventory_Items *,
-        void *))callback)(result, (const struct smf_test_inventory_Items *)reply, context);
+    if (callback != NULL)
+        ((void (*)(const struct smf_result *, const struct smf_test_inventory_Items *,
+            void *))callback)(result, (const struct smf_test_inventory_Items *)reply, context);
 }
 
 int smf_test_inventory_store_keeper_find_items(struct smf_client *client,
@@ -191,8 +198,9 @@ int smf_test_inventory_store_keeper_find_items(struct smf_client *client,
 static void smf_test_inventory_store_keeper_StockTaking_deliver(const struct smf_result *result,
     const void *reply, smf_client_callback callback, void *context)
 {
-    ((void (*)(const struct smf_result *, const struct smf_test_inventory_Items *,
-        void *))callback)(result, (const struct smf_test_inventory_Items *)reply, context);
+    if (callback != NULL)
+        ((void (*)(const struct smf_result *, const struct smf_test_inventory_Items *,
+            void *))callback)(result, (const struct smf_test_inventory_Items *)reply, context);
 }
 
 int smf_test_inventory_store_keeper_StockTaking(struct smf_client *client,

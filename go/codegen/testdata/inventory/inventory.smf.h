@@ -521,10 +521,11 @@ smf_test_inventory_Query_build_vector(struct smf_flat_builder *builder,
 extern const struct smf_service smf_test_inventory_Clerk_service;
 
 /* The handlers of Clerk: they answer with call->reply and a code, or later (smf/service.h).
- * One that is NULL answers 501. */
+ * 0 is not success. One that is NULL answers 501. */
 struct smf_test_inventory_Clerk_server {
     void *context;  /* for all handlers */
     int unverified; /* 1: requests are not verified, because all peers are trusted */
+    smf_call_problem problem; /* is told of codes that no handler returned, or NULL */
     uint32_t (*Label)(struct smf_call *call, const struct smf_test_inventory_Item *request,
         void *context);
     uint32_t (*Count)(struct smf_call *call, const struct smf_test_inventory_Query *request,
@@ -544,13 +545,13 @@ static inline int smf_test_inventory_Clerk_serve(struct smf_router *router,
 }
 
 /* Calls Clerk.Label with a request that was finished: smf_client_call. response: NULL
- * unless result says that all went well. */
+ * unless result says that all went well. A builder of the core is empty afterwards. callback may be NULL. */
 int smf_test_inventory_Clerk_Label(struct smf_client *client, struct smf_flat_builder *request,
     uint64_t timeout_us, void (*callback)(const struct smf_result *result,
     const struct smf_test_inventory_Label *response, void *context), void *context);
 
 /* Calls Clerk.Count with a request that was finished: smf_client_call. response: NULL
- * unless result says that all went well. */
+ * unless result says that all went well. A builder of the core is empty afterwards. callback may be NULL. */
 int smf_test_inventory_Clerk_Count(struct smf_client *client, struct smf_flat_builder *request,
     uint64_t timeout_us, void (*callback)(const struct smf_result *result,
     const struct smf_test_inventory_Count *response, void *context), void *context);
@@ -569,10 +570,11 @@ extern const struct smf_service smf_test_inventory_store_keeper_service;
  *   Ask it anything.
  *
  * The handlers of store_keeper: they answer with call->reply and a code, or later (smf/service.h).
- * One that is NULL answers 501. */
+ * 0 is not success. One that is NULL answers 501. */
 struct smf_test_inventory_store_keeper_server {
     void *context;  /* for all handlers */
     int unverified; /* 1: requests are not verified, because all peers are trusted */
+    smf_call_problem problem; /* is told of codes that no handler returned, or NULL */
     /* All that match. */
     uint32_t (*find_items)(struct smf_call *call, const struct smf_test_inventory_Query *request,
         void *context);
@@ -595,7 +597,7 @@ static inline int smf_test_inventory_store_keeper_serve(struct smf_router *route
 /* All that match.
  *
  * Calls store_keeper.find_items with a request that was finished: smf_client_call. response: NULL
- * unless result says that all went well. */
+ * unless result says that all went well. A builder of the core is empty afterwards. callback may be NULL. */
 int smf_test_inventory_store_keeper_find_items(struct smf_client *client,
     struct smf_flat_builder *request, uint64_t timeout_us,
     void (*callback)(const struct smf_result *result,
@@ -604,7 +606,7 @@ int smf_test_inventory_store_keeper_find_items(struct smf_client *client,
 /* Counts every piece.
  *
  * Calls store_keeper.StockTaking with a request that was finished: smf_client_call. response: NULL
- * unless result says that all went well. */
+ * unless result says that all went well. A builder of the core is empty afterwards. callback may be NULL. */
 int smf_test_inventory_store_keeper_StockTaking(struct smf_client *client,
     struct smf_flat_builder *request, uint64_t timeout_us,
     void (*callback)(const struct smf_result *result,

@@ -195,7 +195,9 @@ static inline void smf_test_inventory_Label_add_language(struct smf_flat_builder
 static inline struct smf_test_inventory_Label_ref
 smf_test_inventory_Label_end_table(struct smf_flat_builder *builder)
 {
-    static const uint16_t required[] = {4};
+    static const struct smf_flat_required required[] = {
+        {4, "Label.text: required field is missing"},
+    };
     struct smf_test_inventory_Label_ref built = {smf_flat_end_table(builder, required, 1)};
 
     return built;

@@ -266,7 +266,9 @@ static inline void smf_test_keys_ByName_add_value(struct smf_flat_builder *build
 static inline struct smf_test_keys_ByName_ref
 smf_test_keys_ByName_end_table(struct smf_flat_builder *builder)
 {
-    static const uint16_t required[] = {4};
+    static const struct smf_flat_required required[] = {
+        {4, "ByName.name: required field is missing"},
+    };
     struct smf_test_keys_ByName_ref built = {smf_flat_end_table(builder, required, 1)};
 
     return built;
@@ -490,7 +492,9 @@ static inline void smf_test_keys_Question_add_name(struct smf_flat_builder *buil
 static inline struct smf_test_keys_Question_ref
 smf_test_keys_Question_end_table(struct smf_flat_builder *builder)
 {
-    static const uint16_t required[] = {4};
+    static const struct smf_flat_required required[] = {
+        {4, "Question.name: required field is missing"},
+    };
     struct smf_test_keys_Question_ref built = {smf_flat_end_table(builder, required, 1)};
 
     return built;
@@ -519,10 +523,11 @@ smf_test_keys_Question_build_vector(struct smf_flat_builder *builder,
 extern const struct smf_service smf_test_keys_Catalog_service;
 
 /* The handlers of Catalog: they answer with call->reply and a code, or later (smf/service.h).
- * One that is NULL answers 501. */
+ * 0 is not success. One that is NULL answers 501. */
 struct smf_test_keys_Catalog_server {
     void *context;  /* for all handlers */
     int unverified; /* 1: requests are not verified, because all peers are trusted */
+    smf_call_problem problem; /* is told of codes that no handler returned, or NULL */
     uint32_t (*Find)(struct smf_call *call, const struct smf_test_keys_Question *request,
         void *context);
 };
@@ -540,7 +545,7 @@ static inline int smf_test_keys_Catalog_serve(struct smf_router *router,
 }
 
 /* Calls Catalog.Find with a request that was finished: smf_client_call. response: NULL
- * unless result says that all went well. */
+ * unless result says that all went well. A builder of the core is empty afterwards. callback may be NULL. */
 int smf_test_keys_Catalog_Find(struct smf_client *client, struct smf_flat_builder *request,
     uint64_t timeout_us, void (*callback)(const struct smf_result *result,
     const struct smf_test_keys_Index *response, void *context), void *context);

@@ -55,6 +55,8 @@ static int smf_test_keywords_Keywords_dispatch_any(const void *any, struct smf_c
 
     if (event->kind != SMF_EVENT_REQUEST)
         return 0;
+    call.problem = server->problem;
+    call.context = server->context;
     switch (event->meta) {
     case smf_test_keywords_Keywords_func_ID:
         request = smf_call_begin(&call, core, event, &smf_test_keywords_Keywords_service_methods[0],
@@ -97,8 +99,9 @@ const struct smf_service smf_test_keywords_Keywords_service = {
 static void smf_test_keywords_Keywords_func_deliver(const struct smf_result *result,
     const void *reply, smf_client_callback callback, void *context)
 {
-    ((void (*)(const struct smf_result *, const struct smf_test_keywords_Select *,
-        void *))callback)(result, (const struct smf_test_keywords_Select *)reply, context);
+    if (callback != NULL)
+        ((void (*)(const struct smf_result *, const struct smf_test_keywords_Select *,
+            void *))callback)(result, (const struct smf_test_keywords_Select *)reply, context);
 }
 
 int smf_test_keywords_Keywords_func(struct smf_client *client, struct smf_flat_builder *request,
@@ -113,8 +116,9 @@ int smf_test_keywords_Keywords_func(struct smf_client *client, struct smf_flat_b
 static void smf_test_keywords_Keywords_go_deliver(const struct smf_result *result,
     const void *reply, smf_client_callback callback, void *context)
 {
-    ((void (*)(const struct smf_result *, const struct smf_test_keywords_Package *,
-        void *))callback)(result, (const struct smf_test_keywords_Package *)reply, context);
+    if (callback != NULL)
+        ((void (*)(const struct smf_result *, const struct smf_test_keywords_Package *,
+            void *))callback)(result, (const struct smf_test_keywords_Package *)reply, context);
 }
 
 int smf_test_keywords_Keywords_go(struct smf_client *client, struct smf_flat_builder *request,
@@ -128,8 +132,9 @@ int smf_test_keywords_Keywords_go(struct smf_client *client, struct smf_flat_bui
 static void smf_test_keywords_Keywords_delete_deliver(const struct smf_result *result,
     const void *reply, smf_client_callback callback, void *context)
 {
-    ((void (*)(const struct smf_result *, const struct smf_test_keywords_Select *,
-        void *))callback)(result, (const struct smf_test_keywords_Select *)reply, context);
+    if (callback != NULL)
+        ((void (*)(const struct smf_result *, const struct smf_test_keywords_Select *,
+            void *))callback)(result, (const struct smf_test_keywords_Select *)reply, context);
 }
 
 int smf_test_keywords_Keywords_delete(struct smf_client *client, struct smf_flat_builder *request,

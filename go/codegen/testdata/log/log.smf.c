@@ -305,6 +305,8 @@ static int smf_test_log_Log_dispatch_any(const void *any, struct smf_core *core,
 
     if (event->kind != SMF_EVENT_REQUEST)
         return 0;
+    call.problem = server->problem;
+    call.context = server->context;
     switch (event->meta) {
     case smf_test_log_Log_Append_ID:
         request = smf_call_begin(&call, core, event, &smf_test_log_Log_service_methods[0],
@@ -360,8 +362,9 @@ const struct smf_service smf_test_log_Log_service = {
 static void smf_test_log_Log_Append_deliver(const struct smf_result *result, const void *reply,
     smf_client_callback callback, void *context)
 {
-    ((void (*)(const struct smf_result *, const struct smf_test_log_AppendReply *,
-        void *))callback)(result, (const struct smf_test_log_AppendReply *)reply, context);
+    if (callback != NULL)
+        ((void (*)(const struct smf_result *, const struct smf_test_log_AppendReply *,
+            void *))callback)(result, (const struct smf_test_log_AppendReply *)reply, context);
 }
 
 int smf_test_log_Log_Append(struct smf_client *client, struct smf_flat_builder *request,
@@ -375,8 +378,9 @@ int smf_test_log_Log_Append(struct smf_client *client, struct smf_flat_builder *
 static void smf_test_log_Log_Fetch_deliver(const struct smf_result *result, const void *reply,
     smf_client_callback callback, void *context)
 {
-    ((void (*)(const struct smf_result *, const struct smf_test_log_FetchReply *,
-        void *))callback)(result, (const struct smf_test_log_FetchReply *)reply, context);
+    if (callback != NULL)
+        ((void (*)(const struct smf_result *, const struct smf_test_log_FetchReply *,
+            void *))callback)(result, (const struct smf_test_log_FetchReply *)reply, context);
 }
 
 int smf_test_log_Log_Fetch(struct smf_client *client, struct smf_flat_builder *request,
@@ -390,8 +394,9 @@ int smf_test_log_Log_Fetch(struct smf_client *client, struct smf_flat_builder *r
 static void smf_test_log_Log_Offsets_deliver(const struct smf_result *result, const void *reply,
     smf_client_callback callback, void *context)
 {
-    ((void (*)(const struct smf_result *, const struct smf_test_log_OffsetsReply *,
-        void *))callback)(result, (const struct smf_test_log_OffsetsReply *)reply, context);
+    if (callback != NULL)
+        ((void (*)(const struct smf_result *, const struct smf_test_log_OffsetsReply *,
+            void *))callback)(result, (const struct smf_test_log_OffsetsReply *)reply, context);
 }
 
 int smf_test_log_Log_Offsets(struct smf_client *client, struct smf_flat_builder *request,
@@ -405,8 +410,9 @@ int smf_test_log_Log_Offsets(struct smf_client *client, struct smf_flat_builder 
 static void smf_test_log_Log_Commit_deliver(const struct smf_result *result, const void *reply,
     smf_client_callback callback, void *context)
 {
-    ((void (*)(const struct smf_result *, const struct smf_test_log_CommitReply *,
-        void *))callback)(result, (const struct smf_test_log_CommitReply *)reply, context);
+    if (callback != NULL)
+        ((void (*)(const struct smf_result *, const struct smf_test_log_CommitReply *,
+            void *))callback)(result, (const struct smf_test_log_CommitReply *)reply, context);
 }
 
 int smf_test_log_Log_Commit(struct smf_client *client, struct smf_flat_builder *request,
@@ -420,8 +426,9 @@ int smf_test_log_Log_Commit(struct smf_client *client, struct smf_flat_builder *
 static void smf_test_log_Log_Committed_deliver(const struct smf_result *result, const void *reply,
     smf_client_callback callback, void *context)
 {
-    ((void (*)(const struct smf_result *, const struct smf_test_log_CommittedReply *,
-        void *))callback)(result, (const struct smf_test_log_CommittedReply *)reply, context);
+    if (callback != NULL)
+        ((void (*)(const struct smf_result *, const struct smf_test_log_CommittedReply *,
+            void *))callback)(result, (const struct smf_test_log_CommittedReply *)reply, context);
 }
 
 int smf_test_log_Log_Committed(struct smf_client *client, struct smf_flat_builder *request,
@@ -457,6 +464,8 @@ static int smf_test_log_LogAdmin_dispatch_any(const void *any, struct smf_core *
 
     if (event->kind != SMF_EVENT_REQUEST)
         return 0;
+    call.problem = server->problem;
+    call.context = server->context;
     switch (event->meta) {
     case smf_test_log_LogAdmin_Topics_ID:
         request = smf_call_begin(&call, core, event, &smf_test_log_LogAdmin_service_methods[0],
@@ -505,8 +514,9 @@ const struct smf_service smf_test_log_LogAdmin_service = {
 static void smf_test_log_LogAdmin_Topics_deliver(const struct smf_result *result, const void *reply,
     smf_client_callback callback, void *context)
 {
-    ((void (*)(const struct smf_result *, const struct smf_test_log_TopicsReply *,
-        void *))callback)(result, (const struct smf_test_log_TopicsReply *)reply, context);
+    if (callback != NULL)
+        ((void (*)(const struct smf_result *, const struct smf_test_log_TopicsReply *,
+            void *))callback)(result, (const struct smf_test_log_TopicsReply *)reply, context);
 }
 
 int smf_test_log_LogAdmin_Topics(struct smf_client *client, struct smf_flat_builder *request,
@@ -520,8 +530,9 @@ int smf_test_log_LogAdmin_Topics(struct smf_client *client, struct smf_flat_buil
 static void smf_test_log_LogAdmin_CreateTopic_deliver(const struct smf_result *result,
     const void *reply, smf_client_callback callback, void *context)
 {
-    ((void (*)(const struct smf_result *, const struct smf_test_log_Outcome *,
-        void *))callback)(result, (const struct smf_test_log_Outcome *)reply, context);
+    if (callback != NULL)
+        ((void (*)(const struct smf_result *, const struct smf_test_log_Outcome *,
+            void *))callback)(result, (const struct smf_test_log_Outcome *)reply, context);
 }
 
 int smf_test_log_LogAdmin_CreateTopic(struct smf_client *client, struct smf_flat_builder *request,
@@ -535,8 +546,9 @@ int smf_test_log_LogAdmin_CreateTopic(struct smf_client *client, struct smf_flat
 static void smf_test_log_LogAdmin_DeleteTopic_deliver(const struct smf_result *result,
     const void *reply, smf_client_callback callback, void *context)
 {
-    ((void (*)(const struct smf_result *, const struct smf_test_log_Outcome *,
-        void *))callback)(result, (const struct smf_test_log_Outcome *)reply, context);
+    if (callback != NULL)
+        ((void (*)(const struct smf_result *, const struct smf_test_log_Outcome *,
+            void *))callback)(result, (const struct smf_test_log_Outcome *)reply, context);
 }
 
 int smf_test_log_LogAdmin_DeleteTopic(struct smf_client *client, struct smf_flat_builder *request,
@@ -550,8 +562,9 @@ int smf_test_log_LogAdmin_DeleteTopic(struct smf_client *client, struct smf_flat
 static void smf_test_log_LogAdmin_Truncate_deliver(const struct smf_result *result,
     const void *reply, smf_client_callback callback, void *context)
 {
-    ((void (*)(const struct smf_result *, const struct smf_test_log_Outcome *,
-        void *))callback)(result, (const struct smf_test_log_Outcome *)reply, context);
+    if (callback != NULL)
+        ((void (*)(const struct smf_result *, const struct smf_test_log_Outcome *,
+            void *))callback)(result, (const struct smf_test_log_Outcome *)reply, context);
 }
 
 int smf_test_log_LogAdmin_Truncate(struct smf_client *client, struct smf_flat_builder *request,

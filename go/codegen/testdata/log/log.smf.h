@@ -998,7 +998,9 @@ static inline void smf_test_log_AppendRequest_add_partitions(struct smf_flat_bui
 static inline struct smf_test_log_AppendRequest_ref
 smf_test_log_AppendRequest_end_table(struct smf_flat_builder *builder)
 {
-    static const uint16_t required[] = {12};
+    static const struct smf_flat_required required[] = {
+        {12, "AppendRequest.partitions: required field is missing"},
+    };
     struct smf_test_log_AppendRequest_ref built = {smf_flat_end_table(builder, required, 1)};
 
     return built;
@@ -1346,7 +1348,9 @@ static inline void smf_test_log_CommitRequest_add_offsets(struct smf_flat_builde
 static inline struct smf_test_log_CommitRequest_ref
 smf_test_log_CommitRequest_end_table(struct smf_flat_builder *builder)
 {
-    static const uint16_t required[] = {4};
+    static const struct smf_flat_required required[] = {
+        {4, "CommitRequest.group: required field is missing"},
+    };
     struct smf_test_log_CommitRequest_ref built = {smf_flat_end_table(builder, required, 1)};
 
     return built;
@@ -1499,7 +1503,9 @@ static inline void smf_test_log_CommittedRequest_add_partitions(struct smf_flat_
 static inline struct smf_test_log_CommittedRequest_ref
 smf_test_log_CommittedRequest_end_table(struct smf_flat_builder *builder)
 {
-    static const uint16_t required[] = {4};
+    static const struct smf_flat_required required[] = {
+        {4, "CommittedRequest.group: required field is missing"},
+    };
     struct smf_test_log_CommittedRequest_ref built = {smf_flat_end_table(builder, required, 1)};
 
     return built;
@@ -1691,7 +1697,9 @@ static inline void smf_test_log_CreateTopicRequest_add_dry_run(struct smf_flat_b
 static inline struct smf_test_log_CreateTopicRequest_ref
 smf_test_log_CreateTopicRequest_end_table(struct smf_flat_builder *builder)
 {
-    static const uint16_t required[] = {4};
+    static const struct smf_flat_required required[] = {
+        {4, "CreateTopicRequest.name: required field is missing"},
+    };
     struct smf_test_log_CreateTopicRequest_ref built = {smf_flat_end_table(builder, required, 1)};
 
     return built;
@@ -1754,7 +1762,9 @@ static inline void smf_test_log_DeleteTopicRequest_add_name(struct smf_flat_buil
 static inline struct smf_test_log_DeleteTopicRequest_ref
 smf_test_log_DeleteTopicRequest_end_table(struct smf_flat_builder *builder)
 {
-    static const uint16_t required[] = {4};
+    static const struct smf_flat_required required[] = {
+        {4, "DeleteTopicRequest.name: required field is missing"},
+    };
     struct smf_test_log_DeleteTopicRequest_ref built = {smf_flat_end_table(builder, required, 1)};
 
     return built;
@@ -1974,7 +1984,9 @@ static inline void smf_test_log_FetchRequest_add_rack(struct smf_flat_builder *b
 static inline struct smf_test_log_FetchRequest_ref
 smf_test_log_FetchRequest_end_table(struct smf_flat_builder *builder)
 {
-    static const uint16_t required[] = {6};
+    static const struct smf_flat_required required[] = {
+        {6, "FetchRequest.partitions: required field is missing"},
+    };
     struct smf_test_log_FetchRequest_ref built = {smf_flat_end_table(builder, required, 1)};
 
     return built;
@@ -2135,7 +2147,9 @@ static inline void smf_test_log_Header_add_value(struct smf_flat_builder *builde
 static inline struct smf_test_log_Header_ref
 smf_test_log_Header_end_table(struct smf_flat_builder *builder)
 {
-    static const uint16_t required[] = {4};
+    static const struct smf_flat_required required[] = {
+        {4, "Header.key: required field is missing"},
+    };
     struct smf_test_log_Header_ref built = {smf_flat_end_table(builder, required, 1)};
 
     return built;
@@ -3176,7 +3190,9 @@ static inline void smf_test_log_Setting_add_value(struct smf_flat_builder *build
 static inline struct smf_test_log_Setting_ref
 smf_test_log_Setting_end_table(struct smf_flat_builder *builder)
 {
-    static const uint16_t required[] = {4};
+    static const struct smf_flat_required required[] = {
+        {4, "Setting.name: required field is missing"},
+    };
     struct smf_test_log_Setting_ref built = {smf_flat_end_table(builder, required, 1)};
 
     return built;
@@ -3419,7 +3435,9 @@ static inline void smf_test_log_Topic_add_internal(struct smf_flat_builder *buil
 static inline struct smf_test_log_Topic_ref
 smf_test_log_Topic_end_table(struct smf_flat_builder *builder)
 {
-    static const uint16_t required[] = {4};
+    static const struct smf_flat_required required[] = {
+        {4, "Topic.name: required field is missing"},
+    };
     struct smf_test_log_Topic_ref built = {smf_flat_end_table(builder, required, 1)};
 
     return built;
@@ -3692,7 +3710,7 @@ smf_test_log_Retention_build_vector(struct smf_flat_builder *builder,
     uint8_t *to = smf_flat_build_vector(builder, count, 1, 1, &built.types);
 
     for (uint32_t i = 0; to != NULL && i < count; i++)
-        to[i] = values[i].type;
+        to[i] = values[i].ref != 0 ? values[i].type : 0; /* one that refers to nothing holds nothing */
     built.ref = smf_flat_build_refs(builder, values, count, sizeof *values, 1);
     return built;
 }
@@ -3761,10 +3779,11 @@ extern const struct smf_service smf_test_log_Log_service;
 /* Appends and reads.
  *
  * The handlers of Log: they answer with call->reply and a code, or later (smf/service.h).
- * One that is NULL answers 501. */
+ * 0 is not success. One that is NULL answers 501. */
 struct smf_test_log_Log_server {
     void *context;  /* for all handlers */
     int unverified; /* 1: requests are not verified, because all peers are trusted */
+    smf_call_problem problem; /* is told of codes that no handler returned, or NULL */
     /* All batches of one partition, or none of them. */
     uint32_t (*Append)(struct smf_call *call, const struct smf_test_log_AppendRequest *request,
         void *context);
@@ -3794,7 +3813,7 @@ static inline int smf_test_log_Log_serve(struct smf_router *router,
 /* All batches of one partition, or none of them.
  *
  * Calls Log.Append with a request that was finished: smf_client_call. response: NULL
- * unless result says that all went well. */
+ * unless result says that all went well. A builder of the core is empty afterwards. callback may be NULL. */
 int smf_test_log_Log_Append(struct smf_client *client, struct smf_flat_builder *request,
     uint64_t timeout_us, void (*callback)(const struct smf_result *result,
     const struct smf_test_log_AppendReply *response, void *context), void *context);
@@ -3802,25 +3821,25 @@ int smf_test_log_Log_Append(struct smf_client *client, struct smf_flat_builder *
 /* What there is, as soon as there is enough of it.
  *
  * Calls Log.Fetch with a request that was finished: smf_client_call. response: NULL
- * unless result says that all went well. */
+ * unless result says that all went well. A builder of the core is empty afterwards. callback may be NULL. */
 int smf_test_log_Log_Fetch(struct smf_client *client, struct smf_flat_builder *request,
     uint64_t timeout_us, void (*callback)(const struct smf_result *result,
     const struct smf_test_log_FetchReply *response, void *context), void *context);
 
 /* Calls Log.Offsets with a request that was finished: smf_client_call. response: NULL
- * unless result says that all went well. */
+ * unless result says that all went well. A builder of the core is empty afterwards. callback may be NULL. */
 int smf_test_log_Log_Offsets(struct smf_client *client, struct smf_flat_builder *request,
     uint64_t timeout_us, void (*callback)(const struct smf_result *result,
     const struct smf_test_log_OffsetsReply *response, void *context), void *context);
 
 /* Calls Log.Commit with a request that was finished: smf_client_call. response: NULL
- * unless result says that all went well. */
+ * unless result says that all went well. A builder of the core is empty afterwards. callback may be NULL. */
 int smf_test_log_Log_Commit(struct smf_client *client, struct smf_flat_builder *request,
     uint64_t timeout_us, void (*callback)(const struct smf_result *result,
     const struct smf_test_log_CommitReply *response, void *context), void *context);
 
 /* Calls Log.Committed with a request that was finished: smf_client_call. response: NULL
- * unless result says that all went well. */
+ * unless result says that all went well. A builder of the core is empty afterwards. callback may be NULL. */
 int smf_test_log_Log_Committed(struct smf_client *client, struct smf_flat_builder *request,
     uint64_t timeout_us, void (*callback)(const struct smf_result *result,
     const struct smf_test_log_CommittedReply *response, void *context), void *context);
@@ -3842,10 +3861,11 @@ extern const struct smf_service smf_test_log_LogAdmin_service;
 /* Changes what there is.
  *
  * The handlers of LogAdmin: they answer with call->reply and a code, or later (smf/service.h).
- * One that is NULL answers 501. */
+ * 0 is not success. One that is NULL answers 501. */
 struct smf_test_log_LogAdmin_server {
     void *context;  /* for all handlers */
     int unverified; /* 1: requests are not verified, because all peers are trusted */
+    smf_call_problem problem; /* is told of codes that no handler returned, or NULL */
     uint32_t (*Topics)(struct smf_call *call, const struct smf_test_log_TopicsRequest *request,
         void *context);
     uint32_t (*CreateTopic)(struct smf_call *call,
@@ -3870,19 +3890,19 @@ static inline int smf_test_log_LogAdmin_serve(struct smf_router *router,
 }
 
 /* Calls LogAdmin.Topics with a request that was finished: smf_client_call. response: NULL
- * unless result says that all went well. */
+ * unless result says that all went well. A builder of the core is empty afterwards. callback may be NULL. */
 int smf_test_log_LogAdmin_Topics(struct smf_client *client, struct smf_flat_builder *request,
     uint64_t timeout_us, void (*callback)(const struct smf_result *result,
     const struct smf_test_log_TopicsReply *response, void *context), void *context);
 
 /* Calls LogAdmin.CreateTopic with a request that was finished: smf_client_call. response: NULL
- * unless result says that all went well. */
+ * unless result says that all went well. A builder of the core is empty afterwards. callback may be NULL. */
 int smf_test_log_LogAdmin_CreateTopic(struct smf_client *client, struct smf_flat_builder *request,
     uint64_t timeout_us, void (*callback)(const struct smf_result *result,
     const struct smf_test_log_Outcome *response, void *context), void *context);
 
 /* Calls LogAdmin.DeleteTopic with a request that was finished: smf_client_call. response: NULL
- * unless result says that all went well. */
+ * unless result says that all went well. A builder of the core is empty afterwards. callback may be NULL. */
 int smf_test_log_LogAdmin_DeleteTopic(struct smf_client *client, struct smf_flat_builder *request,
     uint64_t timeout_us, void (*callback)(const struct smf_result *result,
     const struct smf_test_log_Outcome *response, void *context), void *context);
@@ -3890,7 +3910,7 @@ int smf_test_log_LogAdmin_DeleteTopic(struct smf_client *client, struct smf_flat
 /* Forgets what lies before an offset.
  *
  * Calls LogAdmin.Truncate with a request that was finished: smf_client_call. response: NULL
- * unless result says that all went well. */
+ * unless result says that all went well. A builder of the core is empty afterwards. callback may be NULL. */
 int smf_test_log_LogAdmin_Truncate(struct smf_client *client, struct smf_flat_builder *request,
     uint64_t timeout_us, void (*callback)(const struct smf_result *result,
     const struct smf_test_log_Outcome *response, void *context), void *context);

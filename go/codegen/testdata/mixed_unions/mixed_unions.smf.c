@@ -49,6 +49,8 @@ static int smf_test_mixed_unions_Porter_dispatch_any(const void *any, struct smf
 
     if (event->kind != SMF_EVENT_REQUEST)
         return 0;
+    call.problem = server->problem;
+    call.context = server->context;
     switch (event->meta) {
     case smf_test_mixed_unions_Porter_Carry_ID:
         request = smf_call_begin(&call, core, event,
@@ -78,8 +80,9 @@ const struct smf_service smf_test_mixed_unions_Porter_service = {
 static void smf_test_mixed_unions_Porter_Carry_deliver(const struct smf_result *result,
     const void *reply, smf_client_callback callback, void *context)
 {
-    ((void (*)(const struct smf_result *, const struct smf_test_mixed_unions_Box *,
-        void *))callback)(result, (const struct smf_test_mixed_unions_Box *)reply, context);
+    if (callback != NULL)
+        ((void (*)(const struct smf_result *, const struct smf_test_mixed_unions_Box *,
+            void *))callback)(result, (const struct smf_test_mixed_unions_Box *)reply, context);
 }
 
 int smf_test_mixed_unions_Porter_Carry(struct smf_client *client, struct smf_flat_builder *request,

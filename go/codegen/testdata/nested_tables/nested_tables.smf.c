@@ -93,6 +93,8 @@ static int smf_test_nested_tables_Gardener_dispatch_any(const void *any, struct 
 
     if (event->kind != SMF_EVENT_REQUEST)
         return 0;
+    call.problem = server->problem;
+    call.context = server->context;
     switch (event->meta) {
     case smf_test_nested_tables_Gardener_Plant_ID:
         request = smf_call_begin(&call, core, event,
@@ -137,8 +139,9 @@ const struct smf_service smf_test_nested_tables_Gardener_service = {
 static void smf_test_nested_tables_Gardener_Plant_deliver(const struct smf_result *result,
     const void *reply, smf_client_callback callback, void *context)
 {
-    ((void (*)(const struct smf_result *, const struct smf_test_nested_tables_Leaf *,
-        void *))callback)(result, (const struct smf_test_nested_tables_Leaf *)reply, context);
+    if (callback != NULL)
+        ((void (*)(const struct smf_result *, const struct smf_test_nested_tables_Leaf *,
+            void *))callback)(result, (const struct smf_test_nested_tables_Leaf *)reply, context);
 }
 
 int smf_test_nested_tables_Gardener_Plant(struct smf_client *client,
@@ -154,8 +157,9 @@ int smf_test_nested_tables_Gardener_Plant(struct smf_client *client,
 static void smf_test_nested_tables_Gardener_Hatch_deliver(const struct smf_result *result,
     const void *reply, smf_client_callback callback, void *context)
 {
-    ((void (*)(const struct smf_result *, const struct smf_test_nested_tables_Hen *,
-        void *))callback)(result, (const struct smf_test_nested_tables_Hen *)reply, context);
+    if (callback != NULL)
+        ((void (*)(const struct smf_result *, const struct smf_test_nested_tables_Hen *,
+            void *))callback)(result, (const struct smf_test_nested_tables_Hen *)reply, context);
 }
 
 int smf_test_nested_tables_Gardener_Hatch(struct smf_client *client,
@@ -171,8 +175,9 @@ int smf_test_nested_tables_Gardener_Hatch(struct smf_client *client,
 static void smf_test_nested_tables_Gardener_Dig_deliver(const struct smf_result *result,
     const void *reply, smf_client_callback callback, void *context)
 {
-    ((void (*)(const struct smf_result *, const struct smf_test_nested_tables_Tree *,
-        void *))callback)(result, (const struct smf_test_nested_tables_Tree *)reply, context);
+    if (callback != NULL)
+        ((void (*)(const struct smf_result *, const struct smf_test_nested_tables_Tree *,
+            void *))callback)(result, (const struct smf_test_nested_tables_Tree *)reply, context);
 }
 
 int smf_test_nested_tables_Gardener_Dig(struct smf_client *client, struct smf_flat_builder *request,

@@ -880,10 +880,11 @@ smf_test_nested_tables_Tree_build_vector(struct smf_flat_builder *builder,
 extern const struct smf_service smf_test_nested_tables_Gardener_service;
 
 /* The handlers of Gardener: they answer with call->reply and a code, or later (smf/service.h).
- * One that is NULL answers 501. */
+ * 0 is not success. One that is NULL answers 501. */
 struct smf_test_nested_tables_Gardener_server {
     void *context;  /* for all handlers */
     int unverified; /* 1: requests are not verified, because all peers are trusted */
+    smf_call_problem problem; /* is told of codes that no handler returned, or NULL */
     uint32_t (*Plant)(struct smf_call *call, const struct smf_test_nested_tables_Tree *request,
         void *context);
     uint32_t (*Hatch)(struct smf_call *call, const struct smf_test_nested_tables_Egg *request,
@@ -904,21 +905,21 @@ static inline int smf_test_nested_tables_Gardener_serve(struct smf_router *route
 }
 
 /* Calls Gardener.Plant with a request that was finished: smf_client_call. response: NULL
- * unless result says that all went well. */
+ * unless result says that all went well. A builder of the core is empty afterwards. callback may be NULL. */
 int smf_test_nested_tables_Gardener_Plant(struct smf_client *client,
     struct smf_flat_builder *request, uint64_t timeout_us,
     void (*callback)(const struct smf_result *result,
     const struct smf_test_nested_tables_Leaf *response, void *context), void *context);
 
 /* Calls Gardener.Hatch with a request that was finished: smf_client_call. response: NULL
- * unless result says that all went well. */
+ * unless result says that all went well. A builder of the core is empty afterwards. callback may be NULL. */
 int smf_test_nested_tables_Gardener_Hatch(struct smf_client *client,
     struct smf_flat_builder *request, uint64_t timeout_us,
     void (*callback)(const struct smf_result *result,
     const struct smf_test_nested_tables_Hen *response, void *context), void *context);
 
 /* Calls Gardener.Dig with a request that was finished: smf_client_call. response: NULL
- * unless result says that all went well. */
+ * unless result says that all went well. A builder of the core is empty afterwards. callback may be NULL. */
 int smf_test_nested_tables_Gardener_Dig(struct smf_client *client, struct smf_flat_builder *request,
     uint64_t timeout_us, void (*callback)(const struct smf_result *result,
     const struct smf_test_nested_tables_Tree *response, void *context), void *context);

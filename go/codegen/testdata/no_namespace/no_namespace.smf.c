@@ -27,6 +27,8 @@ static int Table_dispatch_any(const void *any, struct smf_core *core, const stru
 
     if (event->kind != SMF_EVENT_REQUEST)
         return 0;
+    call.problem = server->problem;
+    call.context = server->context;
     switch (event->meta) {
     case Table_Serve_ID:
         request = smf_call_begin(&call, core, event, &Table_service_methods[0],
@@ -54,8 +56,9 @@ const struct smf_service Table_service = {
 static void Table_Serve_deliver(const struct smf_result *result, const void *reply,
     smf_client_callback callback, void *context)
 {
-    ((void (*)(const struct smf_result *, const struct Pong *, void *))callback)(result,
-        (const struct Pong *)reply, context);
+    if (callback != NULL)
+        ((void (*)(const struct smf_result *, const struct Pong *, void *))callback)(result,
+            (const struct Pong *)reply, context);
 }
 
 int Table_Serve(struct smf_client *client, struct smf_flat_builder *request, uint64_t timeout_us,

@@ -172,10 +172,11 @@ Pong_build_vector(struct smf_flat_builder *builder, const struct Pong_ref *table
 extern const struct smf_service Table_service;
 
 /* The handlers of Table: they answer with call->reply and a code, or later (smf/service.h).
- * One that is NULL answers 501. */
+ * 0 is not success. One that is NULL answers 501. */
 struct Table_server {
     void *context;  /* for all handlers */
     int unverified; /* 1: requests are not verified, because all peers are trusted */
+    smf_call_problem problem; /* is told of codes that no handler returned, or NULL */
     uint32_t (*Serve)(struct smf_call *call, const struct Ping *request, void *context);
 };
 
@@ -192,7 +193,7 @@ static inline int Table_serve(struct smf_router *router, const struct Table_serv
 }
 
 /* Calls Table.Serve with a request that was finished: smf_client_call. response: NULL
- * unless result says that all went well. */
+ * unless result says that all went well. A builder of the core is empty afterwards. callback may be NULL. */
 int Table_Serve(struct smf_client *client, struct smf_flat_builder *request, uint64_t timeout_us,
     void (*callback)(const struct smf_result *result, const struct Pong *response, void *context),
     void *context);

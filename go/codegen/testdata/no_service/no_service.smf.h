@@ -342,7 +342,7 @@ smf_test_no_service_Any_build_vector(struct smf_flat_builder *builder,
     uint8_t *to = smf_flat_build_vector(builder, count, 1, 1, &built.types);
 
     for (uint32_t i = 0; to != NULL && i < count; i++)
-        to[i] = values[i].type;
+        to[i] = values[i].ref != 0 ? values[i].type : 0; /* one that refers to nothing holds nothing */
     built.ref = smf_flat_build_refs(builder, values, count, sizeof *values, 1);
     return built;
 }

@@ -37,6 +37,8 @@ static int smf_test_optional_Mirror_dispatch_any(const void *any, struct smf_cor
 
     if (event->kind != SMF_EVENT_REQUEST)
         return 0;
+    call.problem = server->problem;
+    call.context = server->context;
     switch (event->meta) {
     case smf_test_optional_Mirror_Reflect_ID:
         request = smf_call_begin(&call, core, event, &smf_test_optional_Mirror_service_methods[0],
@@ -64,8 +66,9 @@ const struct smf_service smf_test_optional_Mirror_service = {
 static void smf_test_optional_Mirror_Reflect_deliver(const struct smf_result *result,
     const void *reply, smf_client_callback callback, void *context)
 {
-    ((void (*)(const struct smf_result *, const struct smf_test_optional_Optional *,
-        void *))callback)(result, (const struct smf_test_optional_Optional *)reply, context);
+    if (callback != NULL)
+        ((void (*)(const struct smf_result *, const struct smf_test_optional_Optional *,
+            void *))callback)(result, (const struct smf_test_optional_Optional *)reply, context);
 }
 
 int smf_test_optional_Mirror_Reflect(struct smf_client *client, struct smf_flat_builder *request,

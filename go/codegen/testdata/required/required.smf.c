@@ -52,6 +52,8 @@ static int smf_test_required_Strict_dispatch_any(const void *any, struct smf_cor
 
     if (event->kind != SMF_EVENT_REQUEST)
         return 0;
+    call.problem = server->problem;
+    call.context = server->context;
     switch (event->meta) {
     case smf_test_required_Strict_Take_ID:
         request = smf_call_begin(&call, core, event, &smf_test_required_Strict_service_methods[0],
@@ -79,8 +81,9 @@ const struct smf_service smf_test_required_Strict_service = {
 static void smf_test_required_Strict_Take_deliver(const struct smf_result *result,
     const void *reply, smf_client_callback callback, void *context)
 {
-    ((void (*)(const struct smf_result *, const struct smf_test_required_Small *,
-        void *))callback)(result, (const struct smf_test_required_Small *)reply, context);
+    if (callback != NULL)
+        ((void (*)(const struct smf_result *, const struct smf_test_required_Small *,
+            void *))callback)(result, (const struct smf_test_required_Small *)reply, context);
 }
 
 int smf_test_required_Strict_Take(struct smf_client *client, struct smf_flat_builder *request,

@@ -292,7 +292,15 @@ static inline void smf_test_required_Branch_add_note(struct smf_flat_builder *bu
 static inline struct smf_test_required_Branch_ref
 smf_test_required_Branch_end_table(struct smf_flat_builder *builder)
 {
-    static const uint16_t required[] = {4, 6, 8, 10, 12, 14, 18};
+    static const struct smf_flat_required required[] = {
+        {4, "Branch.name: required field is missing"},
+        {6, "Branch.leaf: required field is missing"},
+        {8, "Branch.data: required field is missing"},
+        {10, "Branch.names: required field is missing"},
+        {12, "Branch.leaves: required field is missing"},
+        {14, "Branch.at: required field is missing"},
+        {18, "Branch.any: required field is missing"},
+    };
     struct smf_test_required_Branch_ref built = {smf_flat_end_table(builder, required, 7)};
 
     return built;
@@ -413,7 +421,9 @@ static inline void smf_test_required_Small_add_name(struct smf_flat_builder *bui
 static inline struct smf_test_required_Small_ref
 smf_test_required_Small_end_table(struct smf_flat_builder *builder)
 {
-    static const uint16_t required[] = {4};
+    static const struct smf_flat_required required[] = {
+        {4, "Small.name: required field is missing"},
+    };
     struct smf_test_required_Small_ref built = {smf_flat_end_table(builder, required, 1)};
 
     return built;
@@ -456,7 +466,7 @@ smf_test_required_Any_build_vector(struct smf_flat_builder *builder,
     uint8_t *to = smf_flat_build_vector(builder, count, 1, 1, &built.types);
 
     for (uint32_t i = 0; to != NULL && i < count; i++)
-        to[i] = values[i].type;
+        to[i] = values[i].ref != 0 ? values[i].type : 0; /* one that refers to nothing holds nothing */
     built.ref = smf_flat_build_refs(builder, values, count, sizeof *values, 1);
     return built;
 }
@@ -500,10 +510,11 @@ smf_test_required_Any_of_Branch(struct smf_test_required_Branch_ref value)
 extern const struct smf_service smf_test_required_Strict_service;
 
 /* The handlers of Strict: they answer with call->reply and a code, or later (smf/service.h).
- * One that is NULL answers 501. */
+ * 0 is not success. One that is NULL answers 501. */
 struct smf_test_required_Strict_server {
     void *context;  /* for all handlers */
     int unverified; /* 1: requests are not verified, because all peers are trusted */
+    smf_call_problem problem; /* is told of codes that no handler returned, or NULL */
     uint32_t (*Take)(struct smf_call *call, const struct smf_test_required_Branch *request,
         void *context);
 };
@@ -521,7 +532,7 @@ static inline int smf_test_required_Strict_serve(struct smf_router *router,
 }
 
 /* Calls Strict.Take with a request that was finished: smf_client_call. response: NULL
- * unless result says that all went well. */
+ * unless result says that all went well. A builder of the core is empty afterwards. callback may be NULL. */
 int smf_test_required_Strict_Take(struct smf_client *client, struct smf_flat_builder *request,
     uint64_t timeout_us, void (*callback)(const struct smf_result *result,
     const struct smf_test_required_Small *response, void *context), void *context);

@@ -75,6 +75,8 @@ static int smf_test_scalars_Calculator_dispatch_any(const void *any, struct smf_
 
     if (event->kind != SMF_EVENT_REQUEST)
         return 0;
+    call.problem = server->problem;
+    call.context = server->context;
     switch (event->meta) {
     case smf_test_scalars_Calculator_Add_ID:
         request = smf_call_begin(&call, core, event,
@@ -120,8 +122,9 @@ const struct smf_service smf_test_scalars_Calculator_service = {
 static void smf_test_scalars_Calculator_Add_deliver(const struct smf_result *result,
     const void *reply, smf_client_callback callback, void *context)
 {
-    ((void (*)(const struct smf_result *, const struct smf_test_scalars_Reply *,
-        void *))callback)(result, (const struct smf_test_scalars_Reply *)reply, context);
+    if (callback != NULL)
+        ((void (*)(const struct smf_result *, const struct smf_test_scalars_Reply *,
+            void *))callback)(result, (const struct smf_test_scalars_Reply *)reply, context);
 }
 
 int smf_test_scalars_Calculator_Add(struct smf_client *client, struct smf_flat_builder *request,
@@ -136,8 +139,9 @@ int smf_test_scalars_Calculator_Add(struct smf_client *client, struct smf_flat_b
 static void smf_test_scalars_Calculator_AddSized_deliver(const struct smf_result *result,
     const void *reply, smf_client_callback callback, void *context)
 {
-    ((void (*)(const struct smf_result *, const struct smf_test_scalars_Reply *,
-        void *))callback)(result, (const struct smf_test_scalars_Reply *)reply, context);
+    if (callback != NULL)
+        ((void (*)(const struct smf_result *, const struct smf_test_scalars_Reply *,
+            void *))callback)(result, (const struct smf_test_scalars_Reply *)reply, context);
 }
 
 int smf_test_scalars_Calculator_AddSized(struct smf_client *client,
@@ -153,8 +157,9 @@ int smf_test_scalars_Calculator_AddSized(struct smf_client *client,
 static void smf_test_scalars_Calculator_AddMixed_deliver(const struct smf_result *result,
     const void *reply, smf_client_callback callback, void *context)
 {
-    ((void (*)(const struct smf_result *, const struct smf_test_scalars_Reply *,
-        void *))callback)(result, (const struct smf_test_scalars_Reply *)reply, context);
+    if (callback != NULL)
+        ((void (*)(const struct smf_result *, const struct smf_test_scalars_Reply *,
+            void *))callback)(result, (const struct smf_test_scalars_Reply *)reply, context);
 }
 
 int smf_test_scalars_Calculator_AddMixed(struct smf_client *client,

@@ -564,10 +564,11 @@ smf_test_scalars_Sized_build_vector(struct smf_flat_builder *builder,
 extern const struct smf_service smf_test_scalars_Calculator_service;
 
 /* The handlers of Calculator: they answer with call->reply and a code, or later (smf/service.h).
- * One that is NULL answers 501. */
+ * 0 is not success. One that is NULL answers 501. */
 struct smf_test_scalars_Calculator_server {
     void *context;  /* for all handlers */
     int unverified; /* 1: requests are not verified, because all peers are trusted */
+    smf_call_problem problem; /* is told of codes that no handler returned, or NULL */
     uint32_t (*Add)(struct smf_call *call, const struct smf_test_scalars_Scalars *request,
         void *context);
     uint32_t (*AddSized)(struct smf_call *call, const struct smf_test_scalars_Sized *request,
@@ -589,20 +590,20 @@ static inline int smf_test_scalars_Calculator_serve(struct smf_router *router,
 }
 
 /* Calls Calculator.Add with a request that was finished: smf_client_call. response: NULL
- * unless result says that all went well. */
+ * unless result says that all went well. A builder of the core is empty afterwards. callback may be NULL. */
 int smf_test_scalars_Calculator_Add(struct smf_client *client, struct smf_flat_builder *request,
     uint64_t timeout_us, void (*callback)(const struct smf_result *result,
     const struct smf_test_scalars_Reply *response, void *context), void *context);
 
 /* Calls Calculator.AddSized with a request that was finished: smf_client_call. response: NULL
- * unless result says that all went well. */
+ * unless result says that all went well. A builder of the core is empty afterwards. callback may be NULL. */
 int smf_test_scalars_Calculator_AddSized(struct smf_client *client,
     struct smf_flat_builder *request, uint64_t timeout_us,
     void (*callback)(const struct smf_result *result, const struct smf_test_scalars_Reply *response,
     void *context), void *context);
 
 /* Calls Calculator.AddMixed with a request that was finished: smf_client_call. response: NULL
- * unless result says that all went well. */
+ * unless result says that all went well. A builder of the core is empty afterwards. callback may be NULL. */
 int smf_test_scalars_Calculator_AddMixed(struct smf_client *client,
     struct smf_flat_builder *request, uint64_t timeout_us,
     void (*callback)(const struct smf_result *result, const struct smf_test_scalars_Reply *response,

@@ -48,6 +48,8 @@ static int smf_test_two_services_Reader_dispatch_any(const void *any, struct smf
 
     if (event->kind != SMF_EVENT_REQUEST)
         return 0;
+    call.problem = server->problem;
+    call.context = server->context;
     switch (event->meta) {
     case smf_test_two_services_Reader_Get_ID:
         request = smf_call_begin(&call, core, event,
@@ -85,8 +87,9 @@ const struct smf_service smf_test_two_services_Reader_service = {
 static void smf_test_two_services_Reader_Get_deliver(const struct smf_result *result,
     const void *reply, smf_client_callback callback, void *context)
 {
-    ((void (*)(const struct smf_result *, const struct smf_test_two_services_Value *,
-        void *))callback)(result, (const struct smf_test_two_services_Value *)reply, context);
+    if (callback != NULL)
+        ((void (*)(const struct smf_result *, const struct smf_test_two_services_Value *,
+            void *))callback)(result, (const struct smf_test_two_services_Value *)reply, context);
 }
 
 int smf_test_two_services_Reader_Get(struct smf_client *client, struct smf_flat_builder *request,
@@ -101,8 +104,9 @@ int smf_test_two_services_Reader_Get(struct smf_client *client, struct smf_flat_
 static void smf_test_two_services_Reader_Ping_deliver(const struct smf_result *result,
     const void *reply, smf_client_callback callback, void *context)
 {
-    ((void (*)(const struct smf_result *, const struct smf_test_two_services_Done *,
-        void *))callback)(result, (const struct smf_test_two_services_Done *)reply, context);
+    if (callback != NULL)
+        ((void (*)(const struct smf_result *, const struct smf_test_two_services_Done *,
+            void *))callback)(result, (const struct smf_test_two_services_Done *)reply, context);
 }
 
 int smf_test_two_services_Reader_Ping(struct smf_client *client, struct smf_flat_builder *request,
@@ -139,6 +143,8 @@ static int smf_test_two_services_Writer_dispatch_any(const void *any, struct smf
 
     if (event->kind != SMF_EVENT_REQUEST)
         return 0;
+    call.problem = server->problem;
+    call.context = server->context;
     switch (event->meta) {
     case smf_test_two_services_Writer_Get_ID:
         request = smf_call_begin(&call, core, event,
@@ -192,8 +198,9 @@ const struct smf_service smf_test_two_services_Writer_service = {
 static void smf_test_two_services_Writer_Get_deliver(const struct smf_result *result,
     const void *reply, smf_client_callback callback, void *context)
 {
-    ((void (*)(const struct smf_result *, const struct smf_test_two_services_Pair *,
-        void *))callback)(result, (const struct smf_test_two_services_Pair *)reply, context);
+    if (callback != NULL)
+        ((void (*)(const struct smf_result *, const struct smf_test_two_services_Pair *,
+            void *))callback)(result, (const struct smf_test_two_services_Pair *)reply, context);
 }
 
 int smf_test_two_services_Writer_Get(struct smf_client *client, struct smf_flat_builder *request,
@@ -208,8 +215,9 @@ int smf_test_two_services_Writer_Get(struct smf_client *client, struct smf_flat_
 static void smf_test_two_services_Writer_Put_deliver(const struct smf_result *result,
     const void *reply, smf_client_callback callback, void *context)
 {
-    ((void (*)(const struct smf_result *, const struct smf_test_two_services_Done *,
-        void *))callback)(result, (const struct smf_test_two_services_Done *)reply, context);
+    if (callback != NULL)
+        ((void (*)(const struct smf_result *, const struct smf_test_two_services_Done *,
+            void *))callback)(result, (const struct smf_test_two_services_Done *)reply, context);
 }
 
 int smf_test_two_services_Writer_Put(struct smf_client *client, struct smf_flat_builder *request,
@@ -224,8 +232,9 @@ int smf_test_two_services_Writer_Put(struct smf_client *client, struct smf_flat_
 static void smf_test_two_services_Writer_Delete_deliver(const struct smf_result *result,
     const void *reply, smf_client_callback callback, void *context)
 {
-    ((void (*)(const struct smf_result *, const struct smf_test_two_services_Done *,
-        void *))callback)(result, (const struct smf_test_two_services_Done *)reply, context);
+    if (callback != NULL)
+        ((void (*)(const struct smf_result *, const struct smf_test_two_services_Done *,
+            void *))callback)(result, (const struct smf_test_two_services_Done *)reply, context);
 }
 
 int smf_test_two_services_Writer_Delete(struct smf_client *client, struct smf_flat_builder *request,
@@ -240,8 +249,9 @@ int smf_test_two_services_Writer_Delete(struct smf_client *client, struct smf_fl
 static void smf_test_two_services_Writer_Ping_deliver(const struct smf_result *result,
     const void *reply, smf_client_callback callback, void *context)
 {
-    ((void (*)(const struct smf_result *, const struct smf_test_two_services_Done *,
-        void *))callback)(result, (const struct smf_test_two_services_Done *)reply, context);
+    if (callback != NULL)
+        ((void (*)(const struct smf_result *, const struct smf_test_two_services_Done *,
+            void *))callback)(result, (const struct smf_test_two_services_Done *)reply, context);
 }
 
 int smf_test_two_services_Writer_Ping(struct smf_client *client, struct smf_flat_builder *request,

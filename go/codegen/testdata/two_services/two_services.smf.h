@@ -356,10 +356,11 @@ extern const struct smf_service smf_test_two_services_Reader_service;
 /* Reads.
  *
  * The handlers of Reader: they answer with call->reply and a code, or later (smf/service.h).
- * One that is NULL answers 501. */
+ * 0 is not success. One that is NULL answers 501. */
 struct smf_test_two_services_Reader_server {
     void *context;  /* for all handlers */
     int unverified; /* 1: requests are not verified, because all peers are trusted */
+    smf_call_problem problem; /* is told of codes that no handler returned, or NULL */
     uint32_t (*Get)(struct smf_call *call, const struct smf_test_two_services_Key *request,
         void *context);
     uint32_t (*Ping)(struct smf_call *call, const struct smf_test_two_services_Done *request,
@@ -379,13 +380,13 @@ static inline int smf_test_two_services_Reader_serve(struct smf_router *router,
 }
 
 /* Calls Reader.Get with a request that was finished: smf_client_call. response: NULL
- * unless result says that all went well. */
+ * unless result says that all went well. A builder of the core is empty afterwards. callback may be NULL. */
 int smf_test_two_services_Reader_Get(struct smf_client *client, struct smf_flat_builder *request,
     uint64_t timeout_us, void (*callback)(const struct smf_result *result,
     const struct smf_test_two_services_Value *response, void *context), void *context);
 
 /* Calls Reader.Ping with a request that was finished: smf_client_call. response: NULL
- * unless result says that all went well. */
+ * unless result says that all went well. A builder of the core is empty afterwards. callback may be NULL. */
 int smf_test_two_services_Reader_Ping(struct smf_client *client, struct smf_flat_builder *request,
     uint64_t timeout_us, void (*callback)(const struct smf_result *result,
     const struct smf_test_two_services_Done *response, void *context), void *context);
@@ -407,10 +408,11 @@ extern const struct smf_service smf_test_two_services_Writer_service;
 /* Writes.
  *
  * The handlers of Writer: they answer with call->reply and a code, or later (smf/service.h).
- * One that is NULL answers 501. */
+ * 0 is not success. One that is NULL answers 501. */
 struct smf_test_two_services_Writer_server {
     void *context;  /* for all handlers */
     int unverified; /* 1: requests are not verified, because all peers are trusted */
+    smf_call_problem problem; /* is told of codes that no handler returned, or NULL */
     uint32_t (*Get)(struct smf_call *call, const struct smf_test_two_services_Key *request,
         void *context);
     uint32_t (*Put)(struct smf_call *call, const struct smf_test_two_services_Pair *request,
@@ -434,25 +436,25 @@ static inline int smf_test_two_services_Writer_serve(struct smf_router *router,
 }
 
 /* Calls Writer.Get with a request that was finished: smf_client_call. response: NULL
- * unless result says that all went well. */
+ * unless result says that all went well. A builder of the core is empty afterwards. callback may be NULL. */
 int smf_test_two_services_Writer_Get(struct smf_client *client, struct smf_flat_builder *request,
     uint64_t timeout_us, void (*callback)(const struct smf_result *result,
     const struct smf_test_two_services_Pair *response, void *context), void *context);
 
 /* Calls Writer.Put with a request that was finished: smf_client_call. response: NULL
- * unless result says that all went well. */
+ * unless result says that all went well. A builder of the core is empty afterwards. callback may be NULL. */
 int smf_test_two_services_Writer_Put(struct smf_client *client, struct smf_flat_builder *request,
     uint64_t timeout_us, void (*callback)(const struct smf_result *result,
     const struct smf_test_two_services_Done *response, void *context), void *context);
 
 /* Calls Writer.Delete with a request that was finished: smf_client_call. response: NULL
- * unless result says that all went well. */
+ * unless result says that all went well. A builder of the core is empty afterwards. callback may be NULL. */
 int smf_test_two_services_Writer_Delete(struct smf_client *client, struct smf_flat_builder *request,
     uint64_t timeout_us, void (*callback)(const struct smf_result *result,
     const struct smf_test_two_services_Done *response, void *context), void *context);
 
 /* Calls Writer.Ping with a request that was finished: smf_client_call. response: NULL
- * unless result says that all went well. */
+ * unless result says that all went well. A builder of the core is empty afterwards. callback may be NULL. */
 int smf_test_two_services_Writer_Ping(struct smf_client *client, struct smf_flat_builder *request,
     uint64_t timeout_us, void (*callback)(const struct smf_result *result,
     const struct smf_test_two_services_Done *response, void *context), void *context);

@@ -135,10 +135,11 @@ extern const struct smf_service smf_test_unicode_Keeper_service;
 /* 熊の世話をする。
  *
  * The handlers of Keeper: they answer with call->reply and a code, or later (smf/service.h).
- * One that is NULL answers 501. */
+ * 0 is not success. One that is NULL answers 501. */
 struct smf_test_unicode_Keeper_server {
     void *context;  /* for all handlers */
     int unverified; /* 1: requests are not verified, because all peers are trusted */
+    smf_call_problem problem; /* is told of codes that no handler returned, or NULL */
     /* Füttert. */
     uint32_t (*Feed)(struct smf_call *call, const struct smf_test_unicode_Bear *request,
         void *context);
@@ -159,7 +160,7 @@ static inline int smf_test_unicode_Keeper_serve(struct smf_router *router,
 /* Füttert.
  *
  * Calls Keeper.Feed with a request that was finished: smf_client_call. response: NULL
- * unless result says that all went well. */
+ * unless result says that all went well. A builder of the core is empty afterwards. callback may be NULL. */
 int smf_test_unicode_Keeper_Feed(struct smf_client *client, struct smf_flat_builder *request,
     uint64_t timeout_us, void (*callback)(const struct smf_result *result,
     const struct smf_test_unicode_Bear *response, void *context), void *context);

@@ -61,6 +61,8 @@ static int smf_test_union_vectors_Plotter_dispatch_any(const void *any, struct s
 
     if (event->kind != SMF_EVENT_REQUEST)
         return 0;
+    call.problem = server->problem;
+    call.context = server->context;
     switch (event->meta) {
     case smf_test_union_vectors_Plotter_Plot_ID:
         request = smf_call_begin(&call, core, event,
@@ -89,8 +91,9 @@ const struct smf_service smf_test_union_vectors_Plotter_service = {
 static void smf_test_union_vectors_Plotter_Plot_deliver(const struct smf_result *result,
     const void *reply, smf_client_callback callback, void *context)
 {
-    ((void (*)(const struct smf_result *, const struct smf_test_union_vectors_Path *,
-        void *))callback)(result, (const struct smf_test_union_vectors_Path *)reply, context);
+    if (callback != NULL)
+        ((void (*)(const struct smf_result *, const struct smf_test_union_vectors_Path *,
+            void *))callback)(result, (const struct smf_test_union_vectors_Path *)reply, context);
 }
 
 int smf_test_union_vectors_Plotter_Plot(struct smf_client *client, struct smf_flat_builder *request,

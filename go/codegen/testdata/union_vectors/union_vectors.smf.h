@@ -497,7 +497,7 @@ smf_test_union_vectors_Shape_build_vector(struct smf_flat_builder *builder,
     uint8_t *to = smf_flat_build_vector(builder, count, 1, 1, &built.types);
 
     for (uint32_t i = 0; to != NULL && i < count; i++)
-        to[i] = values[i].type;
+        to[i] = values[i].ref != 0 ? values[i].type : 0; /* one that refers to nothing holds nothing */
     built.ref = smf_flat_build_refs(builder, values, count, sizeof *values, 1);
     return built;
 }
@@ -557,7 +557,7 @@ smf_test_union_vectors_Step_build_vector(struct smf_flat_builder *builder,
     uint8_t *to = smf_flat_build_vector(builder, count, 1, 1, &built.types);
 
     for (uint32_t i = 0; to != NULL && i < count; i++)
-        to[i] = values[i].type;
+        to[i] = values[i].ref != 0 ? values[i].type : 0; /* one that refers to nothing holds nothing */
     built.ref = smf_flat_build_refs(builder, values, count, sizeof *values, 1);
     return built;
 }
@@ -631,10 +631,11 @@ smf_test_union_vectors_Step_of_Path(struct smf_test_union_vectors_Path_ref value
 extern const struct smf_service smf_test_union_vectors_Plotter_service;
 
 /* The handlers of Plotter: they answer with call->reply and a code, or later (smf/service.h).
- * One that is NULL answers 501. */
+ * 0 is not success. One that is NULL answers 501. */
 struct smf_test_union_vectors_Plotter_server {
     void *context;  /* for all handlers */
     int unverified; /* 1: requests are not verified, because all peers are trusted */
+    smf_call_problem problem; /* is told of codes that no handler returned, or NULL */
     uint32_t (*Plot)(struct smf_call *call, const struct smf_test_union_vectors_Drawing *request,
         void *context);
 };
@@ -651,7 +652,7 @@ static inline int smf_test_union_vectors_Plotter_serve(struct smf_router *router
 }
 
 /* Calls Plotter.Plot with a request that was finished: smf_client_call. response: NULL
- * unless result says that all went well. */
+ * unless result says that all went well. A builder of the core is empty afterwards. callback may be NULL. */
 int smf_test_union_vectors_Plotter_Plot(struct smf_client *client, struct smf_flat_builder *request,
     uint64_t timeout_us, void (*callback)(const struct smf_result *result,
     const struct smf_test_union_vectors_Path *response, void *context), void *context);

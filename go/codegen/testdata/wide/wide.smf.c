@@ -95,6 +95,8 @@ static int smf_test_wide_Broad_dispatch_any(const void *any, struct smf_core *co
 
     if (event->kind != SMF_EVENT_REQUEST)
         return 0;
+    call.problem = server->problem;
+    call.context = server->context;
     switch (event->meta) {
     case smf_test_wide_Broad_Walk_ID:
         request = smf_call_begin(&call, core, event, &smf_test_wide_Broad_service_methods[0],
@@ -122,8 +124,9 @@ const struct smf_service smf_test_wide_Broad_service = {
 static void smf_test_wide_Broad_Walk_deliver(const struct smf_result *result, const void *reply,
     smf_client_callback callback, void *context)
 {
-    ((void (*)(const struct smf_result *, const struct smf_test_wide_Wide *,
-        void *))callback)(result, (const struct smf_test_wide_Wide *)reply, context);
+    if (callback != NULL)
+        ((void (*)(const struct smf_result *, const struct smf_test_wide_Wide *,
+            void *))callback)(result, (const struct smf_test_wide_Wide *)reply, context);
 }
 
 int smf_test_wide_Broad_Walk(struct smf_client *client, struct smf_flat_builder *request,

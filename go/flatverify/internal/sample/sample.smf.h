@@ -766,7 +766,9 @@ static inline void smf_gen_sample_Narrow_add_more(struct smf_flat_builder *build
 static inline struct smf_gen_sample_Narrow_ref
 smf_gen_sample_Narrow_end_table(struct smf_flat_builder *builder)
 {
-    static const uint16_t required[] = {12};
+    static const struct smf_flat_required required[] = {
+        {12, "Narrow.text: required field is missing"},
+    };
     struct smf_gen_sample_Narrow_ref built = {smf_flat_end_table(builder, required, 1)};
 
     return built;
@@ -1056,7 +1058,9 @@ static inline void smf_gen_sample_Node_add_granted(struct smf_flat_builder *buil
 static inline struct smf_gen_sample_Node_ref
 smf_gen_sample_Node_end_table(struct smf_flat_builder *builder)
 {
-    static const uint16_t required[] = {4};
+    static const struct smf_flat_required required[] = {
+        {4, "Node.name: required field is missing"},
+    };
     struct smf_gen_sample_Node_ref built = {smf_flat_end_table(builder, required, 1)};
 
     return built;
