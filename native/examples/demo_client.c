@@ -46,7 +46,7 @@ int main(int argc, char **argv)
     const char *text = argc > 2 ? argv[2] : "Hello, smf!";
     struct smf_flat_builder first, second;
     struct smf_engine *engine;
-    struct smf_error error;
+    struct smf_error error = {SMF_ENOMEM, 0, "no memory"}; /* of functions that fill none */
 
     config.size = sizeof config;
     if (smf_engine_open(&engine, &config, &error) != SMF_OK) {
@@ -54,9 +54,8 @@ int main(int argc, char **argv)
         return 1;
     }
     core = smf_engine_core(engine, 0);
-    if (smf_client_open(&client, core, 0) != SMF_OK)
-        return 1;
-    if (smf_client_connect(client, argc > 1 ? argv[1] : "127.0.0.1:11225", &error) != SMF_OK) {
+    if (smf_client_open(&client, core, 0) != SMF_OK ||
+        smf_client_connect(client, argc > 1 ? argv[1] : "127.0.0.1:11225", &error) != SMF_OK) {
         fprintf(stderr, "%s\n", error.text);
         return 1;
     }

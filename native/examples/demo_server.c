@@ -46,16 +46,15 @@ int main(int argc, char **argv)
     static unsigned long calls;
     struct smf_engine *engine;
     struct smf_router *router;
-    struct smf_error error;
+    struct smf_error error = {SMF_ENOMEM, 0, "no memory"}; /* of functions that fill none */
     char bound[128];
 
     handlers.context = &calls;
     handlers.Get = get;
     handlers.Forget = forget;
     config.size = sizeof config;
-    if (smf_router_open(&router) != SMF_OK)
-        return 1;
-    if (smf_gen_demo_SmfStorage_serve(router, &handlers, &error) != SMF_OK ||
+    if (smf_router_open(&router) != SMF_OK ||
+        smf_gen_demo_SmfStorage_serve(router, &handlers, &error) != SMF_OK ||
         smf_engine_open(&engine, &config, &error) != SMF_OK ||
         smf_engine_listen(engine, argc > 1 ? argv[1] : "127.0.0.1:11225", bound, sizeof bound,
                           &error) != SMF_OK) {
