@@ -80,6 +80,28 @@ func TestCutBodies(t *testing.T) {
 	}
 }
 
+func TestCutHeaders(t *testing.T) {
+	g := readGolden(t, "body_headers.hex")
+	var v View
+	_, err := Next(g.bytes, 0, &v)
+	require.NoError(t, err)
+	ends := map[int]bool{0: true}
+	for left := v.Headers; len(left) > 0; ends[len(v.Headers)-len(left)] = true {
+		var h Header
+		left, err = NextHeader(left, &h)
+		require.NoError(t, err)
+	}
+	for size := range v.Headers {
+		left, ok := v.Headers[:size:size], true
+		for ok && len(left) > 0 {
+			var h Header
+			left, err = NextHeader(left, &h)
+			ok = err == nil
+		}
+		require.Equal(t, ends[size], ok, "%d bytes", size)
+	}
+}
+
 func TestNothingIsAllocated(t *testing.T) {
 	memory := make([]byte, 0, 4096)
 	r := Record{Key: []byte("key"), Value: make([]byte, 100), Headers: []Header{{[]byte("name"), []byte("value")}}}
