@@ -258,7 +258,7 @@ func usedFiles(s *model.Schema) map[*model.File]bool {
 	used := make(map[*model.File]bool)
 	note := func(fields []*model.Field) {
 		for _, f := range fields {
-			if d := declarationOf(&f.Type); d != nil {
+			if d := f.Type.Declaration(); d != nil {
 				used[d.File] = true
 			}
 			if f.Nested != nil {
@@ -278,7 +278,7 @@ func usedFiles(s *model.Schema) map[*model.File]bool {
 	}
 	for _, e := range s.Enums {
 		for _, value := range e.Values {
-			if d := declarationOf(&value.Member); e.File == s.Main && d != nil {
+			if d := value.Member.Declaration(); e.File == s.Main && d != nil {
 				used[d.File] = true
 			}
 		}
@@ -289,22 +289,6 @@ func usedFiles(s *model.Schema) map[*model.File]bool {
 		}
 	}
 	return used
-}
-
-// declarationOf is what a type, or its elements, are declared as; nil: it needs no declaration.
-func declarationOf(t *model.Type) *model.Declaration {
-	switch {
-	case t.Elem != nil:
-		return declarationOf(t.Elem)
-	case t.Enum != nil:
-		return &t.Enum.Declaration
-	case t.Table != nil:
-		return &t.Table.Declaration
-	case t.Struct != nil:
-		return &t.Struct.Declaration
-	default:
-		return nil
-	}
 }
 
 // inOrder puts structs behind those that are in them.

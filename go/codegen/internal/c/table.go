@@ -120,7 +120,7 @@ func (f *fieldView) vector(elem *model.Type) {
 	case model.Union:
 		f.Part, f.Vector = "unions", cName(&elem.Enum.Declaration)+"_vector"
 	default:
-		f.Part, f.Vector = "blocks", cName(declarationOf(elem))+"_vector"
+		f.Part, f.Vector = "blocks", cName(elem.Declaration())+"_vector"
 	}
 	f.Ref = f.Vector + "_ref"
 }

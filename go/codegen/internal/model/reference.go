@@ -12,7 +12,7 @@ type Reference struct {
 func (s *Schema) References() []Reference {
 	var out []Reference
 	add := func(from *Declaration, member string, t *Type) {
-		if to := t.declaration(); to != nil {
+		if to := t.Declaration(); to != nil {
 			out = append(out, Reference{from, member, to})
 		}
 	}
@@ -62,8 +62,8 @@ func (s *Schema) Declarations() []*Declaration {
 	return out
 }
 
-// declaration is what the type, or its elements, are called by; nil: scalars and strings have no name.
-func (t *Type) declaration() *Declaration {
+// Declaration is what the type, or its elements, are called by; nil: scalars and strings have no name.
+func (t *Type) Declaration() *Declaration {
 	switch {
 	case t.Enum != nil:
 		return &t.Enum.Declaration
@@ -72,7 +72,7 @@ func (t *Type) declaration() *Declaration {
 	case t.Struct != nil:
 		return &t.Struct.Declaration
 	case t.Elem != nil:
-		return t.Elem.declaration()
+		return t.Elem.Declaration()
 	}
 	return nil
 }
