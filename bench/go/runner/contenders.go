@@ -33,6 +33,7 @@ const (
 	smfServe = "smf-serve"
 	smfC     = "smf-c"
 	bareC    = "bare-c"
+	bareCEco = "bare-c-sleeping"
 	plainGo  = "plain-go"
 	grpcGo   = "grpc-go"
 
@@ -80,6 +81,10 @@ var contenders = map[string]contender{
 	bareC: {
 		label: "bare epoll, C", program: "smf-bench-echo-epoll",
 		bytes: []string{"--spin-us", "-2"}, typed: []string{"--spin-us", "-2", "--typed"},
+	},
+	bareCEco: {
+		label: "bare epoll, C, sleeping", program: "smf-bench-echo-epoll",
+		typed: []string{"--spin-us", "50", "--typed"},
 	},
 	plainGo: {
 		label: "plain Go", program: "smf-bench-plain", packagePath: "./bench/go/plain",

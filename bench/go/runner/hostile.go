@@ -23,26 +23,44 @@ const (
 	hostileRate    = 5000      // calls per second of the peer that behaves
 	hostileIdle    = 10_000
 	hostileSlow    = 1_000
+	hostileSeconds = 2 // at least: the 99th percentile of less is a hiccup or two of the machine
 	readyPatience  = 60 * time.Second
 )
 
-// phases of a round, by what attacks. The peer that behaves is measured in each.
-var hostilePhases = []struct {
-	name string
-	args []string // nil: nobody
-}{
-	{"quiet", nil},
-	{"10,000 idle, 1,000 slow", []string{"--garbage", "0", "--liars", "0", "--leavers", "0"}},
-	{"and 200 liars", []string{"--garbage", "0", "--leavers", "0"}},
-	{"and garbage, and knocking", nil},
+// hostilePhase is a part of a round: who attacks whom.
+type hostilePhase struct {
+	name   string
+	server string   // that is attacked
+	args   []string // the attackers'
+	crowd  bool     // connections that stay are among them
+	quiet  string   // the phase to compare with; "": this is one
+}
+
+const (
+	phaseQuiet     = "quiet"
+	phaseAll       = "and garbage, and knocking"
+	phaseBareQuiet = "a bare loop: quiet"
+	phaseBareKnock = "a bare loop: knocking"
+)
+
+// A server that does nothing but accept, read, answer and close shows what knocking costs on the machine
+// itself.
+var hostilePhases = []hostilePhase{
+	{name: phaseQuiet, server: smfServe},
+	{"10,000 idle, 1,000 slow", smfServe, []string{"--garbage", "0", "--liars", "0", "--leavers", "0"}, true, phaseQuiet},
+	{"and 200 liars", smfServe, []string{"--garbage", "0", "--leavers", "0"}, true, phaseQuiet},
+	{phaseAll, smfServe, []string{}, true, phaseQuiet},
+	{name: phaseBareQuiet, server: bareCEco},
+	{phaseBareKnock, bareCEco, []string{"--garbage", "0", "--liars", "0"}, false, phaseBareQuiet},
 }
 
 // measureHostile measures how a peer that behaves is served while others don't.
 func measureHostile(b *bench) (table, error) {
 	cells := map[string]rounds{}
+	b.seconds = max(b.seconds, hostileSeconds)
 	for round := range b.rounds {
-		for i, phase := range hostilePhases {
-			m, err := b.hostilePhase(phase.args, i > 0)
+		for _, phase := range hostilePhases {
+			m, err := b.measurePhase(phase)
 			if b.ctx.Err() != nil {
 				return table{}, b.ctx.Err()
 			}
@@ -61,21 +79,24 @@ func measureHostile(b *bench) (table, error) {
 			"a client with %d calls a second on one connection, timed from when each was due; it sleeps in between, so that the attackers "+
 			"get to run. Slow peers say a byte a second; liars "+
 			"promise 16 MiB and keep the last 4 KiB to themselves; garbage comes at full speed on 4 connections at a time; 4 goroutines connect and leave as "+
-			"fast as they can. Medians, with the least and the greatest in brackets.", hostileMemory>>20, hostileRate)},
+			"fast as they can. The bare loop is C of one page on epoll, without any limits, as far as it can be attacked: by knocking. "+
+			"Rounds of at least %d s. Medians, with the least and the greatest in brackets.", hostileMemory>>20, hostileRate, hostileSeconds)},
 		Columns: []string{"others", "calls/s", "p50 µs", "p99 µs", "p99.9 µs", "resident MiB", "server CPU %", "others: connections/s", "garbage MiB/s"},
 	}
-	quiet := cells[hostilePhases[0].name]
-	for i, phase := range hostilePhases {
+	for _, phase := range hostilePhases {
 		measured := cells[phase.name]
 		t.Rows = append(t.Rows, []string{phase.name, measured.stat(callsPerSecond).text(""), measured.stat(p50).text(""),
 			measured.stat(p99).text(""), number(measured.stat(p999).Median), measured.stat(resident).text(""),
 			number(measured.stat(serverCPU).Median), number(measured.stat(opened).Median), number(measured.stat(garbage).Median)})
-		t.Cells = append(t.Cells, cell{Load: phase.name, Contender: contenders[smfServe].label, Rounds: measured})
-		if i > 0 {
-			t.Targets = append(t.Targets, target{Name: phase.name + ": p99 of quiet", Bar: 2, Unit: "×", Value: pairwise(measured, quiet, p99)},
+		t.Cells = append(t.Cells, cell{Load: phase.name, Contender: contenders[phase.server].label, Rounds: measured})
+		if phase.server == smfServe && phase.quiet != "" {
+			t.Targets = append(t.Targets,
+				target{Name: phase.name + ": p99 of quiet", Bar: 2, Unit: "×", Value: pairwise(measured, cells[phase.quiet], p99)},
 				target{Name: phase.name + ": resident MiB", Bar: 1.1 * (hostileMemory >> 20), Value: measured.stat(resident)})
 		}
 	}
+	t.Targets = append(t.Targets, target{Name: phaseAll + ": p99 of a bare loop's that is knocked at", Bar: 2, Unit: "×",
+		Value: pairwise(cells[phaseAll], cells[phaseBareKnock], p99)})
 	return t, nil
 }
 
@@ -84,37 +105,42 @@ func serverCPU(m *measurement) float64 { return m.ServerCPU }
 func opened(m *measurement) float64    { return m.Opened }
 func garbage(m *measurement) float64   { return m.GarbageMiB }
 
-// hostilePhase measures one phase with a server of its own.
-func (b *bench) hostilePhase(args []string, attacked bool) (*measurement, error) {
-	s, err := b.start(contenders[smfServe], true)
+// measurePhase measures one phase with a server of its own.
+func (b *bench) measurePhase(phase hostilePhase) (*measurement, error) {
+	s, err := b.start(contenders[phase.server], true)
 	if err != nil {
 		return nil, err
 	}
 	defer s.stop()
 	var attackers *attackers
-	if attacked {
-		if attackers, err = b.attack(s.address, args); err != nil {
+	if phase.quiet != "" {
+		if attackers, err = b.attack(s.address, phase); err != nil {
 			return nil, err
 		}
 		defer attackers.kill()
 	}
-	m, err := b.call(contenders[smfServe], s, load{conns: 1, depth: 0, payload: 60, typed: true, rate: hostileRate, sleeps: true})
+	m, err := b.call(contenders[phase.server], s, load{conns: 1, depth: 0, payload: 60, typed: true, rate: hostileRate, sleeps: true})
 	if err != nil {
 		return nil, err
 	}
 	if m.ResidentMiB, err = residentMiB(s.process.Process.Pid); err != nil {
 		return nil, err
 	}
-	if !attacked {
+	if phase.quiet == "" {
 		return m, nil
 	}
-	if err := sawAttack(s.admin); err != nil {
-		return nil, err
+	if s.admin != "" {
+		if err := sawAttack(s.admin); err != nil {
+			return nil, err
+		}
 	}
 	did, err := attackers.end()
 	m.Opened, m.GarbageMiB = did.opened, did.garbageMiB
-	if err == nil && args == nil && (did.opened == 0 || did.garbageMiB == 0) {
+	if err == nil && phase.name == phaseAll && (did.opened == 0 || did.garbageMiB == 0) {
 		err = errors.New("there was no garbage, or nobody knocked")
+	}
+	if err == nil && phase.name == phaseBareKnock && did.opened == 0 {
+		err = errors.New("nobody knocked")
 	}
 	return m, err
 }
@@ -124,15 +150,20 @@ type attackers struct {
 	process *exec.Cmd
 	output  *bufio.Reader
 	began   time.Time
+	staying int // connections
 	cancel  context.CancelFunc
 }
 
 // attack starts the attackers and waits until those that stay are connected.
-func (b *bench) attack(address string, args []string) (*attackers, error) {
+func (b *bench) attack(address string, phase hostilePhase) (*attackers, error) {
 	ctx, cancel := context.WithCancel(b.ctx)
-	args = append([]string{"-i", "0", b.program(hostileProgram), "--address", address, "--idle", strconv.Itoa(hostileIdle),
-		"--slow", strconv.Itoa(hostileSlow), "--json", "--seconds", fmt.Sprint(b.warmup + b.seconds + 30)}, args...)
-	a := &attackers{process: exec.CommandContext(ctx, "chrt", args...), cancel: cancel}
+	idle, slow := hostileIdle, hostileSlow
+	if !phase.crowd {
+		idle, slow = 0, 0
+	}
+	args := append([]string{"-i", "0", b.program(hostileProgram), "--address", address, "--idle", strconv.Itoa(idle),
+		"--slow", strconv.Itoa(slow), "--json", "--seconds", fmt.Sprint(b.warmup + b.seconds + 30)}, phase.args...)
+	a := &attackers{staying: idle + slow, process: exec.CommandContext(ctx, "chrt", args...), cancel: cancel}
 	output, err := a.process.StdoutPipe()
 	if err == nil {
 		cpus, _ := b.loadCPUs(contenders[smfServe])
@@ -171,7 +202,7 @@ func (a *attackers) end() (done, error) {
 		return done{}, fmt.Errorf("the attackers did not say what they have done: %w", err)
 	}
 	// Those that stay were opened before.
-	return done{opened: max(counts.Opened-hostileIdle-hostileSlow, 0) / took, garbageMiB: counts.Garbage / took / (1 << 20)}, nil
+	return done{opened: max(counts.Opened-float64(a.staying), 0) / took, garbageMiB: counts.Garbage / took / (1 << 20)}, nil
 }
 
 func (a *attackers) kill() {
