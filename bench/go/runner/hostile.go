@@ -79,7 +79,7 @@ func measureHostile(b *bench) (table, error) {
 			"a client with %d calls a second on one connection, timed from when each was due; it sleeps in between, so that the attackers "+
 			"get to run. Slow peers say a byte a second; liars "+
 			"promise 16 MiB and keep the last 4 KiB to themselves; garbage comes at full speed on 4 connections at a time; 4 goroutines connect and leave as "+
-			"fast as they can. The bare loop is C of one page on epoll, without any limits, as far as it can be attacked: by knocking. "+
+			"fast as they can. The bare loop is C on epoll without any limits; all that can be tried on it is knocking. "+
 			"Rounds of at least %d s. Medians, with the least and the greatest in brackets.", hostileMemory>>20, hostileRate, hostileSeconds)},
 		Columns: []string{"others", "calls/s", "p50 µs", "p99 µs", "p99.9 µs", "resident MiB", "server CPU %", "others: connections/s", "garbage MiB/s"},
 	}
