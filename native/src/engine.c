@@ -9,6 +9,7 @@
 
 #include "core/core.h"
 #include "core/core_pin.h"
+#include "core/core_settings.h"
 #include "net/net_ops.h"
 #include "rpc/rpc.h"
 
@@ -23,8 +24,8 @@
 #define BODY_TIMEOUT_DEFAULT_MS 60000
 #define SEND_TIMEOUT_DEFAULT_MS 30000
 #define DESCRIPTION_SIZE_BYTES 256
-#define CONFIG_SIZE_MIN_BYTES 80u   /* of SMF_ABI_VERSION 1 when it began; never changes */
-#define CONFIG_SIZE_MAX_BYTES 1024u /* more is no struct of ours */
+#define CONFIG_SIZE_MIN_BYTES 80u /* of SMF_ABI_VERSION 1 when it began; never changes */
+#define CONFIG_NAME "smf_engine_config"
 
 struct smf_engine {
     struct smf_engine_config config;
@@ -79,42 +80,10 @@ static void fill_defaults(struct smf_engine_config *config)
 #undef DEFAULT
 }
 
-/* One of this ABI version's, as old or new programs have it. */
-static int is_config_size(uint32_t size)
-{
-    return size >= CONFIG_SIZE_MIN_BYTES && size <= CONFIG_SIZE_MAX_BYTES;
-}
-
-static int refuse_unknown(struct smf_error *error_out)
-{
-    return refuse(error_out,
-                  "smf_engine_config has a setting that this library does not know: link "
-                  "a newer one, or leave it 0");
-}
-
-/* The caller's settings, whose struct may be shorter than ours (an older program) or longer (a newer
- * one, which must not have set what we do not know). */
-static int read_config(struct smf_engine_config *config_out, const struct smf_engine_config *given,
-                       struct smf_error *error_out)
-{
-    const unsigned char *bytes = (const unsigned char *)given;
-
-    if (!is_config_size(given->size))
-        return refuse(error_out, "smf_engine_config.size does not fit: set it to sizeof(struct "
-                                 "smf_engine_config)");
-    for (uint32_t i = sizeof *config_out; i < given->size; i++) {
-        if (bytes[i] != 0)
-            return refuse_unknown(error_out);
-    }
-    memcpy(config_out, given, given->size < sizeof *config_out ? given->size : sizeof *config_out);
-    config_out->size = sizeof *config_out;
-    return SMF_OK;
-}
-
 static int check_config(const struct smf_engine_config *config, struct smf_error *error_out)
 {
     if (config->reserved != 0)
-        return refuse_unknown(error_out);
+        return smf__settings_unknown(CONFIG_NAME, error_out);
     if (config->cores > SMF_CORES_MAX)
         return refuse(error_out, "cores: at most 256");
     if (config->net > SMF_NET_EPOLL)
@@ -218,7 +187,8 @@ int smf_engine_open(struct smf_engine **engine_out, const struct smf_engine_conf
                       "smf_engine_open: engine_out or config is NULL; a config whose size "
                       "is set and that is 0 otherwise means the defaults");
     cpu_count = smf__cpus(cpus, SMF_CORES_MAX);
-    status = read_config(&config, given, error_out);
+    status = smf__settings_read(&config, sizeof config, given, CONFIG_SIZE_MIN_BYTES, CONFIG_NAME,
+                                error_out);
     if (status == SMF_OK)
         status = check_config(&config, error_out);
     if (status != SMF_OK)
@@ -295,18 +265,13 @@ int smf_engine_listen(struct smf_engine *engine, const char *address, char *boun
 int smf_engine_settings(const struct smf_engine *engine, struct smf_engine_config *settings_out)
 {
     struct smf_engine_config settings;
-    uint32_t size;
 
-    if (engine == NULL || settings_out == NULL || !is_config_size(settings_out->size))
+    if (engine == NULL || settings_out == NULL)
         return SMF_EINVAL;
     settings = engine->config;
-    size = settings_out->size;
     if (settings.spin_us == 0)
         settings.spin_us = SMF__SPIN_DEFAULT_US;
-    settings.size = size;
-    memset(settings_out, 0, size);
-    memcpy(settings_out, &settings, size < sizeof settings ? size : sizeof settings);
-    return SMF_OK;
+    return smf__settings_write(settings_out, CONFIG_SIZE_MIN_BYTES, &settings, sizeof settings);
 }
 
 const char *smf_engine_describe(const struct smf_engine *engine)

@@ -36,8 +36,10 @@ enum smf_event_kind {
     SMF_EVENT_REQUEST = 1,   /* a frame on an accepted connection: meta is the method id */
     SMF_EVENT_REPLY = 2,     /* a frame on a connection that we opened: meta is the status */
     SMF_EVENT_CONNECTED = 3, /* a connection that we opened is up */
-    SMF_EVENT_CLOSED = 4     /* a connection ended: meta is enum smf_close_reason; payload is the
+    SMF_EVENT_CLOSED = 4,    /* a connection ended: meta is enum smf_close_reason; payload is the
                                 peer's address as text (not terminated) */
+    SMF_EVENT_WAL = 5        /* of the core's log (smf/wal.h): payload is meta times struct
+                                smf_wal_done, user the log's address, conn 0 */
 };
 
 /* Why a connection ended. */
@@ -73,7 +75,7 @@ struct smf_event {
     uint16_t reserved2;        /* 0 */
     uint32_t meta;             /* by kind: see enum smf_event_kind */
     uint32_t size_bytes;       /* of the payload */
-    uint64_t conn;             /* generation << 32 | index; never 0 */
+    uint64_t conn;             /* generation << 32 | index; 0 for SMF_EVENT_WAL alone */
     const uint8_t *payload;    /* lent until the next poll */
     struct smf_buffer *buffer; /* what holds the payload: smf_core_retain; NULL: static storage */
     uint64_t user;             /* what the connection was given when it was opened, or 0 */

@@ -62,6 +62,7 @@ int smf__core_open(struct smf_core **core_out, const struct smf__core_config *co
         smf__random_seed(&core->random, config->random_seed);
     else
         smf__random_seed_system(&core->random);
+    core->side_next_ns = UINT64_MAX;
     core->turn.now_ns = smf__clock_now_ns(&core->clock);
     status = smf__timers_open(&core->timers, core->turn.now_ns);
     if (status == SMF_OK)
@@ -94,6 +95,8 @@ void smf__core_close(struct smf_core *core)
         smf__pin_close(core->pin);
     if (core->mailbox != NULL)
         smf__core_forget_mail(core);
+    if (core->side.close != NULL)
+        core->side.close(core->side.context);
     if (core->room.close != NULL)
         core->room.close(core->room.context);
     if (core->turn.loan_buffer != NULL)
@@ -117,6 +120,31 @@ void smf__core_furnish(struct smf_core *core, const struct smf__room *room)
     core->room = *room;
 }
 
+int smf__core_furnish_side(struct smf_core *core, const struct smf__side *side)
+{
+    int status;
+
+    if (core->side.poll != NULL)
+        return SMF_EEXIST;
+    if (core->room.watch == NULL)
+        return SMF_EUNSUPPORTED;
+    status = core->room.watch(core->room.context, side->fd);
+    if (status != SMF_OK)
+        return status;
+    core->side = *side;
+    core->busy = 1; /* it has not been looked at yet */
+    return SMF_OK;
+}
+
+void smf__core_leave_side(struct smf_core *core)
+{
+    if (core->side.poll == NULL)
+        return;
+    core->room.unwatch(core->room.context, core->side.fd);
+    memset(&core->side, 0, sizeof core->side);
+    core->side_next_ns = UINT64_MAX;
+}
+
 struct smf_turn *smf_core_turn(struct smf_core *core)
 {
     return &core->turn;
@@ -129,6 +157,14 @@ static int must_return(struct smf_core *core)
            __atomic_load_n(&core->stopped, __ATOMIC_ACQUIRE) != 0 || smf__ring_ready(core->mailbox);
 }
 
+/* When something is to be done though nobody sends anything. */
+static uint64_t next_due_ns(const struct smf_core *core)
+{
+    uint64_t timers_ns = smf__timers_next_ns(core->timers);
+
+    return timers_ns < core->side_next_ns ? timers_ns : core->side_next_ns;
+}
+
 /* How long the next look for input may wait, or 0. */
 static int64_t may_wait_ns(const struct smf_core *core, uint64_t entered_ns, uint64_t until_ns)
 {
@@ -136,7 +172,7 @@ static int64_t may_wait_ns(const struct smf_core *core, uint64_t entered_ns, uin
 
     if (core->spin_ns < 0 || now_ns - entered_ns < (uint64_t)core->spin_ns)
         return 0;
-    wake_ns = smf__timers_next_ns(core->timers);
+    wake_ns = next_due_ns(core);
     if (until_ns < wake_ns)
         wake_ns = until_ns;
     if (wake_ns == UINT64_MAX)
@@ -185,6 +221,21 @@ static void look(struct smf_core *core, int64_t wait_ns)
     core->busy |= smf__timers_run(core->timers, core->turn.now_ns) != 0;
 }
 
+/* Before each look of the room, which may wait: then its descriptor tells of what comes meanwhile. */
+static void look_beside(struct smf_core *core)
+{
+    if (core->side.poll != NULL)
+        core->side_next_ns = core->side.poll(core->side.context);
+}
+
+static void begin(struct smf_core *core)
+{
+    if (core->side.begin != NULL)
+        core->side.begin(core->side.context);
+    core->room.begin(core->room.context);
+    core->turn.send_count = 0;
+}
+
 int smf_core_poll(struct smf_core *core, int64_t wait_us)
 {
     uint64_t entered_ns, handed_ns = core->turn.now_ns, until_ns = UINT64_MAX;
@@ -205,14 +256,16 @@ int smf_core_poll(struct smf_core *core, int64_t wait_us)
         smf__core_read_mail(core);
     if (core->turn.tallied_count != 0)
         smf__tallies_settle(core, handed_ns);
-    core->room.begin(core->room.context);
-    core->turn.send_count = 0;
+    begin(core);
     entered_ns = core->turn.now_ns;
     if (wait_us > 0 && wait_us < INT64_MAX / NS_PER_US)
         until_ns = entered_ns + (uint64_t)wait_us * NS_PER_US;
+    look_beside(core);
     look(core, 0);
-    while (wait_us != SMF_WAIT_NONE && !must_return(core) && core->turn.now_ns < until_ns)
-        look(core, may_wait_ns(core, entered_ns, until_ns));
+    while (wait_us != SMF_WAIT_NONE && !must_return(core) && core->turn.now_ns < until_ns) {
+        look_beside(core);
+        look(core, must_return(core) ? 0 : may_wait_ns(core, entered_ns, until_ns));
+    }
     if (core->baton != NULL)
         smf__baton_note_cpu(core->baton);
     if (__atomic_load_n(&core->stopped, __ATOMIC_ACQUIRE) != 0) {
@@ -242,7 +295,7 @@ int64_t smf_core_arm(struct smf_core *core)
     smf__count_unarmed(core, now_ns);
     if (!idle)
         return 0;
-    next_ns = smf__timers_next_ns(core->timers);
+    next_ns = next_due_ns(core);
     if (!arm(core) || next_ns <= now_ns) {
         disarm(core);
         return 0;

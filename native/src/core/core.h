@@ -1,8 +1,8 @@
-/* One poll loop: poll order, waiting, mailbox, the loan, the baton. What a core polls (sockets, later
- * files) stands above it, as a room.
+/* One poll loop: poll order, waiting, mailbox, the loan, the baton. What a core polls stands above it:
+ * sockets as a room, files as what is beside it.
  *
  * Poll order of a turn: give back what the last turn lent and send what it collected; then, until
- * there is something to say: look for input, run timers. */
+ * there is something to say: look beside, look for input, run timers. Only the room waits. */
 #ifndef SMF_CORE_CORE_H
 #define SMF_CORE_CORE_H
 
@@ -40,10 +40,25 @@ struct smf__room {
     void (*poll)(void *context, int64_t timeout_ns);
     void (*wake)(void *context);    /* any thread: ends a wait */
     int (*fd)(const void *context); /* readable when a poll would find something, or -1 */
+    /* A wait ends, too, while that descriptor is readable. Returns 0 or SMF_E…. NULL: it can't. */
+    int (*watch)(void *context, int fd);
+    void (*unwatch)(void *context, int fd);
     void (*stats)(const void *context, struct smf_core_stats *stats);
     /* A letter that was still unread when the core was closed; before close. */
     void (*forget)(void *context, smf__letter_function function, void *letter_context);
     void (*close)(void *context);
+};
+
+/* What a core polls beside its room, without ever waiting in it. It may add events and set hurry; who
+ * gives it something to do between two polls sets busy. */
+struct smf__side {
+    void *context;
+    int fd;                       /* readable while a poll would find something */
+    void (*begin)(void *context); /* a new turn: the last one's lendings come back */
+    /* Looks. Returns when it wants to look again though fd says nothing (ns of the core's clock), or
+     * UINT64_MAX. */
+    uint64_t (*poll)(void *context);
+    void (*close)(void *context); /* with the core, unless it has left before */
 };
 
 struct smf__core_config {
@@ -62,6 +77,8 @@ struct smf_core {
     struct smf__timers *timers;
     struct smf__pool *pool;
     struct smf__room room;
+    struct smf__side side;     /* zeroes: nothing */
+    uint64_t side_next_ns;     /* when it wants the next look */
     uint32_t forks;            /* before it was opened: see core_fork.h */
     struct smf__ring *mailbox; /* of struct smf__letter, from any thread */
     struct smf__baton *baton;  /* NULL: handlers never block */
@@ -95,6 +112,13 @@ void smf__core_close(struct smf_core *core);
 
 /* Gives the core its room; before the first poll. */
 void smf__core_furnish(struct smf_core *core, const struct smf__room *room);
+
+/* Puts something beside the core's room, until it leaves or the core is closed. Returns 0; SMF_EEXIST when
+ * there is something already; or what the room's watch says, SMF_EUNSUPPORTED when it has none. */
+int smf__core_furnish_side(struct smf_core *core, const struct smf__side *side);
+
+/* Takes it away, without closing it; its fd is still open. Not from inside of its own poll. */
+void smf__core_leave_side(struct smf_core *core);
 
 /* Runs what other threads have posted. */
 void smf__core_read_mail(struct smf_core *core);

@@ -26,7 +26,7 @@
 #define NS_PER_SECOND 1000000000ll
 #define NS_PER_MS 1000000ll
 
-enum member_kind { MEMBER_WAKE, MEMBER_STREAM, MEMBER_LISTENER };
+enum member_kind { MEMBER_WAKE, MEMBER_STREAM, MEMBER_LISTENER, MEMBER_WATCHED };
 
 /* What an epoll entry points to; first in every struct that is registered. */
 struct member {
@@ -82,7 +82,7 @@ static void members_remove(struct net_epoll *net, struct member *member)
         member->next->previous = member->previous;
 }
 
-static int watch(struct net_epoll *net, struct member *member, uint32_t events)
+static int epoll_add(struct net_epoll *net, struct member *member, uint32_t events)
 {
     struct epoll_event event = {.events = events, .data.ptr = member};
 
@@ -111,7 +111,7 @@ static void stream_free(struct smf__stream *stream)
 
 static int attach(struct net_epoll *net, struct smf__stream *stream, uint32_t events)
 {
-    if (watch(net, &stream->member, events) != 0)
+    if (epoll_add(net, &stream->member, events) != 0)
         return errno == ENOMEM || errno == ENOSPC ? SMF_ENOMEM : SMF_ESYSTEM;
     stream->net = net;
     stream->armed = events;
@@ -259,6 +259,8 @@ static int net_poll(struct smf__net *base, struct smf__net_event *events, int ca
         case MEMBER_STREAM:
             events[count++] = stream_ready((struct smf__stream *)member, net->ready[i].events);
             break;
+        case MEMBER_WATCHED: /* whoever has it looks into it after this */
+            break;
         }
     }
     return count;
@@ -275,6 +277,46 @@ static void net_wake(struct smf__net *base)
 static int net_fd(const struct smf__net *base)
 {
     return ((const struct net_epoll *)base)->epoll_fd;
+}
+
+/* Descriptors of others. */
+
+static int net_watch(struct smf__net *base, int fd)
+{
+    struct net_epoll *net = (struct net_epoll *)base;
+    struct member *member = calloc(1, sizeof *member);
+
+    if (member == NULL)
+        return SMF_ENOMEM;
+    member->kind = MEMBER_WATCHED;
+    member->fd = fd;
+    if (epoll_add(net, member, EPOLLIN) != 0) {
+        int os_errno = errno;
+
+        free(member);
+        return os_errno == ENOMEM || os_errno == ENOSPC ? SMF_ENOMEM : SMF_ESYSTEM;
+    }
+    members_add(net, member);
+    return SMF_OK;
+}
+
+static void watched_free(struct net_epoll *net, struct member *member)
+{
+    members_remove(net, member);
+    (void)epoll_ctl(net->epoll_fd, EPOLL_CTL_DEL, member->fd, NULL);
+    free(member);
+}
+
+static void net_unwatch(struct smf__net *base, int fd)
+{
+    struct net_epoll *net = (struct net_epoll *)base;
+
+    for (struct member *member = net->members; member != NULL; member = member->next) {
+        if (member->kind == MEMBER_WATCHED && member->fd == fd) {
+            watched_free(net, member);
+            return;
+        }
+    }
 }
 
 /* Listening. */
@@ -384,7 +426,8 @@ static int net_listen(struct smf__net *base, const char *text, const struct smf_
     listener->context = context;
     listener->member.fd =
         first != NULL ? listen_joined(listener, first) : listen_first(listener, &address);
-    if (listener->member.fd < 0 || watch(net, &listener->member, EPOLLIN | EPOLLEXCLUSIVE) != 0) {
+    if (listener->member.fd < 0 ||
+        epoll_add(net, &listener->member, EPOLLIN | EPOLLEXCLUSIVE) != 0) {
         status =
             smf__net_listen_error(error_out, errno, text, &address, has_listener(net, &address));
         if (listener->member.fd >= 0)
@@ -518,6 +561,8 @@ static void net_close(struct smf__net *base)
     while (net->members != NULL) {
         if (net->members->kind == MEMBER_STREAM)
             stream_free((struct smf__stream *)net->members);
+        else if (net->members->kind == MEMBER_WATCHED)
+            watched_free(net, net->members);
         else
             net_listener_close(base, (struct smf__listener *)net->members);
     }
@@ -536,6 +581,8 @@ static const struct smf__net_ops net_epoll_ops = {
     .poll = net_poll,
     .wake = net_wake,
     .fd = net_fd,
+    .watch = net_watch,
+    .unwatch = net_unwatch,
     .listen = net_listen,
     .listener_close = net_listener_close,
     .connect = net_connect,
@@ -561,7 +608,7 @@ int smf__net_epoll_open(struct smf__net **net_out, struct smf_error *error_out)
     net->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     net->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
     net->wake.fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    if (net->epoll_fd < 0 || net->wake.fd < 0 || watch(net, &net->wake, EPOLLIN) != 0) {
+    if (net->epoll_fd < 0 || net->wake.fd < 0 || epoll_add(net, &net->wake, EPOLLIN) != 0) {
         int status = smf__net_system_error(error_out, errno, "epoll");
         net_close(&net->base);
         return status;

@@ -56,6 +56,12 @@ struct smf__net_ops {
     /* A descriptor that is readable while a poll would find something, a wake too; or -1. */
     int (*fd)(const struct smf__net *net);
 
+    /* Has polls end, too, when a descriptor that is not this room's is readable: without an event, and as
+     * long as it is readable. It stays the caller's, who unwatches it before it is closed. Returns 0 or
+     * SMF_E…. Both NULL: no other descriptor can be waited for here. */
+    int (*watch)(struct smf__net *net, int fd);
+    void (*unwatch)(struct smf__net *net, int fd);
+
     /* first: NULL, or the first core's listener that this one joins: a connection that arrives is
      * accepted by one of those that have joined, as a rule one that has nothing else to do.
      * bound_out: the address with its real port. */

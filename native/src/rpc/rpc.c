@@ -81,6 +81,7 @@ static void leave(struct smf__rpc *rpc)
  * on, and those that ended (by a timer, too) are told of. */
 static void catch_up(struct smf__rpc *rpc)
 {
+    rpc->caught_up = 1;
     smf__rpc_take_back(rpc);
     if (rpc->paused != NULL)
         smf__rpc_resume(rpc);
@@ -98,6 +99,7 @@ static void room_begin(void *context)
     leave(rpc);
     smf__core_loans_reset(rpc->core);
     drain_on(rpc);
+    rpc->caught_up = 0;
     if (rpc->core->turn.event_count != 0) /* of refused calls; else the first look catches up */
         catch_up(rpc);
 }
@@ -186,7 +188,8 @@ static void room_poll(void *context, int64_t timeout_ns)
 {
     struct smf__rpc *rpc = context;
 
-    if (rpc->core->turn.event_count == 0)
+    /* In a turn's first look there may be events already, of the room beside. */
+    if (rpc->core->turn.event_count == 0 || !rpc->caught_up)
         catch_up(rpc);
     if (rpc->core->turn.event_count != 0 || rpc->core->hurry)
         timeout_ns = 0;
@@ -212,6 +215,20 @@ static int room_fd(const void *context)
     const struct smf__rpc *rpc = context;
 
     return rpc->net->ops->fd(rpc->net);
+}
+
+static int room_watch(void *context, int fd)
+{
+    struct smf__rpc *rpc = context;
+
+    return rpc->net->ops->watch != NULL ? rpc->net->ops->watch(rpc->net, fd) : SMF_EUNSUPPORTED;
+}
+
+static void room_unwatch(void *context, int fd)
+{
+    struct smf__rpc *rpc = context;
+
+    rpc->net->ops->unwatch(rpc->net, fd);
 }
 
 static void room_stats(const void *context, struct smf_core_stats *stats)
@@ -295,6 +312,8 @@ int smf__rpc_open(struct smf_core *core, struct smf__net *net, const struct smf_
                              .poll = room_poll,
                              .wake = room_wake,
                              .fd = room_fd,
+                             .watch = room_watch,
+                             .unwatch = room_unwatch,
                              .stats = room_stats,
                              .forget = room_forget,
                              .close = room_close};

@@ -137,6 +137,7 @@ struct smf__rpc {
     int settling;           /* draining, and all that was sent before has been read */
     int drained;            /* and a turn has ended at once because no connection is left */
     int disconnected;       /* by smf_core_disconnect_all: nothing is accepted any more */
+    int caught_up;          /* since the turn began: see catch_up */
     int unread;             /* the last turn did not get through all that was there */
     int starved;            /* no memory to read into */
     struct smf_core_stats stats;
