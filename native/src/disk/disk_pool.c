@@ -39,17 +39,21 @@ static void silence(struct smf__disk_pool *pool)
         continue;
 }
 
-/* A step is done: the operation is, too, or waits its turn again. Under the mutex. */
+/* A step is done: the operation is, too, or waits its turn again. Under the mutex. The bell is last: whoever
+ * it wakes may take this thread's CPU, and has to find something, or the mutex, to wait for. */
 static void put_down(struct smf__disk_pool *pool, struct smf__disk_op *op)
 {
+    int was_empty;
+
     if (op->result == SMF__DISK_CALL_AGAIN) {
         smf__disk_list_push(&pool->queued, op);
         return;
     }
-    if (pool->done.first == NULL)
-        ring(pool);
+    was_empty = pool->done.first == NULL;
     smf__disk_list_push(&pool->done, op);
     __atomic_store_n(&pool->has_done, 1, __ATOMIC_RELEASE);
+    if (was_empty)
+        ring(pool);
 }
 
 static void *serve(void *context)

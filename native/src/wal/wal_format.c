@@ -388,6 +388,19 @@ int smf__wal_batch_parse(const uint8_t *bytes, uint64_t size, const struct smf__
     return batch_check(batch_out, file, position);
 }
 
+int smf__wal_batch_read(const uint8_t *bytes, uint64_t size, struct smf__wal_batch *batch_out)
+{
+    if (size < SMF__WAL_BATCH_HEADER_BYTES)
+        return SMF__WAL_TRUNCATED;
+    memset(batch_out, 0, sizeof *batch_out);
+    batch_read(bytes, batch_out);
+    if (batch_out->header_bytes < SMF__WAL_BATCH_HEADER_BYTES ||
+        batch_out->header_bytes > SMF__WAL_BATCH_HEADER_MAX_BYTES)
+        return SMF__WAL_OUT_OF_RANGE;
+    return (uint64_t)batch_out->header_bytes + batch_out->body_bytes <= size ? SMF__WAL_GOOD
+                                                                             : SMF__WAL_TRUNCATED;
+}
+
 int smf__wal_body_check(const struct smf__wal_batch *batch, const uint8_t *bytes, uint64_t size)
 {
     if (size < (uint64_t)batch->header_bytes + batch->body_bytes)

@@ -177,6 +177,11 @@ int smf__wal_batch_encode(struct smf__wal_batch *batch, const struct smf__wal_fi
 int smf__wal_batch_parse(const uint8_t *bytes, uint64_t size, const struct smf__wal_file *file,
                          uint64_t position, struct smf__wal_batch *batch_out);
 
+/* Reads a header that was parsed before, as of a run that a reader has verified: nothing of it is verified
+ * again. Returns TRUNCATED when the batch does not end within size, OUT_OF_RANGE for what can't be a header,
+ * or GOOD. */
+int smf__wal_batch_read(const uint8_t *bytes, uint64_t size, struct smf__wal_batch *batch_out);
+
 /* Verifies the body behind a header that was parsed; bytes begins at the header. Returns TRUNCATED,
  * DAMAGED_BODY or GOOD. Cost: one pass over the body. */
 int smf__wal_body_check(const struct smf__wal_batch *batch, const uint8_t *bytes, uint64_t size);
