@@ -170,6 +170,17 @@ func layoutOfGo() []layoutValue {
 		v("smf_baton.watchers_asleep", unsafe.Offsetof(b.watchersAsleep)),
 		v("size of smf_engine_config", C.sizeof_struct_smf_engine_config),
 		v("size of smf_core_stats", C.sizeof_struct_smf_core_stats),
+		v("size of smf_wal_config", C.sizeof_struct_smf_wal_config),
+		v("size of smf_wal_topic", C.sizeof_struct_smf_wal_topic),
+		v("size of smf_wal_record", C.sizeof_struct_smf_wal_record),
+		v("size of smf_wal_batch", C.sizeof_struct_smf_wal_batch),
+		v("size of smf_wal_done", C.sizeof_struct_smf_wal_done),
+		v("smf_wal_done.partition", unsafe.Offsetof(C.struct_smf_wal_done{}.partition)),
+		v("smf_wal_done.first_offset", unsafe.Offsetof(C.struct_smf_wal_done{}.first_offset)),
+		v("smf_wal_done.status", unsafe.Offsetof(C.struct_smf_wal_done{}.status)),
+		v("smf_wal_done.kind", unsafe.Offsetof(C.struct_smf_wal_done{}.kind)),
+		v("size of smf_wal_info", C.sizeof_struct_smf_wal_info),
+		v("size of smf_wal_run", C.sizeof_struct_smf_wal_run),
 		v("size of smf_error", C.sizeof_struct_smf_error),
 	}
 }

@@ -2,6 +2,7 @@ package linktest
 
 import (
 	"bufio"
+	"fmt"
 	"io"
 	"net"
 	"os"
@@ -72,6 +73,8 @@ var (
 	clients = []string{"echo_client", "timeout_client"}
 	// These use code that smfc has generated.
 	generated = []string{"demo_server", "demo_client"}
+	// These need no peer.
+	alone = []string{"wal_tail"}
 )
 
 // Whoever reads an example reads all of it: they stay under 80 lines, and every one of them is run.
@@ -87,7 +90,7 @@ func TestExamplesAreShortAndRun(t *testing.T) {
 		require.Less(t, strings.Count(string(text), "\n"), 80, path)
 		names = append(names, strings.TrimSuffix(filepath.Base(path), ".c"))
 	}
-	require.ElementsMatch(t, names, slices.Concat(servers, clients, generated))
+	require.ElementsMatch(t, names, slices.Concat(servers, clients, generated, alone))
 }
 
 // The examples are all that a user has to write: built against an installed library, in every way that
@@ -114,7 +117,7 @@ func TestExamplesFromAnInstalledTree(t *testing.T) {
 					flags = append([]string{"-Wl,-Bstatic"}, flags...)
 					flags = append(flags, "-Wl,-Bdynamic")
 				}
-				for _, program := range slices.Concat(servers, clients, generated) {
+				for _, program := range slices.Concat(servers, clients, generated, alone) {
 					args := []string{language.standard, "-Wall", "-Wextra", "-Werror", "-x", language.as,
 						"native/examples/" + program + ".c"}
 					if slices.Contains(generated, program) {
@@ -130,6 +133,7 @@ func TestExamplesFromAnInstalledTree(t *testing.T) {
 				c.usesBothCores("cores_server", "echo_client")
 				c.saysWhy("echo_client")
 				c.speaksTables("demo_server", "demo_client")
+				c.keepsLines("wal_tail")
 			})
 		}
 	}
@@ -205,6 +209,31 @@ func (c tree) speaksTables(server, client string) {
 	said := strings.Split(strings.TrimSpace(c.mustRun(filepath.Join(c.root, client), s.address, "Grüß dich!")), "\n")
 	require.ElementsMatch(c.t, []string{"Get: Grüß dich!", "Forget: 409 conflict"}, said)
 	require.Equal(c.t, "1 calls of Get\n", s.stop())
+}
+
+// keepsLines appends to a log twice: the second time, what the first has left is there.
+func (c tree) keepsLines(program string) {
+	log := filepath.Join(c.root, "lines-of-"+program)
+	defer os.RemoveAll(log)
+	run := func(lines string) string {
+		command := exec.Command(filepath.Join(c.root, program), log)
+		command.Stdin = strings.NewReader(lines)
+		tooLate := time.AfterFunc(time.Minute, func() { _ = command.Process.Kill() })
+		defer tooLate.Stop()
+		output, err := command.CombinedOutput()
+		require.NoError(c.t, err, "%s", output)
+		return string(output)
+	}
+	require.Equal(c.t, "0 one\n1 \n2 two\n", run("one\n\ntwo\n"))
+	var lines, all strings.Builder
+	for i := range 1000 {
+		fmt.Fprintf(&lines, "line %d\n", i)
+		fmt.Fprintf(&all, "%d line %d\n", 3+i, i)
+	}
+	require.Equal(c.t, "0 one\n1 \n2 two\n"+all.String(), run(lines.String()))
+	output, err := c.run(filepath.Join(c.root, program), filepath.Join(log, "no", "folder"))
+	require.Error(c.t, err)
+	require.Equal(c.t, 1, strings.Count(output, "\n"), output)
 }
 
 // usesBothCores keeps a connection beside the client's: each core gets one.

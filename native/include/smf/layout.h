@@ -11,6 +11,7 @@
 #include <smf/core.h>
 #include <smf/engine.h>
 #include <smf/tally.h>
+#include <smf/wal.h>
 
 /* X(value): sizes and offsets in bytes. */
 #define SMF_LAYOUT(X)                                                                              \
@@ -56,6 +57,17 @@
     X(offsetof(struct smf_baton, watchers_asleep))                                                 \
     X(sizeof(struct smf_engine_config))                                                            \
     X(sizeof(struct smf_core_stats))                                                               \
+    X(sizeof(struct smf_wal_config))                                                               \
+    X(sizeof(struct smf_wal_topic))                                                                \
+    X(sizeof(struct smf_wal_record))                                                               \
+    X(sizeof(struct smf_wal_batch))                                                                \
+    X(sizeof(struct smf_wal_done))                                                                 \
+    X(offsetof(struct smf_wal_done, partition))                                                    \
+    X(offsetof(struct smf_wal_done, first_offset))                                                 \
+    X(offsetof(struct smf_wal_done, status))                                                       \
+    X(offsetof(struct smf_wal_done, kind))                                                         \
+    X(sizeof(struct smf_wal_info))                                                                 \
+    X(sizeof(struct smf_wal_run))                                                                  \
     X(sizeof(struct smf_error))
 
 #endif
