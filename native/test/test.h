@@ -39,6 +39,8 @@
 #define TEST_WITH_TSAN 0
 #endif
 
+#define TEST_ALL_SKIPPED 77 /* what a program returns then; ctest counts it as skipped */
+
 struct test {
     const char *name;
     void (*run)(void);
@@ -52,7 +54,8 @@ struct test {
 
 static struct {
     const char *name; /* of the test that runs */
-    int passed;
+    int passed, skipped;
+    int skips; /* the test that runs could not */
     uint64_t seed;
 } test_state;
 
@@ -144,6 +147,18 @@ __attribute__((format(printf, 1, 2))) static inline void test_note(const char *f
     va_end(arguments);
 }
 
+/* The test that runs can't: it is counted as skipped, and it returns. */
+__attribute__((format(printf, 1, 2))) static inline void test_skip(const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    printf("skip %s: ", test_state.name);
+    vprintf(format, arguments);
+    printf("\n");
+    va_end(arguments);
+    test_state.skips = 1;
+}
+
 /* Runs something that must end the process, in a child that is allowed to. Returns the child's wait
  * status, and the beginning of what it wrote to stderr when text_out is not NULL. */
 static inline int test_in_child(void (*run)(void *context), void *context, char *text_out,
@@ -215,12 +230,17 @@ static inline int test_main(int argc, char **argv, const struct test *tests, siz
         if (!test_chosen(tests[i].name, argc, argv))
             continue;
         test_state.name = tests[i].name;
+        test_state.skips = 0;
         tests[i].run();
-        test_state.passed++;
-        printf("ok   %s\n", tests[i].name);
+        test_state.passed += !test_state.skips;
+        test_state.skipped += test_state.skips;
+        if (!test_state.skips)
+            printf("ok   %s\n", tests[i].name);
         fflush(stdout);
     }
-    printf("%d passed, 0 failed\n", test_state.passed);
+    printf("%d passed, 0 failed, %d skipped\n", test_state.passed, test_state.skipped);
+    if (test_state.passed == 0 && test_state.skipped > 0)
+        return TEST_ALL_SKIPPED;
     if (test_state.passed == 0) {
         fprintf(stderr, "%s: no test has such a name\n", argv[0]);
         return 2;
