@@ -13,7 +13,7 @@ import (
 const borderPackage = "github.com/smf-go/smf/cgo"
 
 // Who may import the border. Everybody else uses what these export.
-var borderImporters = []string{"cgo", "go/internal/loop", "go/internal/turns", "go/rpc"}
+var borderImporters = []string{"cgo", "go/internal/loop", "go/internal/turns", "go/rpc", "go/wal"}
 
 // imports parses a Go file's imports. The comments above an import are the preamble of import "C".
 func imports(f file) (*ast.File, error) {

@@ -99,7 +99,7 @@ func (l *Loop) turn(spin bool) (n int, asked bool) {
 	}
 	wait := int64(0)
 	if spin && l.waiting.Load() > 0 {
-		wait = spinMicros
+		wait = max(spinMicros, l.sleep)
 		if l.procs == 1 {
 			wait = sliceMicros
 		}

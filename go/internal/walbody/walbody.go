@@ -105,7 +105,14 @@ func recordSize(r *Record) (total, headers int, err error) {
 	return total, headers, nil
 }
 
-// Builder builds one body. The zero value is an empty one.
+// Size is what a record takes in a body. The error is ErrRecordTooLarge.
+func Size(r *Record) (int, error) {
+	total, _, err := recordSize(r)
+	return total, err
+}
+
+// Builder builds one body. The zero value is an empty one. A copy of it remembers what it had: assigning
+// the copy takes back what was added since.
 type Builder struct {
 	body  []byte
 	base  int64 // the first record's time
@@ -152,6 +159,50 @@ func (b *Builder) Add(r *Record) error {
 	b.max = max(b.max, r.Time)
 	b.count++
 	return nil
+}
+
+// Cut takes records out again: those from byte start to byte end of the body, count of them. False: the
+// times of those behind can't be written without them, and nothing has changed.
+func (b *Builder) Cut(start, end int, count uint32) bool {
+	rest := b.body[:start]
+	if start == 0 && end < len(b.body) && !b.rebase(b.body[end:]) {
+		return false
+	}
+	b.body = append(rest, b.body[end:]...)
+	b.count -= count
+	b.latest()
+	return true
+}
+
+// rebase makes the first of these records the one that times are counted from.
+func (b *Builder) rebase(body []byte) bool {
+	shift := int64(binary.LittleEndian.Uint64(body[8:])) >> 16
+	for pass := range 2 {
+		var v View
+		for rest := body; len(rest) > 0; {
+			word := binary.LittleEndian.Uint64(rest[8:])
+			delta := int64(word)>>16 - shift
+			if delta < -DeltaMax || delta > DeltaMax {
+				return false
+			}
+			if pass == 1 {
+				binary.LittleEndian.PutUint64(rest[8:], uint64(delta)<<16|word&0xffff)
+			}
+			rest, _ = Next(rest, 0, &v) // a builder's body can be read
+		}
+	}
+	b.base += shift
+	return true
+}
+
+// latest looks for the latest time.
+func (b *Builder) latest() {
+	var v View
+	b.max = b.base
+	for rest := b.body; len(rest) > 0; {
+		rest, _ = Next(rest, b.base, &v)
+		b.max = max(b.max, v.Time)
+	}
 }
 
 func appendRecord(body []byte, r *Record, delta int64, headers int) []byte {

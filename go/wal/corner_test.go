@@ -1,0 +1,112 @@
+package wal
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	native "github.com/smf-go/smf/cgo"
+	"github.com/smf-go/smf/go/internal/walbody"
+)
+
+// soon is a context for what has to be possible at once.
+func soon(t *testing.T) context.Context {
+	ctx, end := context.WithTimeout(t.Context(), 20*time.Second)
+	t.Cleanup(end)
+	return ctx
+}
+
+// waitsFor waits until what is said of a partition is true.
+func waitsFor(t *testing.T, p *Partition, condition func() bool) {
+	require.Eventually(t, func() bool {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		return condition()
+	}, 20*time.Second, time.Millisecond)
+}
+
+// What an append had taken of the budget before it was refused is there for others.
+func TestARefusedAppendKeepsNoMemory(t *testing.T) {
+	f, p := pretend(t, Options{MemoryBytes: 8 << 20}, true)
+	other := &Partition{log: f.log, topic: "t", number: 1, handle: 1, recordMax: walbody.RecordSizeMax}
+	big := Batch{{Value: make([]byte, 1500<<10)}}
+	f.refuse(native.StatusNoMemory)
+	_, err := p.Append(t.Context(), big, Buffered)
+	require.NoError(t, err)
+	refused := make(chan error, 1)
+	go func() {
+		_, err := p.Append(soon(t), big, Durable)
+		refused <- err
+	}()
+	require.Eventually(t, func() bool { return f.log.waits.Load() > 0 }, 20*time.Second, time.Millisecond)
+	f.refuse(native.StatusNoSpace)
+	require.ErrorIs(t, <-refused, ErrLost)
+	f.refuse(0)
+	_, err = other.Append(soon(t), big, Buffered)
+	require.NoError(t, err)
+}
+
+// An append that is taken back changes no offset in front of it.
+func TestTakingBackLeavesOffsetsInFront(t *testing.T) {
+	f, p := pretend(t, Options{}, false)
+	first := make(chan error, 1)
+	go func() {
+		_, err := p.Append(soon(t), one("first"), Durable)
+		first <- err
+	}()
+	f.awaitBodies(1)
+	f.refuse(native.StatusNoMemory)
+	offset, err := p.Append(t.Context(), one("second"), Buffered)
+	require.NoError(t, err)
+	require.EqualValues(t, 1, offset)
+	ctx, cancel := context.WithCancel(t.Context())
+	taken := make(chan error, 1)
+	go func() {
+		_, err := p.Append(ctx, Batch{{Value: make([]byte, stageBytes)}}, Durable)
+		taken <- err
+	}()
+	waitsFor(t, p, func() bool { return len(p.ready) == 1 && p.open != nil && len(p.open.members) == 1 })
+	cancel()
+	require.ErrorIs(t, <-taken, context.Canceled)
+	p.mu.Lock()
+	require.EqualValues(t, 1, p.ready[0].first)
+	p.mu.Unlock()
+	f.refuse(0)
+	f.awaitBodies(2)
+	offset, err = p.Append(t.Context(), one("third"), Buffered)
+	require.NoError(t, err)
+	require.EqualValues(t, 2, offset)
+	f.answer(0)
+	require.NoError(t, <-first)
+}
+
+// A partition that is asked for while the log is being closed is closed with it.
+func TestClosingMeetsAPartition(t *testing.T) {
+	l, err := Open(t.TempDir()+"/log", Options{Create: true})
+	require.NoError(t, err)
+	require.NoError(t, l.CreateTopic("t", TopicConfig{Partitions: 2}))
+	held := make(chan struct{})
+	l.loop.Do(func() { <-held })
+	found := make(chan *Partition, 1)
+	go func() {
+		p, _ := l.Partition("t", 1)
+		found <- p
+	}()
+	uses := func() int {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		return l.uses
+	}
+	require.Eventually(t, func() bool { return uses() == 1 }, 20*time.Second, time.Millisecond)
+	closed := make(chan error, 1)
+	go func() { closed <- l.Close() }()
+	require.Eventually(t, func() bool { l.mu.Lock(); defer l.mu.Unlock(); return l.closing }, 20*time.Second, time.Millisecond)
+	close(held)
+	p := <-found
+	require.NoError(t, <-closed)
+	require.NotNil(t, p)
+	_, err = p.Append(soon(t), one("x"), Buffered)
+	require.ErrorIs(t, err, ErrClosed)
+}
