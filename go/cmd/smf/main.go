@@ -1,5 +1,5 @@
-// Command smf serves the demo service, calls services, loads servers with calls, and says what a machine
-// offers.
+// Command smf serves the demo service, calls services, loads servers with calls, says what a machine
+// offers, and works on write-ahead logs.
 package main
 
 import (
@@ -31,8 +31,8 @@ func main() {
 func newCommand() *cobra.Command {
 	command := &cobra.Command{
 		Use:   "smf",
-		Short: "Serve, call and load smf services",
-		Long: `Serve, call and load smf services.
+		Short: "Serve, call and load smf services, and keep logs",
+		Long: `Serve, call and load smf services, and keep logs.
 
 Every command ends with status 0 when it did what was asked, with 1 when it could not, and with 2
 when the command line is wrong.`,
@@ -42,19 +42,25 @@ when the command line is wrong.`,
 		CompletionOptions:  cobra.CompletionOptions{HiddenDefaultCmd: true},
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) > 0 {
-				return fmt.Errorf("unknown command %q: there are serve, call, load, check and version (smf help)", args[0])
+				return fmt.Errorf("unknown command %q: there are serve, call, load, check, log and version (smf help)", args[0])
 			}
 			return nil
 		},
 		RunE: func(command *cobra.Command, _ []string) error { return command.Help() },
 	}
-	command.AddCommand(newServeCommand(), newCallCommand(), newLoadCommand(), newCheckCommand(), newVersionCommand())
+	command.AddCommand(newServeCommand(), newCallCommand(), newLoadCommand(), newCheckCommand(), newLogCommand(), newVersionCommand())
 	command.SetFlagErrorFunc(ofFlag)
-	for _, c := range append(command.Commands(), command) {
-		check := c.Args
-		c.Args = func(c *cobra.Command, args []string) error { return wrongUsage(check(c, args)) }
-	}
+	wrongArguments(command)
 	return command
+}
+
+// wrongArguments makes arguments that a command, or one below it, does not take a mistake in the command line.
+func wrongArguments(command *cobra.Command) {
+	check := command.Args
+	command.Args = func(c *cobra.Command, args []string) error { return wrongUsage(check(c, args)) }
+	for _, c := range command.Commands() {
+		wrongArguments(c)
+	}
 }
 
 // ofAddress makes an address that is none a mistake in the command line.

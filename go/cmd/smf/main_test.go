@@ -182,7 +182,7 @@ func TestBadCommandLines(t *testing.T) {
 		args   string
 		stderr string
 	}{
-		{"sevre", `unknown command "sevre": there are serve, call, load, check and version (smf help)`},
+		{"sevre", `unknown command "sevre": there are serve, call, load, check, log and version (smf help)`},
 		{"serve", "nothing to serve: smf serve --demo serves the demo service; a service of your own is a Go program that uses go/rpc"},
 		{"serve here", `serve takes no arguments, and there is "here": addresses go to --listen`},
 		{"--bogus", "unknown flag: --bogus (smf --help lists the flags)"},
@@ -235,7 +235,9 @@ func TestBadCommandLines(t *testing.T) {
 }
 
 func TestHelp(t *testing.T) {
-	for _, args := range []string{"", "help", "serve --help", "call --help", "load --help", "check --help", "version --help"} {
+	for _, args := range []string{"", "help", "serve --help", "call --help", "load --help", "check --help", "version --help", "log",
+		"log create --help", "log append --help", "log read --help", "log topics --help", "log stat --help", "log dump --help",
+		"log verify --help", "log repair --help", "log bench --help"} {
 		got := smf(t, strings.Fields(args)...)
 		require.Zero(t, got.status)
 		require.Empty(t, got.stderr)
@@ -246,6 +248,8 @@ func TestHelp(t *testing.T) {
 		require.Contains(t, smf(t, command, "--help").stdout, namesOfMethods)
 	}
 	require.Contains(t, smf(t, "check", "--help").stdout, "docs/check.md")
+	require.NotContains(t, smf(t, "log", "read", "--help").stdout, "-1")
+	require.Contains(t, smf(t, "log", "append", "--help").stdout, "the partition of the key's\nhash")
 }
 
 // load, call and call --list mean the same methods by the same names.

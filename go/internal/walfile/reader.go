@@ -1,0 +1,233 @@
+package walfile
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+)
+
+// windowSize is how much is read at once. A batch that is larger is read whole.
+const windowSize = 4 << 20
+
+// window is bytes of a file that were read.
+type window struct {
+	from     io.ReaderAt
+	data     []byte
+	position int64
+	size     int64             // of the file, when it was opened
+	seen     func(bytes int64) // or nil
+}
+
+// at gives size bytes from a position on, or as many as the file has; more may be there.
+func (w *window) at(position, size int64) ([]byte, error) {
+	if position >= w.position && position+size <= w.position+int64(len(w.data)) {
+		return w.data[position-w.position:], nil
+	}
+	size = max(size, min(windowSize, w.size-position))
+	if int64(cap(w.data)) < size {
+		w.data = make([]byte, size)
+	}
+	n, err := w.from.ReadAt(w.data[:size], position)
+	w.data, w.position = w.data[:n], position
+	if w.seen != nil {
+		w.seen(int64(n))
+	}
+	if errors.Is(err, io.EOF) {
+		err = nil
+	}
+	return w.data, err
+}
+
+// Reader reads the batches of one file that belong together. One goroutine at a time.
+type Reader struct {
+	File File
+	Size int64 // of the file, in bytes, when it was opened
+
+	End        int64  // of the last batch that belongs to it, before any padding
+	NextOffset uint64 // of the first record behind that
+	PrevCRC    uint32 // header crc of that batch
+
+	source *os.File
+	window window
+}
+
+// Found is a batch where it was found.
+type Found struct {
+	Batch
+	Position int64
+	Status   Status // Good or Unsupported
+	Data     []byte // header and body: the reader's, until it is used again
+}
+
+// Body is the batch's body.
+func (f *Found) Body() []byte { return f.Data[f.HeaderBytes : f.HeaderBytes+f.BodyBytes] }
+
+// Open reads block 0 of a file. The reader is there whenever the file could be opened, also when the status
+// is not Good; then it has no batches. The caller closes it.
+func Open(path string) (*Reader, Status, error) {
+	source, err := os.Open(path)
+	if err != nil {
+		return nil, Good, err
+	}
+	info, err := source.Stat()
+	if err != nil {
+		_ = source.Close()
+		return nil, Good, err
+	}
+	if !info.Mode().IsRegular() {
+		_ = source.Close()
+		return nil, Good, fmt.Errorf("%s: not a file", path)
+	}
+	r := &Reader{source: source, Size: info.Size(), window: window{from: source, size: info.Size()}}
+	data, err := r.window.at(0, FileHeaderSize)
+	if err != nil {
+		_ = source.Close()
+		return nil, Good, fmt.Errorf("%s: %w", filepath.Base(path), err)
+	}
+	var status Status
+	r.File, status = ParseFile(data)
+	r.Rewind()
+	return r, status, nil
+}
+
+// Close closes the file.
+func (r *Reader) Close() { _ = r.source.Close() }
+
+// Rewind goes back to the first batch, and forgets what was read.
+func (r *Reader) Rewind() {
+	r.window.data = r.window.data[:0]
+	r.End, r.NextOffset, r.PrevCRC = int64(r.File.BlockBytes), r.File.FirstOffset, r.File.FollowsCRC
+}
+
+// Next takes the next batch. Its status is Good, Unsupported, Truncated (the file ends before the batch
+// does), or what is wrong there: then nothing has changed, and Stop says what that means.
+func (r *Reader) Next() (found Found, status Status, err error) {
+	found, status, err = r.look(r.End)
+	block := roundUp(r.End, int64(r.File.BlockBytes))
+	if status == DamagedHeader && block != r.End && err == nil {
+		found, status, err = r.look(block)
+	}
+	if err != nil || status != Good && status != Unsupported {
+		return found, status, err
+	}
+	r.End = found.Position + found.Bytes()
+	r.NextOffset = found.FirstOffset + uint64(found.Count)
+	r.PrevCRC = found.HeaderCRC
+	return found, status, nil
+}
+
+// look says whether the next batch is at this position.
+func (r *Reader) look(position int64) (found Found, status Status, err error) {
+	data, err := r.window.at(position, BatchHeaderSizeMax)
+	if err != nil {
+		return found, Good, err
+	}
+	found.Position = position
+	found.Batch, status = ParseBatch(data, &r.File, position)
+	if status != Good && status != Unsupported {
+		return found, status, nil
+	}
+	if found.PrevCRC != r.PrevCRC || found.FirstOffset != r.NextOffset {
+		return found, DamagedHeader, nil // of an earlier life, or of another place in the chain
+	}
+	// From the end of the last one, so that the padding between the two is there, too.
+	if data, err = r.window.at(r.End, position-r.End+found.Bytes()); err != nil {
+		return found, Good, err
+	}
+	data = data[min(position-r.End, int64(len(data))):]
+	if body := found.CheckBody(data); body != Good {
+		return found, body, nil
+	}
+	found.Status = status
+	found.Data = data[:found.HeaderBytes+found.BodyBytes]
+	return found, status, nil
+}
+
+// Resume goes on behind a place where nothing that belongs there verifies, with the next header that does.
+// False: there is none.
+func (r *Reader) Resume() (bool, error) {
+	position, linked := r.End, false
+	for try := 0; try < 2 && !linked; try++ { // whose body is damaged
+		data, err := r.window.at(position, BatchHeaderSizeMax)
+		if err != nil {
+			return false, err
+		}
+		batch, status := ParseBatch(data, &r.File, position)
+		if status == Good || status == Unsupported {
+			if linked = batch.PrevCRC == r.PrevCRC && batch.FirstOffset == r.NextOffset; linked {
+				r.End = position + batch.Bytes()
+				r.NextOffset, r.PrevCRC = batch.FirstOffset+uint64(batch.Count), batch.HeaderCRC
+				return true, nil
+			}
+		}
+		position = roundUp(position, int64(r.File.BlockBytes))
+	}
+	for position = r.End; ; position = roundUp(position+1, int64(r.File.BlockBytes)) {
+		data, err := r.window.at(position, BatchHeaderSizeMax)
+		if err != nil {
+			return false, err
+		}
+		batch, status := ParseBatch(data, &r.File, position)
+		switch status {
+		case Truncated:
+			return false, nil
+		case Good, Unsupported:
+			r.End, r.NextOffset, r.PrevCRC = position, batch.FirstOffset, batch.PrevCRC
+			return true, nil
+		}
+	}
+}
+
+// Behind is what stands behind the end of what was read: batches that do not count.
+type Behind struct {
+	Batches       int
+	End           int64 // of the last one; 0: there is none
+	DurableBefore Place // the most that one of them says
+	Records       uint64
+}
+
+// Behind looks through the rest of the file, at headers only: they vouch for themselves. each is called
+// with those that verify; it may be nil.
+func (r *Reader) Behind(each func(Found)) (b Behind, err error) {
+	for position := r.End; ; {
+		data, err := r.window.at(position, BatchHeaderSizeMax)
+		if err != nil {
+			return b, err
+		}
+		batch, status := ParseBatch(data, &r.File, position)
+		switch status {
+		case Truncated:
+			return b, nil
+		case Good, Unsupported:
+			if each != nil {
+				each(Found{Batch: batch, Position: position, Status: status})
+			}
+			position += batch.Bytes()
+			b.Batches++
+			b.Records += uint64(batch.Count)
+			b.End = position
+			b.DurableBefore = max(b.DurableBefore, batch.DurableBefore)
+		default:
+			position = roundUp(position+1, int64(r.File.BlockBytes))
+		}
+	}
+}
+
+// isZero says whether bytes of the file are zero; those behind its end are.
+func (r *Reader) isZero(from, to int64) (bool, error) {
+	for from < to {
+		n := min(to-from, windowSize)
+		data, err := r.window.at(from, n)
+		if err != nil || len(data) == 0 {
+			return true, err
+		}
+		n = min(n, int64(len(data)))
+		if !isZero(data[:n]) {
+			return false, nil
+		}
+		from += n
+	}
+	return true, nil
+}
