@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/smf-go/smf/bench/go/walload"
 	"github.com/smf-go/smf/bench/go/workload"
 )
 
@@ -28,11 +29,14 @@ type bench struct {
 	without map[string]bool
 	// How much work a millisecond is: the same for every server of the run.
 	workRounds int
-	engine     string // what our server said of itself when it first started
+	folder     string // for the files of logs; "": the default one
+	quick      bool
+	logs       *walBench // nil: no benchmark of logs
+	engine     string    // what our server said of itself when it first started
 	failures   []string
 }
 
-// prepare finds the tree and two CPUs and builds the Go programs.
+// prepare finds the tree and two CPUs.
 func (b *bench) prepare() error {
 	var err error
 	if b.root, err = findRoot(); err != nil {
@@ -41,9 +45,11 @@ func (b *bench) prepare() error {
 	if b.cpus, err = usableCPUs(); err != nil {
 		return err
 	}
-	if err := os.MkdirAll(filepath.Join(b.root, "build", "bench"), 0o755); err != nil {
-		return err
-	}
+	return os.MkdirAll(filepath.Join(b.root, "build", "bench"), 0o755)
+}
+
+// prepareServers builds the Go programs that serve and call.
+func (b *bench) prepareServers() error {
 	needed := map[string]bool{b.program("smf-bench-load"): false}
 	for name, c := range contenders {
 		if b.without[name] {
@@ -181,6 +187,8 @@ type measurement struct {
 	GarbageMiB     float64 `json:"garbage_mib_per_second,omitempty"`
 	ResidentMiB    float64 `json:"server_resident_mib,omitempty"`
 	ServerThreads  int     `json:"server_threads,omitempty"` // at most, while measured; 0: not looked at
+	// Of logs, whose records are counted as calls.
+	Wal *walload.Figures `json:"wal,omitempty"`
 	// By core of the server; nil: not looked at.
 	Connections []uint64 `json:"connections_per_core,omitempty"`
 }

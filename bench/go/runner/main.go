@@ -1,11 +1,12 @@
 // Runner measures our server against others and prints tables:
 //
 //	runner rpc [--full] [--quick] [--rounds N] [--seconds S] [--only a|b|c] [--without NAME,NAME]
-//	runner NAME [the same]; the names are in benchmarks
+//	runner NAME [the same]; the names are in benchmarks; wal has [--dir FOLDER], too
 //	runner --check …        nothing but to look whether that is right
 //
 // One server at a time runs on one CPU, the load client on another. Contenders take turns within a
 // round, and rounds follow each other, so that a machine that changes its speed does so for all of them.
+// A log is a program that runs once for every measurement.
 // Results go to standard output, build/bench/NAME.md and build/bench/NAME.json.
 package main
 
@@ -39,6 +40,7 @@ func main() {
 // benchmarks are what can be measured, and the letters of each one's tables.
 var benchmarks = []struct{ name, letters string }{
 	{"rpc", "abc"}, {"blocking", "c"}, {"client", "d"}, {"hostile", "e"}, {"metrics", "f"}, {"placement", "g"},
+	{walName, "hijkl"},
 }
 
 // The tables, by the letters of --only.
@@ -53,6 +55,11 @@ var tables = []struct {
 	{"e", "hostile peers", measureHostile},
 	{"f", "metrics", measureMetrics},
 	{"g", "placement", measurePlacement},
+	{"h", "durable records", onWal((*walBench).measureDurable)},
+	{"i", "batches and streams", onWal((*walBench).measureBatches)},
+	{"j", "buffered records", onWal((*walBench).measureBuffered)},
+	{"k", "reading and opening logs", onWal((*walBench).measureCold)},
+	{"l", "slow flushes", onWal((*walBench).measureDelayed)},
 }
 
 // lettersOf are the tables of a benchmark; the error tells which there are.
@@ -89,7 +96,7 @@ func wanted(args []string) (*bench, string, error) {
 	return b, letters, nil
 }
 
-func run(ctx context.Context, args []string) error {
+func run(ctx context.Context, args []string) (err error) {
 	onlyCheck := len(args) > 0 && args[0] == "--check"
 	if onlyCheck {
 		args = args[1:]
@@ -102,11 +109,14 @@ func run(ctx context.Context, args []string) error {
 	if err := b.prepare(); err != nil {
 		return err
 	}
-	of := contenders[smfGo]
-	if args[0] == "placement" {
-		of = contenders[smfGoTwo]
+	where, err := b.ready(args[0])
+	if err != nil {
+		return err
 	}
-	report := report{Name: args[0], Machine: describeMachine(ctx, b, b.whereRun(of))}
+	if b.logs != nil {
+		defer func() { err = errors.Join(err, b.logs.close()) }()
+	}
+	report := report{Name: args[0], Machine: describeMachine(ctx, b, where)}
 	for _, t := range tables {
 		if !strings.Contains(letters, t.letter) {
 			continue
@@ -128,6 +138,21 @@ func run(ctx context.Context, args []string) error {
 	return nil
 }
 
+// ready builds what a benchmark needs, and says where what runs.
+func (b *bench) ready(name string) (where string, err error) {
+	if name == walName {
+		if b.logs, err = b.openWal(); err != nil {
+			return "", err
+		}
+		return "a process for every measurement, on the CPUs " + list(b.cpus) + "; files on " + b.logs.disk(), nil
+	}
+	of := contenders[smfGo]
+	if name == "placement" {
+		of = contenders[smfGoTwo]
+	}
+	return b.whereRun(of), b.prepareServers()
+}
+
 func parse(args []string) (*bench, string, error) {
 	b := &bench{log: os.Stderr}
 	flags := flag.NewFlagSet("runner "+args[0], flag.ContinueOnError)
@@ -139,8 +164,9 @@ func parse(args []string) (*bench, string, error) {
 	}
 	only := flags.String("only", "", "`letters` of the tables to make: "+strings.Join(letters, ", "))
 	without := flags.String("without", "", "contenders to leave out, by `names` with commas between them")
-	rounds := flags.Int("rounds", 0, "how often each cell is measured (7; placement 50)")
-	seconds := flags.Float64("seconds", 0, "how long each measurement takes (0.5)")
+	rounds := flags.Int("rounds", 0, "how often each cell is measured (7; placement 50; wal 3)")
+	seconds := flags.Float64("seconds", 0, "how long each measurement takes (0.5; wal 0.4)")
+	flags.StringVar(&b.folder, "dir", "", "wal: a `folder` on the disk to be measured (build/bench/data)")
 	if err := flags.Parse(args[1:]); err != nil {
 		return nil, "", err
 	}
@@ -151,12 +177,18 @@ func parse(args []string) (*bench, string, error) {
 	if args[0] == "placement" {
 		b.rounds = placementRounds
 	}
+	if args[0] == walName {
+		b.rounds, b.seconds, b.warmup = walRounds, 0.4, 0.1
+	} else if b.folder != "" {
+		return nil, "", errors.New("--dir is for wal alone")
+	}
 	if *full {
 		b.rounds, b.seconds, b.warmup = max(b.rounds, 11), 2, 0.5
 	}
 	if *quick {
 		b.rounds, b.seconds, b.warmup = 2, 0.3, 0.1
 	}
+	b.quick = *quick
 	if *rounds != 0 {
 		b.rounds = *rounds
 	}
@@ -168,7 +200,12 @@ func parse(args []string) (*bench, string, error) {
 	}
 	b.without = map[string]bool{}
 	for _, name := range strings.Split(*without, ",") {
-		if _, known := contenders[name]; !known && name != "" {
+		known := name == "" || (args[0] == walName && walLabels[name] != "")
+		if args[0] != walName {
+			_, server := contenders[name]
+			known = known || server
+		}
+		if !known {
 			return nil, "", fmt.Errorf("--without: no contender %q", name)
 		}
 		b.without[name] = true

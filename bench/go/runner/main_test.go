@@ -14,12 +14,16 @@ var wrongCommandLines = []struct {
 	args []string
 	says string
 }{
-	{nil, "which benchmark? there are rpc, blocking, client, hostile, metrics, placement"},
-	{[]string{"foo"}, `no benchmark "foo"; there are rpc, blocking, client, hostile, metrics, placement`},
+	{nil, "which benchmark? there are rpc, blocking, client, hostile, metrics, placement, wal"},
+	{[]string{"foo"}, `no benchmark "foo"; there are rpc, blocking, client, hostile, metrics, placement, wal`},
 	{[]string{"rpc", "foo"}, `unknown argument "foo"`},
 	{[]string{"rpc", "--foo"}, "flag provided but not defined: -foo"},
 	{[]string{"rpc", "--only", "ag"}, "rpc has the tables abc"},
 	{[]string{"rpc", "--without", "nobody"}, `--without: no contender "nobody"`},
+	{[]string{"rpc", "--without", "pebble"}, `--without: no contender "pebble"`},
+	{[]string{"wal", "--without", "grpc-go"}, `--without: no contender "grpc-go"`},
+	{[]string{"wal", "--only", "ah"}, "wal has the tables hijkl"},
+	{[]string{"rpc", "--dir", "/tmp"}, "--dir is for wal alone"},
 	{[]string{"rpc", "--rounds", "-1"}, "--rounds and --seconds must be above 0"},
 }
 
