@@ -14,9 +14,11 @@ usage: ./build.sh VERB
   run [--yes]              deps and build, then start the demo service and call it for 3 seconds
   test [--short]           every test of both languages
   bench NAME [--full]      measure; NAME: rpc, blocking, client, hostile,
-                           metrics, placement
+                           metrics, placement, wal
   fuzz [SECONDS]           every fuzzer of both languages, each for so long (default 60)
   soak [COUNT]             the tests over and over (default 20), with every sanitizer
+  soak wal [WORKLOADS]     the log's promises: power cuts in so many workloads (default 1000000), every
+                           deliberate bug, 1000 kills
   check [--rest] [STEP...] what has to pass before a change goes in; --rest: all but what test runs
   fmt                      format C and Go
   docs                     the reference of the C API, to build/docs
@@ -179,6 +181,17 @@ verb_build() {
     run go build -ldflags "$(commit_flag)" -o build/bin/ ./go/cmd/smf ./go/cmd/smfc
 }
 
+# Writes a file's lines into a log, reads them back, and compares.
+run_log() {
+    local log=build/run/log
+    rm -rf "$log"
+    run build/bin/smf log create lines --dir "$log" &&
+        run build/bin/smf log append lines --dir "$log" <README.md &&
+        run build/bin/smf log read lines --dir "$log" >build/run/lines &&
+        run cmp build/run/lines README.md &&
+        run build/bin/smf log verify --dir "$log"
+}
+
 verb_run() {
     [[ $# == 0 || $* == --yes ]] || die "run: unknown argument $1"
     verb_build "$@"
@@ -201,18 +214,21 @@ verb_run() {
     run build/bin/smf call "$address" SmfStorage.Get '{"name": "Hello, smf!"}' || status=$?
     run build/bin/smf load "$address" SmfStorage.Get --duration 3s || status=$?
     shown=$(wc -l <build/run/server.log)
+    run_log || status=$?
     run kill -TERM "$server" || true # it has ended, and its status says how
     wait "$server" || ended=$?
     trap - EXIT
     tail -n +$((shown + 1)) build/run/server.log
     ((ended == 0)) || die "the demo service ended with status $ended"
-    ((status == 0)) || die "a program that called the demo service ended with status $status"
+    ((status == 0)) || die "a program that was started ended with status $status"
     cat <<'END'
 
-That was a native loop serving Go handlers over TCP. What to try next:
+That was a native loop serving Go handlers over TCP, and a log that kept every line of README.md. What to
+try next:
   build/bin/smf serve --demo                             a server of your own, on port 11225
   build/bin/smf load 127.0.0.1:11225 SmfStorage.Get      call it, from another terminal
   build/bin/smf check                                    what this machine offers, and what would help
+  build/bin/smf log --help                               logs: append, read, follow, verify
   ./build.sh test                                        every test
   README.md                                              a service of your own in five minutes
 END
@@ -232,10 +248,11 @@ native_test() {
 }
 
 # Runs go test -json, shows it like go test, keeps it for the count. $1: a name for it.
+# The tests of the Go module in the folder $module, this one by default.
 go_test() {
     local name=$1
     shift
-    run go test -json -count=1 "$@" | build/bin/tally show "$results/$name.json"
+    run go -C "${module:-.}" test -json -count=1 "$@" | build/bin/tally show "$results/$name.json"
 }
 
 start_count() {
@@ -257,6 +274,7 @@ verb_test() {
     start_count
     native_test native || failed=1
     go_test go "${short[@]}" ./... || failed=1
+    module=bench/peers go_test peers "${short[@]}" ./... || failed=1
     count || failed=1
     return $failed
 }
@@ -308,7 +326,24 @@ verb_fuzz() {
     return $failed
 }
 
+# The log against its promises. $1: workloads that are cut off (of real files: a thousandth), $2: processes
+# that are killed, the rest: to wal_mutate.sh.
+prove_wal() {
+    local workloads=$1 kills=$2
+    shift 2
+    run env SMF_WORKLOADS="$workloads" build/native/test_wal_crash
+    run env -C build/native SMF_WORKLOADS=$((workloads / 1000 + 1)) ./test_wal_replay
+    run native/test/wal_mutate.sh "$@"
+    run env SMF_KILLS="$kills" go test -count=1 -v -timeout 2h -run LogIsKilled ./go/cmd/smf
+}
+
 verb_soak() {
+    if [[ ${1:-} == wal ]]; then
+        verb_build
+        run env SMF_WAL_FLIPS=1 build/native/test_wal_damage
+        prove_wal "${2:-1000000}" 1000
+        return
+    fi
     local count=${1:-20} sanitizers folder
     [[ $count =~ ^[0-9]+$ ]] || die "soak: not a count: $count"
     verb_build
@@ -325,7 +360,7 @@ verb_soak() {
 
 # --- check ----------------------------------------------------------------------------------------
 
-check_steps=(format shell vet static rules generated reference test tidy asan tsan race older arm64 fuzz)
+check_steps=(format shell vet static rules generated reference test wal tidy asan tsan race older arm64 fuzz)
 in_test=(rules test) # what verb_test runs already
 
 c_files() { find native bench go/flatverify/internal/differ -name '*.[ch]' -o -name '*.cc' | sort; }
@@ -337,7 +372,7 @@ check_format() {
     [[ -z $unformatted ]] || die "not formatted (./build.sh fmt): $unformatted"
 }
 
-check_shell() { run shellcheck build.sh .ci/run; }
+check_shell() { run shellcheck build.sh .ci/run native/test/wal_mutate.sh; }
 
 check_vet() {
     run go vet ./...
@@ -362,8 +397,11 @@ check_test() {
     local failed=0
     native_test native || failed=1
     go_test go ./... || failed=1
+    module=bench/peers go_test peers ./... || failed=1
     return $failed
 }
+
+check_wal() { prove_wal 2000 50 --every 10; }
 
 # Not the tests: they break rules on purpose. XXH_DEBUGLEVEL: the analyser then sees the assertion that
 # only an empty input may be NULL. The commands are GCC's: clang does not know all of its switches.
