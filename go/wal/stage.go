@@ -98,9 +98,12 @@ func (st *stage) leave(m *member) bool {
 // lingered is made durable, or it would linger a second time.
 func (st *stage) handOver() (native.WalBody, native.WalAck) {
 	base, latest := st.body.Times()
-	ack := max(st.ack, native.WalWritten)
-	if st.due {
-		ack = native.WalDurable
+	ack := st.ack
+	if ack == 0 {
+		ack = native.WalWritten
+		if st.due {
+			ack = native.WalDurable
+		}
 	}
 	return native.WalBody{Bytes: st.body.Body(), Count: st.body.Count(), Base: base, Latest: latest}, ack
 }
