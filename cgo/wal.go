@@ -1,6 +1,9 @@
 package native
 
-import "fmt"
+import (
+	"fmt"
+	"strings"
+)
 
 // WalAck is what an append waits for; the values of enum smf_wal_ack.
 type WalAck uint32
@@ -84,4 +87,12 @@ func (t *WalTopic) check() error {
 		return &Error{Status: StatusInvalid, Text: "too many partitions, or too large a record: at most 65536, and 16 MiB"}
 	}
 	return nil
+}
+
+// checkText refuses what C would take for the end of the text.
+func checkText(what, text string) error {
+	if strings.IndexByte(text, 0) < 0 {
+		return nil
+	}
+	return &Error{Status: StatusInvalid, Text: fmt.Sprintf("%s %q: no zero bytes, please", what, text)}
 }

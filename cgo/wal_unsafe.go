@@ -16,7 +16,6 @@ import "C"
 import (
 	"fmt"
 	"runtime"
-	"strings"
 	"unsafe"
 )
 
@@ -43,14 +42,6 @@ var _ = [1]struct{}{}[unsafe.Sizeof(WalDone{})-C.sizeof_struct_smf_wal_done]
 // WalDone is the payload of an EventWal, lent until the next poll.
 func (e *Event) WalDone() []WalDone {
 	return unsafe.Slice((*WalDone)(e.payload), e.Meta)
-}
-
-// checkText refuses what C would take for the end of the text.
-func checkText(what, text string) error {
-	if strings.IndexByte(text, 0) < 0 {
-		return nil
-	}
-	return &Error{Status: StatusInvalid, Text: fmt.Sprintf("%s %q: no zero bytes, please", what, text)}
 }
 
 var walDisks = map[string]C.uint32_t{"": C.SMF_WAL_DISK_AUTO, "auto": C.SMF_WAL_DISK_AUTO,

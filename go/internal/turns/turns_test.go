@@ -304,17 +304,25 @@ func TestWhoIsDoneDoesNotDriveOn(t *testing.T) {
 	require.True(t, l.Await(w, nil), "nobody drives")
 }
 
-// What takes longer than a look is learned to; the poller's news of it teach nothing.
+// What takes longer than a look is learned to; the poller's news of it teach nothing. On a machine that is
+// busy with others a look may take as long as an answer: then it takes more of them.
 func TestSlowAnswersAreNotLookedFor(t *testing.T) {
 	u := open(t, peer(t), native.Config{})
 	w := NewWaiter()
-	for i := range 200 {
-		u.queueCall(uint16(i+1), w, 20*spinMicros)
-		require.True(t, u.loop.Await(w, nil))
+	worth := worthMax
+	for range 20 {
+		for i := range 200 {
+			u.queueCall(uint16(i+1), w, 20*spinMicros)
+			require.True(t, u.loop.Await(w, nil))
+		}
+		require.Eventually(t, func() bool { return u.loop.token.CompareAndSwap(0, 1) }, patience, time.Millisecond)
+		worth = u.loop.worth
+		u.loop.token.Swap(0)
+		if worth < worthMax/2 {
+			return
+		}
 	}
-	require.Eventually(t, func() bool { return u.loop.token.CompareAndSwap(0, 1) }, patience, time.Millisecond)
-	defer u.loop.token.Swap(0)
-	require.Less(t, u.loop.worth, worthMax/2)
+	require.Less(t, worth, worthMax/2)
 }
 
 // A reply that comes in pieces sets timers of the core, which are far away; the end of the connection is
