@@ -158,10 +158,10 @@ struct smf__wal_part {
     struct smf__wal *wal;
     struct smf__wal_topic_info *topic; /* NULL: META */
     uint32_t number;                   /* of the topic's partitions */
+    uint32_t next_number;              /* of a segment: never used before */
     char folder[SMF__DISK_PATH_MAX_BYTES];
 
     struct smf__wal_segment *first, *last; /* by number; last takes appends */
-    uint32_t next_number;                  /* of a segment: never used before */
     uint64_t head;                         /* first offset that can be read */
 
     /* Where the next batch goes: offset and link. Its position is that of the last segment. */
@@ -201,7 +201,6 @@ struct smf__wal_part {
     struct smf__wal_reader *readers;
     struct smf__wal_follow *follow;   /* wal_follow.c; NULL when nobody reads */
     struct smf__wal_part *next_dirty; /* of those that a turn has to look at */
-    int dirty;
 
     uint64_t appended_batches, appended_records, appended_bytes, written_bytes; /* smf__count */
 
@@ -227,7 +226,7 @@ struct smf__wal_part {
     /* wal_turn.c: when it wants to be looked at again, in the list of those that do. */
     uint64_t due_ns;
     struct smf__wal_part *next_timed;
-    int timed;
+    int timed, dirty; /* it is in that list; in that of next_dirty */
 };
 
 struct smf__wal_topic_info {
