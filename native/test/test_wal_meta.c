@@ -228,7 +228,7 @@ static void a_meta_that_has_grown_is_written_anew(void)
         CHECK_LT(batches, 5000);
     }
     CHECK_GT(batches, 2000); /* 1 MiB of them */
-    CHECK_LT(rig.wal->meta.last->size_bytes, 80000);
+    CHECK_LT(rig.wal->meta.last->end, 80000);
     rig_close(&rig);
     CHECK(!is_there(&rig, "/log/META.new"));
     rig_open(&rig);
@@ -472,9 +472,9 @@ static void a_topic_that_meta_could_not_take_is_none(void)
     rig_open(&rig);
     struct smf__wal_topic config = {.name = "more", .name_size = 4};
     smf__disk_world_fail(rig.world, SMF__DISK_WRITE, 1, 1, EIO);
-    check_no_topic(&rig, &config, SMF_EIO, "a write failed");
+    check_no_topic(&rig, &config, SMF_EIO, "a write to /log/META failed");
     CHECK(smf__wal_topic_find(rig.wal, "more") == NULL);
-    check_no_topic(&rig, &config, SMF_EIO, "a write failed"); /* it is fenced */
+    check_no_topic(&rig, &config, SMF_EIO, "a write to /log/META failed"); /* it is fenced */
     rig_close(&rig);
     rig_open(&rig);
     CHECK(smf__wal_topic_find(rig.wal, "orders") != NULL);

@@ -2,9 +2,12 @@
 #ifndef SMF_TEST_WAL_WRITTEN_H
 #define SMF_TEST_WAL_WRITTEN_H
 
-#include "test_wal_fake.h"
+#include "test.h"
 
 #include "disk/disk_sim.h"
+#include "wal/wal_bytes.h"
+#include "wal/wal_crc.h"
+#include "wal/wal_log.h"
 
 #define FILE_BYTES 16384u
 #define BLOCK 512u

@@ -12,6 +12,9 @@
 //   - when nobody waits: to nobody. A timer looks after a while whether it has stayed so, and leaves the
 //     loop to the poller then, which sees connections end.
 //
+// A loop that was opened with OpenSleeping sleeps in the core before it is left to the poller: for answers
+// that come for certain and soon, as a disk's do.
+//
 // A caller that finds the token taken has its frames in a queue and the core's pending flag set: the
 // driver comes back from polling and sends them. docs/decisions/0005-the-caller-drives.md tells why it is
 // made so.

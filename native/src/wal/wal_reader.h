@@ -66,9 +66,6 @@ void smf__wal_reader_ended(struct smf__wal_reader *reader, int is_awaited);
 __attribute__((format(printf, 3, 4))) int smf__wal_reader_fail(struct smf__wal_reader *reader,
                                                                int status, const char *format, ...);
 
-/* A segment's end of use: holds counts those who do. */
-void smf__wal_segment_release(struct smf__wal_segment *segment);
-
 /* --- wal_fetch.c --- */
 
 /* Begins what can be begun: reads, or opening the file. Returns 0, SMF_ENOMEM, or the reader's error. */
