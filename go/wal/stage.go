@@ -18,7 +18,7 @@ const (
 	worthBytes = 64 << 10
 
 	// inFlightMax bounds the bodies of a partition that were handed over and not acknowledged.
-	inFlightMax = 8
+	inFlightMax = 16
 
 	// budgetStep is what memory is taken from the budget in.
 	budgetStep = 64 << 10

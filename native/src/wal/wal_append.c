@@ -268,10 +268,17 @@ static void write_done(struct smf__wal_io *io)
     smf__wal_touch(part);
 }
 
+/* Is nothing else of the partition under way, or about to be? A durable write is a write and a flush in one;
+ * several writes share a flush that follows them. */
+static int is_alone(const struct smf__wal_part *part, const struct smf__wal_buffer *buffer)
+{
+    return part->writes == 0 && part->plain == 0 && !part->flushing && buffer->next == NULL;
+}
+
 static void start_write(struct smf__wal_part *part, struct smf__wal_buffer *buffer)
 {
     uint64_t begin = smf__wal_place(buffer->segment->header.number, buffer->position);
-    buffer->durable = part->wanted_durable > begin;
+    buffer->durable = part->wanted_durable > begin && is_alone(part, buffer);
     buffer->state = SMF__WAL_BUFFER_UNDER_WAY;
     buffer->io = (struct smf__wal_io){
         .op = {.kind = SMF__DISK_WRITE,
@@ -377,6 +384,15 @@ static void flush_done(struct smf__wal_io *io)
     if (part->plain == 0)
         forget_plain(part);
     smf__wal_touch(part);
+}
+
+/* A flush is worth it when it lets somebody go who waits: not before all of their writes have ended. */
+static int is_flush_due(const struct smf__wal_part *part)
+{
+    const struct smf__wal_pending *pending = part->pending[SMF__WAL_DURABLE].first;
+    if (part->wanted_durable <= part->durable.place)
+        return 0;
+    return part->writes == 0 || (pending != NULL && pending->end_place <= part->written.place);
 }
 
 static void start_flush(struct smf__wal_part *part)
@@ -517,7 +533,7 @@ uint64_t smf__wal_part_turn(struct smf__wal_part *part)
     look_at_stamp(part);
     look_at_checkpoint(part);
     start_writes(part);
-    if (part->plain > 0 && !part->flushing && (stuck || part->wanted_durable > part->durable.place))
+    if (part->plain > 0 && !part->flushing && (stuck || is_flush_due(part)))
         start_flush(part);
     smf__wal_segment_ahead(part);
     return next_due(part);

@@ -37,7 +37,7 @@
 #define SMF__WAL_SEGMENT_MIN_BYTES (64ull << 10)
 #define SMF__WAL_LINGER_DEFAULT_US 10000u /* how long buffered bytes wait for their write */
 #define SMF__WAL_APPENDS_MAX 65536u       /* of a core, not acknowledged yet */
-#define SMF__WAL_WRITES_MAX 8u            /* of a partition, under way */
+#define SMF__WAL_WRITES_MAX 16u            /* of a partition, under way */
 #define SMF__WAL_IDLE_NS 10000000ull      /* after which a stamp follows a durable append */
 #define SMF__WAL_CHECKPOINT_NS 1000000000ull
 #define SMF__WAL_CHECKPOINT_BYTES (64ull << 20)
