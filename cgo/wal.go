@@ -33,6 +33,9 @@ type WalConfig struct {
 	Disk         string // "", "auto", "uring" or "posix"
 	MemoryBytes  int64
 	LingerMicros int
+
+	// For tests and benchmarks: what flushes, and other writes, take longer.
+	FlushDelayMicros, WriteDelayMicros int
 }
 
 // WalTopic is smf_wal_topic; zero means the default.
@@ -67,6 +70,11 @@ const (
 func (c *WalConfig) check() error {
 	if c.MemoryBytes < 0 || c.LingerMicros < 0 || int64(c.LingerMicros) > maxUint32 {
 		return &Error{Status: StatusInvalid, Text: "memory and linger can't be negative, and linger is at most 4294 s; 0 means the default"}
+	}
+	for _, delay := range []int{c.FlushDelayMicros, c.WriteDelayMicros} {
+		if delay < 0 || int64(delay) > maxUint32 {
+			return &Error{Status: StatusInvalid, Text: "the delays of a disk can't be negative, and are at most a minute"}
+		}
 	}
 	switch c.Disk {
 	case "", "auto", "uring", "posix":

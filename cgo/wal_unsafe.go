@@ -62,6 +62,7 @@ func (c *Core) OpenWal(config WalConfig) (*Wal, error) {
 	cc.memory_bytes = C.uint64_t(config.MemoryBytes)
 	cc.linger_us = C.uint32_t(config.LingerMicros)
 	cc.disk = walDisks[config.Disk]
+	cc.flush_delay_us, cc.write_delay_us = C.uint32_t(config.FlushDelayMicros), C.uint32_t(config.WriteDelayMicros)
 	cc.flags = boolToC(config.ReadOnly)*C.SMF_WAL_READ_ONLY | boolToC(config.Create)*C.SMF_WAL_CREATE |
 		boolToC(config.PageCache)*C.SMF_WAL_PAGE_CACHE
 	w := new(Wal)

@@ -109,7 +109,9 @@ func Open(folder string, options Options) (*Log, error) {
 	wal, err := engine.Cores()[0].OpenWal(native.WalConfig{
 		Folder: folder, ReadOnly: options.ReadOnly, Create: options.Create, PageCache: options.PageCache,
 		Disk: options.Disk, MemoryBytes: options.MemoryBytes - options.stagedBytes(),
-		LingerMicros: int(options.Linger / time.Microsecond),
+		LingerMicros:     int(options.Linger / time.Microsecond),
+		FlushDelayMicros: int(options.SlowDiskForTests.Flush / time.Microsecond),
+		WriteDelayMicros: int(options.SlowDiskForTests.Write / time.Microsecond),
 	})
 	if err != nil {
 		engine.Close()

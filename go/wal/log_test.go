@@ -271,7 +271,8 @@ func TestMistakes(t *testing.T) {
 	folder := filepath.Join(t.TempDir(), "log")
 	_, err := wal.Open(folder, wal.Options{})
 	require.ErrorIs(t, err, wal.ErrNotFound)
-	for _, o := range []wal.Options{{MemoryBytes: -1}, {Linger: -1}, {Linger: time.Hour}, {ReadOnly: true, Create: true}, {Disk: "tape"}} {
+	for _, o := range []wal.Options{{MemoryBytes: -1}, {Linger: -1}, {Linger: time.Hour}, {ReadOnly: true, Create: true}, {Disk: "tape"},
+		{SlowDiskForTests: wal.SlowDisk{Flush: -1}}, {SlowDiskForTests: wal.SlowDisk{Write: time.Hour}}} {
 		_, err := wal.Open(folder, o)
 		require.ErrorIs(t, err, wal.ErrInvalid)
 	}
@@ -445,5 +446,28 @@ func TestTruncateWhileOthersAppend(t *testing.T) {
 	require.NoError(t, p.Sync(t.Context()))
 	for offset, value := range all(t, p, 0) {
 		require.Equal(t, said[uint64(offset)], value)
+	}
+}
+
+// The disk of a test is as slow as it asks for, each kind of write by its own delay.
+func TestSlowDisk(t *testing.T) {
+	const delay = 30 * time.Millisecond
+	for _, test := range []struct {
+		disk wal.SlowDisk
+		ack  wal.Ack
+	}{
+		{wal.SlowDisk{Flush: delay}, wal.Durable},
+		{wal.SlowDisk{Write: delay}, wal.Written},
+	} {
+		log := open(t, filepath.Join(t.TempDir(), "log"), wal.Options{Create: true, SlowDiskForTests: test.disk})
+		require.Contains(t, log.Describe(), fmt.Sprintf("slowed down (flushes %d us, writes %d us", test.disk.Flush.Microseconds(), test.disk.Write.Microseconds()))
+		require.NoError(t, log.CreateTopic("orders", wal.TopicConfig{}))
+		p, err := log.Partition("orders", 0)
+		require.NoError(t, err)
+		began := time.Now()
+		_, err = p.Append(t.Context(), wal.Batch{{Value: []byte("x")}}, test.ack)
+		require.NoError(t, err)
+		require.GreaterOrEqual(t, time.Since(began), delay)
+		require.NoError(t, log.Close())
 	}
 }

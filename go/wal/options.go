@@ -26,6 +26,16 @@ type Options struct {
 	// Disk is how the log gets to its files: "uring", "posix" (threads), or "", the better of those that
 	// this machine allows.
 	Disk string
+
+	// SlowDiskForTests makes the disk slower than it is, for tests and benchmarks. Nothing gets better by it.
+	SlowDiskForTests SlowDisk
+}
+
+// SlowDisk is by how much operations of a disk end later than they do. Delays run side by side. At most a
+// minute.
+type SlowDisk struct {
+	Flush time.Duration // of flushes and durable writes
+	Write time.Duration // of other writes
 }
 
 // What Options has when it does not say.
@@ -34,6 +44,7 @@ const (
 	memoryMin     = 8 << 20
 	lingerDefault = 10 * time.Millisecond
 	lingerMax     = time.Minute
+	delayMax      = time.Minute
 )
 
 // withDefaults fills in what is zero, and refuses what makes no sense.
@@ -43,6 +54,11 @@ func (o Options) withDefaults() (Options, error) {
 	}
 	if o.Linger < 0 || o.Linger > lingerMax {
 		return o, errorf(ErrInvalid, "Linger is %v; it is at most %v, and 0 means %v", o.Linger, lingerMax, lingerDefault)
+	}
+	for _, delay := range []time.Duration{o.SlowDiskForTests.Flush, o.SlowDiskForTests.Write} {
+		if delay < 0 || delay > delayMax {
+			return o, errorf(ErrInvalid, "SlowDiskForTests has %v; a delay is from 0 to %v", delay, delayMax)
+		}
 	}
 	if o.ReadOnly && o.Create {
 		return o, errorf(ErrInvalid, "a log that is opened to be read only can't be created: take one of ReadOnly and Create")

@@ -472,7 +472,44 @@ static void a_forked_child_leaves_it_alone(void)
     wal_rig_close(&rig);
 }
 
+/* Durable appends wait for flushes that are made slower, the others for their writes. */
+static void tell_slow(struct wal_rig *rig)
+{
+    const uint32_t acks[] = {SMF_WAL_DURABLE, SMF_WAL_WRITTEN};
+    const char *says[] = {"slowed down (flushes 20000 us, writes 0 us",
+                          "slowed down (flushes 0 us, writes 20000 us"};
+    struct smf__clock clock = smf__clock_monotonic();
+
+    for (int i = 0; i < 2; i++) {
+        struct smf_wal_config config = wal_config(rig);
+        uint64_t partition, began_ns;
+
+        wal_rig_shut(rig);
+        if (acks[i] == SMF_WAL_DURABLE)
+            config.flush_delay_us = 20000;
+        else
+            config.write_delay_us = 20000;
+        rig->engine = wal_engine(0);
+        rig->core = smf_engine_core(rig->engine, 0);
+        CHECK_EQ(smf_wal_open(rig->core, &config, &rig->wal, &rig->error), SMF_OK);
+        CHECK(strstr(smf_wal_describe(rig->wal), says[i]) != NULL);
+        partition = i == 0 ? wal_topic(rig, "slow", 1) : wal_partition(rig, "slow", 0);
+        rig->appended = 0;
+        began_ns = smf__clock_now_ns(&clock);
+        (void)wal_put(rig, partition, "x", acks[i], 0);
+        wal_await(rig, 1);
+        CHECK_EQ(rig->last_status, SMF_OK);
+        CHECK_GE(smf__clock_now_ns(&clock) - began_ns, 20000000);
+    }
+}
+
+static void a_disk_that_is_slowed_down(void)
+{
+    with_each_disk(tell_slow);
+}
+
 static const struct test tests[] = {
+    TEST(a_disk_that_is_slowed_down),
     TEST(appended_and_read_back),
     TEST(batches_keep_what_they_were_given),
     TEST(what_can_be_added),

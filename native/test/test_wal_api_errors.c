@@ -63,6 +63,12 @@ static void settings_that_are_refused(void)
     config = good;
     config.disk = 3;
     open_fails(&rig, &config, SMF_EINVAL, "disk");
+    config = good;
+    config.flush_delay_us = 60000001;
+    open_fails(&rig, &config, SMF_EINVAL, "flush_delay_us");
+    config = good;
+    config.write_delay_us = 60000001;
+    open_fails(&rig, &config, SMF_EINVAL, "write_delay_us");
     CHECK_EQ(smf_wal_open(NULL, &good, &rig.wal, NULL), SMF_EINVAL);
     wal_rig_close(&rig);
 }

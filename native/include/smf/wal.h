@@ -62,6 +62,11 @@ struct smf_wal_config {
     uint64_t memory_bytes; /* of write-behind buffers; default 64 MiB, at least 4 MiB */
     uint32_t linger_us;    /* how long buffered records wait for their write; default 10000 */
     uint32_t disk;         /* enum smf_wal_disk */
+
+    /* For tests and benchmarks of what a slower disk does: flushes and durable writes, and all other
+     * writes, end so much later than they do, one beside the other. At most a minute. */
+    uint32_t flush_delay_us;
+    uint32_t write_delay_us;
 };
 
 /* Settings of a topic; zero: the default. */

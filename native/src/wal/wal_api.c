@@ -13,7 +13,7 @@
 #define INFO_SIZE_MIN_BYTES 344u
 #define NAMES_BYTES 120u /* of topics, in the text of an error */
 
-_Static_assert(sizeof(struct smf_wal_config) == 32, "what no program was compiled with, yet");
+_Static_assert(sizeof(struct smf_wal_config) == 40, "what no program was compiled with, yet");
 _Static_assert(sizeof(struct smf_wal_topic) == TOPIC_SIZE_MIN_BYTES, "nor this");
 _Static_assert(sizeof(struct smf_wal_info) == INFO_SIZE_MIN_BYTES, "nor this");
 _Static_assert(sizeof(struct smf_wal_done) == 32, "as the header says");

@@ -8,11 +8,13 @@
 #include <unistd.h>
 
 #include "core/core_settings.h"
+#include "disk/disk_slow.h"
 
 #define CONFIG_NAME "smf_wal_config"
 #define CONFIG_SIZE_MIN_BYTES 32u /* of SMF_ABI_VERSION 1 when it began; never changes */
 #define FLAGS (SMF_WAL_READ_ONLY | SMF_WAL_CREATE | SMF_WAL_PAGE_CACHE)
 #define LINGER_MAX_US 60000000u
+#define DELAY_MAX_US 60000000u
 
 int smf__wal_host_error(struct smf_error *error_out, int status, const char *format, ...)
 {
@@ -287,6 +289,9 @@ static int check_config(const struct smf_wal_config *config, struct smf_error *e
     if (config->disk > SMF_WAL_DISK_POSIX)
         return smf__error(error_out, SMF_EINVAL, 0,
                           "disk: this build knows SMF_WAL_DISK_AUTO, _URING and _POSIX");
+    if (config->flush_delay_us > DELAY_MAX_US || config->write_delay_us > DELAY_MAX_US)
+        return smf__error(error_out, SMF_EINVAL, 0,
+                          "flush_delay_us, write_delay_us: at most 60000000, a minute");
     return SMF_OK;
 }
 
@@ -308,6 +313,17 @@ static const char *probe_folder(const struct smf_wal_config *config, char *paren
         end--;
     snprintf(end, 2, "%s", end == parent ? "." : "");
     return (config->flags & SMF_WAL_CREATE) && access(parent, F_OK) == 0 ? parent : NULL;
+}
+
+static int slow_down(struct smf_wal *wal, const struct smf_wal_config *config,
+                     struct smf_error *error_out)
+{
+    const struct smf__disk_slow_options delays = {.flush_delay_us = config->flush_delay_us,
+                                                  .write_delay_us = config->write_delay_us};
+
+    if (delays.flush_delay_us == 0 && delays.write_delay_us == 0)
+        return SMF_OK;
+    return smf__disk_slow_open(&wal->disk, wal->disk, &delays, error_out);
 }
 
 static int open_disk(struct smf_wal *wal, const struct smf_wal_config *config,
@@ -409,6 +425,8 @@ int smf_wal_open(struct smf_core *core, const struct smf_wal_config *given,
     status = open_memory(wal, error_out);
     if (status == SMF_OK)
         status = open_disk(wal, &config, error_out);
+    if (status == SMF_OK)
+        status = slow_down(wal, &config, error_out);
     if (status == SMF_OK)
         status = open_log(wal, &config, error_out);
     if (status == SMF_OK && smf__wal_host_topics(wal) != SMF_OK)
