@@ -40,7 +40,7 @@ func main() {
 // benchmarks are what can be measured, and the letters of each one's tables.
 var benchmarks = []struct{ name, letters string }{
 	{"rpc", "abc"}, {"blocking", "c"}, {"client", "d"}, {"hostile", "e"}, {"metrics", "f"}, {"placement", "g"},
-	{walName, "hijkl"},
+	{walName, "hijklmno"},
 }
 
 // The tables, by the letters of --only.
@@ -60,6 +60,9 @@ var tables = []struct {
 	{"j", "buffered records", onWal((*walBench).measureBuffered)},
 	{"k", "reading and opening logs", onWal((*walBench).measureCold)},
 	{"l", "slow flushes", onWal((*walBench).measureDelayed)},
+	{"m", "partitions of a log", onWal((*walBench).measurePartitions)},
+	{"n", "readers that follow", onWal((*walBench).measureTails)},
+	{"o", "memory of a log", onWal((*walBench).measureMemory)},
 }
 
 // lettersOf are the tables of a benchmark; the error tells which there are.

@@ -22,7 +22,7 @@ var wrongCommandLines = []struct {
 	{[]string{"rpc", "--without", "nobody"}, `--without: no contender "nobody"`},
 	{[]string{"rpc", "--without", "pebble"}, `--without: no contender "pebble"`},
 	{[]string{"wal", "--without", "grpc-go"}, `--without: no contender "grpc-go"`},
-	{[]string{"wal", "--only", "ah"}, "wal has the tables hijkl"},
+	{[]string{"wal", "--only", "ah"}, "wal has the tables hijklmno"},
 	{[]string{"rpc", "--dir", "/tmp"}, "--dir is for wal alone"},
 	{[]string{"rpc", "--rounds", "-1"}, "--rounds and --seconds must be above 0"},
 }

@@ -105,14 +105,32 @@ func (m machine) String() string {
 	return out.String()
 }
 
+// sentences are a line for every bar.
+func (r report) sentences() string {
+	var out strings.Builder
+	for _, t := range r.Tables {
+		for _, target := range t.Targets {
+			fmt.Fprintf(&out, "- (%s) %s\n", t.Letter, target.sentence())
+		}
+	}
+	if out.Len() == 0 {
+		return ""
+	}
+	return "\n### The bars, one by one\n\n" + out.String()
+}
+
+// String is a section of docs/performance.md.
 func (r report) String() string {
 	var out strings.Builder
-	fmt.Fprintf(&out, "# bench %s\n\n%s", r.Name, r.Machine)
+	fmt.Fprintf(&out, "## %s\n\n`./build.sh bench %s`\n\n%s", r.Name, r.Name, r.Machine)
 	for _, t := range r.Tables {
 		fmt.Fprintf(&out, "\n%s", t)
 	}
+	if r.Name == walName { // whose bars are many
+		out.WriteString(r.sentences())
+	}
 	if len(r.Failures) > 0 {
-		out.WriteString("\n## Measurements that failed\n\n")
+		out.WriteString("\n### Measurements that failed\n\n")
 		for _, failure := range r.Failures {
 			fmt.Fprintf(&out, "- %s\n", strings.Join(strings.Fields(failure), " "))
 		}

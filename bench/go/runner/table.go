@@ -30,7 +30,8 @@ type target struct {
 	Name    string  `json:"name"`
 	Value   stat    `json:"value"`
 	Bar     float64 `json:"bar"`
-	AtLeast bool    `json:"at_least"` // else: at most
+	Aim     float64 `json:"aim,omitempty"` // beyond the bar; 0: none
+	AtLeast bool    `json:"at_least"`      // else: at most
 	Unit    string  `json:"unit"`
 }
 
@@ -45,15 +46,41 @@ func (t target) met() bool {
 	return t.Value.Median <= t.Bar
 }
 
-func (t target) row() []string {
-	side, verdict := "at most", "missed"
+// wanted is the bar, as text.
+func (t target) wanted() string {
+	side := "at most"
 	if t.AtLeast {
 		side = "at least"
 	}
+	return side + " " + number(t.Bar) + t.Unit
+}
+
+func (t target) verdict() string {
 	if t.met() {
-		verdict = "met"
+		return "met"
 	}
-	return []string{t.Name, side + " " + number(t.Bar) + t.Unit, t.Value.text(t.Unit), verdict}
+	return "missed"
+}
+
+func (t target) row() []string {
+	bar := t.wanted()
+	if t.Aim != 0 {
+		bar += ", aim " + number(t.Aim) + t.Unit
+	}
+	return []string{t.Name, bar, t.Value.text(t.Unit), t.verdict()}
+}
+
+// sentence says the same in words.
+func (t target) sentence() string {
+	text := fmt.Sprintf("%s: %s, wanted %s: %s", t.Name, t.Value.text(t.Unit), t.wanted(), t.verdict())
+	if t.Aim == 0 {
+		return text + "."
+	}
+	aim := target{Value: t.Value, Bar: t.Aim, AtLeast: t.AtLeast}
+	if aim.met() {
+		return text + ", and so is the aim of " + number(t.Aim) + t.Unit + "."
+	}
+	return text + "; the aim of " + number(t.Aim) + t.Unit + " is not."
 }
 
 // text is "median (min to max)".
@@ -111,7 +138,7 @@ func markdown(columns []string, rows [][]string) string {
 
 func (t table) String() string {
 	var out strings.Builder
-	fmt.Fprintf(&out, "## (%s) %s\n\n", t.Letter, t.Title)
+	fmt.Fprintf(&out, "### (%s) %s\n\n", t.Letter, t.Title)
 	for _, note := range t.Notes {
 		fmt.Fprintf(&out, "%s\n\n", note)
 	}

@@ -20,6 +20,20 @@ func TestTargetRow(t *testing.T) {
 	require.Equal(t, []string{"n", "at least 1.40×", "1.50× (1.00 to 2.00)", "met"}, row)
 }
 
+func TestTargetsInWords(t *testing.T) {
+	one := target{Name: "n", Value: stat{Median: 1.5, Min: 1, Max: 2, Count: 5}, Bar: 1.4, AtLeast: true, Unit: "×"}
+	require.Equal(t, "n: 1.50× (1.00 to 2.00), wanted at least 1.40×: met.", one.sentence())
+	one.Aim = 1.6
+	require.Equal(t, "n: 1.50× (1.00 to 2.00), wanted at least 1.40×: met; the aim of 1.60× is not.", one.sentence())
+	require.Equal(t, "at least 1.40×, aim 1.60×", one.row()[1])
+	one.Aim = 1.5
+	require.Equal(t, "n: 1.50× (1.00 to 2.00), wanted at least 1.40×: met, and so is the aim of 1.50×.", one.sentence())
+	one.Bar, one.Aim, one.AtLeast = 1, 0, false
+	require.Equal(t, "n: 1.50× (1.00 to 2.00), wanted at most 1.00×: missed.", one.sentence())
+	r := report{Name: walName, Tables: []table{{Letter: "h", Targets: []target{one}}}}
+	require.Contains(t, r.String(), "### The bars, one by one\n\n- (h) n: 1.50×")
+}
+
 func TestNumber(t *testing.T) {
 	for value, text := range map[float64]string{
 		0: "0.00", 0.944: "0.94", 12.34: "12.3", 450.6: "451", 1234: "1.23 k", 45_100: "45 k",

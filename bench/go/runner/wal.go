@@ -49,6 +49,7 @@ const (
 	walReopenBytes     = 1 << 30
 	walReopenBytesLess = 64 << 20 // with --quick
 	walReadBytes       = 256 << 20
+	walDeviceMiB       = 96
 	walFreeBytes       = 6 << 30 // on the disk, at least
 )
 
@@ -72,6 +73,10 @@ type walLoad struct {
 	writers int    // or operations in flight
 	batch   int
 	delay   time.Duration
+
+	partitions int   // 0: one
+	segment    int64 // bytes of a file; 0: the programs' default
+	memory     int64 // that the log may take; 0: what it takes without being told
 }
 
 func (l walLoad) name() string {
@@ -79,10 +84,32 @@ func (l walLoad) name() string {
 	if l.batch > 1 {
 		text = fmt.Sprintf("%d × %d × %s", l.writers, l.batch, sizeName(l.size))
 	}
+	if l.partitions > 1 {
+		text += fmt.Sprintf(" over %d partitions", l.partitions)
+	}
 	if l.verb != "durable" {
 		text += ", " + l.verb
 	}
+	if l.memory > 0 {
+		text += fmt.Sprintf(", %d MiB", l.memory>>20)
+	}
+	if l.delay > 0 {
+		text += ", +" + l.delay.String()
+	}
 	return text
+}
+
+// args are those of a log's program.
+func (l walLoad) args() []string {
+	args := []string{"--size", strconv.Itoa(l.size), "--writers", strconv.Itoa(l.writers), "--batch", strconv.Itoa(max(l.batch, 1)),
+		"--delay", l.delay.String(), "--partitions", strconv.Itoa(max(l.partitions, 1))}
+	if l.segment > 0 {
+		args = append(args, "--segment", strconv.FormatInt(l.segment, 10))
+	}
+	if l.memory > 0 {
+		args = append(args, "--memory", strconv.FormatInt(l.memory, 10))
+	}
+	return args
 }
 
 func sizeName(size int) string {
@@ -195,9 +222,7 @@ func (w *walBench) times() []string {
 
 func (w *walBench) measureLog(name string, l walLoad) (*measurement, error) {
 	return w.inFolder(func(folder string) (*measurement, error) {
-		args := append(w.times(), "--size", strconv.Itoa(l.size), "--writers", strconv.Itoa(l.writers),
-			"--batch", strconv.Itoa(max(l.batch, 1)), "--delay", l.delay.String())
-		return w.logRun(name, l.verb, folder, args...)
+		return w.logRun(name, l.verb, folder, append(w.times(), l.args()...)...)
 	})
 }
 
@@ -206,6 +231,9 @@ func (w *walBench) measureDevice(l walLoad) (*measurement, error) {
 	defer cancel()
 	args := append(w.times(), "--dir", w.folder, "--do", l.verb, "--size", strconv.Itoa(l.size),
 		"--depth", strconv.Itoa(l.writers))
+	if l.verb != "read" { // a file about as large as those that a log uses again and again
+		args = append(args, "--file-mib", strconv.Itoa(walDeviceMiB))
+	}
 	return decodeLog(runClient(exec.CommandContext(ctx, w.program(walProbe), args...), w.cpus))
 }
 

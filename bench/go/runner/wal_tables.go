@@ -1,16 +1,16 @@
 package main
 
-import (
-	"fmt"
-	"strings"
-	"time"
-)
+import "strings"
 
 func mibPerSecond(m *measurement) float64   { return m.Wal.MiBPerSecond }
 func cpuPerRecord(m *measurement) float64   { return m.Wal.CPUPerRecordUS }
 func writtenPerByte(m *measurement) float64 { return m.Wal.WrittenPerByte }
 func devicePerByte(m *measurement) float64  { return m.Wal.DevicePerByte }
 func fillPerByte(m *measurement) float64    { return m.Wal.FillWrittenPerByte }
+func fillDevice(m *measurement) float64     { return m.Wal.FillDevicePerByte }
+func perEncoded(m *measurement) float64     { return m.Wal.WrittenPerEncoded }
+func fillPerEncoded(m *measurement) float64 { return m.Wal.FillWrittenPerEncoded }
+func readPerByte(m *measurement) float64    { return m.Wal.ReadPerByte }
 func openMS(m *measurement) float64         { return m.Wal.OpenMS }
 
 var (
@@ -20,12 +20,14 @@ var (
 
 const howToReadLogs = "Writers × records of a batch × bytes of a record. Medians, with the least and the greatest in " +
 	"brackets. Ratios are of records per second, taken round by round, then their median; the baseline is the plain " +
-	"Go with the greater median. Every log is first written full and over again, so that its files are used again. CPU: " +
-	"user and system time of the whole process. Written: bytes that the process wrote to its files per byte of " +
-	"records (write_bytes of /proc/self/io), and in brackets while its first two files were filled, zeroes " +
-	"included; disk: bytes that the whole machine wrote on that disk (/sys/dev/block/…/stat), metadata and " +
-	"everybody else's included. MiB/s: of records. The device: the bare disk through io_uring, O_DIRECT, a file whose " +
-	"blocks were all written before; 8 writes of 128 KiB in flight unless it says otherwise."
+	"Go with the greater median. Every log is first written full and over again, so that its files are used again. " +
+	"Latencies are from a call to its return. CPU: user and system time of the whole process, the kernel's own threads not " +
+	"among it. Written: bytes that the process wrote to its files per byte of records (write_bytes of /proc/self/io), and in " +
+	"brackets while its first two files were filled, zeroes included; per encoded byte the same, of records as the log " +
+	"encodes them (?: it does not tell); disk: bytes that the whole machine wrote on that disk " +
+	"(/sys/dev/block/…/stat) per byte of records, metadata and everybody else's included. MiB/s: of records. The device: " +
+	"the bare disk through io_uring, O_DIRECT, a file whose blocks were all written before; 8 writes of 128 KiB in flight " +
+	"unless it says otherwise."
 
 // notes are how to read the tables, once, and a table's own.
 func (w *walBench) notes(own string) []string {
@@ -60,21 +62,17 @@ func (w *walBench) measureDurable() (table, error) {
 // durableTargets are the bars for one load.
 func durableTargets(l walLoad, cells map[string]rounds) (targets []target) {
 	const kib = 1 << 10
-	add := func(t target, found bool) {
-		if found {
-			targets = append(targets, t)
-		}
-	}
+	add := func(some walTargets) { targets = append(targets, some...) }
 	switch {
 	case l.writers == 1:
 		add(walTarget(cells, l.name()+": p50 of a bare write", p50, []string{walDevice}, 1.1, false))
 	case l.writers == 64 && l.size == kib:
-		add(walTarget(cells, l.name()+": records/s of Pebble's WAL (aim: 3×)", callsPerSecond, []string{walPebble}, 2, true))
-		add(walTarget(cells, l.name()+": records/s of the baseline (aim: 1.5×)", callsPerSecond, walBaselines, 1.1, true))
+		add(walTarget(cells, l.name()+": records/s of Pebble's WAL", callsPerSecond, []string{walPebble}, 2, true).aim(3))
+		add(walTarget(cells, l.name()+": records/s of the baseline", callsPerSecond, walBaselines, 1.1, true).aim(1.5))
 		add(walTarget(cells, l.name()+": CPU per record of the better baseline", cpuPerRecord, walBaselines, 1, false))
 	case l.writers == 256 && l.size == kib:
 		add(walTarget(cells, l.name()+": records/s of Pebble's WAL", callsPerSecond, []string{walPebble}, 2.5, true))
-		add(walTarget(cells, l.name()+": records/s of the baseline (aim: 1.5×)", callsPerSecond, walBaselines, 1.1, true))
+		add(walTarget(cells, l.name()+": records/s of the baseline", callsPerSecond, walBaselines, 1.1, true).aim(1.5))
 	case l.writers == 64 && l.size == 16*kib:
 		add(walTarget(cells, l.name()+": records/s of Pebble's WAL", callsPerSecond, []string{walPebble}, 3, true))
 		add(walTarget(cells, l.name()+": MiB/s of the device (an aim)", mibPerSecond, []string{walDevice}, 0.7, true))
@@ -82,15 +80,24 @@ func durableTargets(l walLoad, cells map[string]rounds) (targets []target) {
 	return targets
 }
 
-// walTarget is a bar for a figure of ours relative to the best of others'; not found when either was not
-// measured.
-func walTarget(cells map[string]rounds, name string, of figure, others []string, bar float64,
-	atLeast bool) (t target, found bool) {
+// walTargets are a bar, or none.
+type walTargets []target
+
+// aim is what there is to be reached beyond the bar.
+func (ts walTargets) aim(aim float64) walTargets {
+	for i := range ts {
+		ts[i].Aim = aim
+	}
+	return ts
+}
+
+// walTarget is a bar for a figure of ours relative to the best of others'; none when either was not measured.
+func walTarget(cells map[string]rounds, name string, of figure, others []string, bar float64, atLeast bool) walTargets {
 	other, found := best(cells, others, of, atLeast)
 	if !found || cells[walSMF].stat(of).Count == 0 {
-		return t, false
+		return nil
 	}
-	return target{Name: name, Bar: bar, AtLeast: atLeast, Unit: "×", Value: pairwise(cells[walSMF], cells[other], of)}, true
+	return walTargets{{Name: name, Bar: bar, AtLeast: atLeast, Unit: "×", Value: pairwise(cells[walSMF], cells[other], of)}}
 }
 
 func (w *walBench) measureBatches() (table, error) {
@@ -120,16 +127,15 @@ func (w *walBench) measureBatches() (table, error) {
 		of     figure
 		others []string
 		bar    float64
+		aim    float64
 	}{
-		{0, "records/s of Pebble's WAL", callsPerSecond, []string{walPebble}, 2},
-		{0, "records/s of the baseline", callsPerSecond, walBaselines, 1},
-		{1, "MiB/s of the device (aim: 0.9×)", mibPerSecond, []string{walDevice}, 0.8},
-		{2, "MiB/s of the device, plain (aim: 0.9×)", mibPerSecond, []string{walDevice}, 0.8},
+		{0, "records/s of Pebble's WAL", callsPerSecond, []string{walPebble}, 2, 0},
+		{0, "records/s of the baseline", callsPerSecond, walBaselines, 1, 0},
+		{1, "MiB/s of the device", mibPerSecond, []string{walDevice}, 0.8, 0.9},
+		{2, "MiB/s of the device, plain", mibPerSecond, []string{walDevice}, 0.8, 0.9},
 	} {
 		name := loads[bar.load].name() + ": " + bar.name
-		if target, found := walTarget(cells[bar.load], name, bar.of, bar.others, bar.bar, true); found {
-			t.Targets = append(t.Targets, target)
-		}
+		t.Targets = append(t.Targets, walTarget(cells[bar.load], name, bar.of, bar.others, bar.bar, true).aim(bar.aim)...)
 	}
 	return t, nil
 }
@@ -151,104 +157,21 @@ func (w *walBench) measureBuffered() (table, error) {
 		"the beginning of the same 64 MiB. One call in 64 is timed. raft-wal has nothing of the kind.")
 	for i, l := range loads {
 		for _, other := range []string{walFile, walBufio} {
-			aim := ""
+			aim := 0.0
 			if other == walFile {
-				aim = " (aim: 3×)"
+				aim = 3
 			}
-			if target, found := walTarget(cells[i], l.name()+": records/s of "+walLabels[other]+aim, callsPerSecond,
-				[]string{other}, 1, true); found {
-				t.Targets = append(t.Targets, target)
-			}
+			t.Targets = append(t.Targets, walTarget(cells[i], l.name()+": records/s of the "+walLabels[other], callsPerSecond,
+				[]string{other}, 1, true).aim(aim)...)
 		}
 	}
-	return t, nil
-}
-
-// measureCold is what reading costs, and opening after a kill.
-func (w *walBench) measureCold() (table, error) {
-	reads := walLoad{verb: "read", size: 1 << 10, writers: 1, batch: 1}
-	reopens := walLoad{verb: "open", size: 1 << 10, writers: 1, batch: walReopenBytes >> 10}
-	if w.quick {
-		reopens.batch = walReopenBytesLess >> 10
-	}
-	names := []string{walSMF, walFsync, walPebble, walRaft, walDevice}
-	read, err := w.walGrid(w.rounds, []walLoad{reads}, names, w.measureRead)
-	if err != nil {
-		return table{}, err
-	}
-	reopened, err := w.walGrid(1, []walLoad{reopens}, names, w.measureReopen)
-	if err != nil {
-		return table{}, err
-	}
-	verified := map[string]rounds{} // Pebble has nothing left to verify
-	for name, measured := range reopened[0] {
-		if name != walPebble {
-			verified[name] = measured
-		}
-	}
-	t := table{
-		Letter: "k", Title: "Cold reading, and opening after a kill",
-		Notes: []string{fmt.Sprintf("Reading: %d MiB of records of 1 KiB from the oldest on, checksums included, what the kernel "+
-			"remembers of the files dropped before. Opening: once, %d MiB, the process killed (SIGKILL) while it appended, "+
-			"until the log takes records; then all of it is read, cold, and what was acknowledged looked for. Pebble's log is "+
-			"gone by then: what is in it goes into tables at open. Pebble's is read without Pebble's own way of opening, by "+
-			"its package for files of a log. The device: 32 reads of 1 MiB in flight.", walReadBytes>>20, reopens.batch>>10)},
-		Columns: []string{"log", "reads MiB/s", "CPU µs/record", "opens in ms", "then verifies MiB/s"},
-	}
-	for _, name := range names {
-		if read[0][name] == nil {
-			continue
-		}
-		opens := ""
-		if name != walDevice && reopened[0][name].stat(openMS).Count > 0 {
-			opens = number(reopened[0][name].stat(openMS).Median)
-		}
-		cpu := ""
-		if name != walDevice {
-			cpu = number(read[0][name].stat(cpuPerRecord).Median)
-		}
-		row := []string{walLabels[name], read[0][name].stat(mibPerSecond).text(""), cpu, opens, ""}
-		if verified[name].stat(mibPerSecond).Count > 0 {
-			row[4] = number(verified[name].stat(mibPerSecond).Median)
-		}
-		t.Rows = append(t.Rows, row)
-		t.Cells = append(t.Cells, cell{Load: reads.name(), Contender: name, Rounds: read[0][name]},
-			cell{Load: "reopen", Contender: name, Rounds: reopened[0][name]})
-	}
-	if target, found := walTarget(read[0], "cold read: MiB/s of the device", mibPerSecond, []string{walDevice}, 0.9, true); found {
-		t.Targets = append(t.Targets, target)
-	}
-	if ours := reopened[0][walSMF].stat(openMS); ours.Count > 0 {
-		t.Targets = append(t.Targets, target{Name: "open after a kill", Bar: 150, Unit: " ms", Value: ours})
-	}
-	if target, found := walTarget(verified, "verify: MiB/s of the device", mibPerSecond, []string{walDevice}, 0.8, true); found {
-		t.Targets = append(t.Targets, target)
-	}
-	return t, nil
-}
-
-func (w *walBench) measureDelayed() (table, error) {
-	const delay = time.Millisecond
-	loads := []walLoad{
-		{verb: "durable", size: 1 << 10, writers: 64, batch: 1, delay: delay},
-		{verb: "durable", size: 1 << 10, writers: 256, batch: 1, delay: delay},
-		{verb: "durable", size: 1 << 10, writers: 8, batch: 128, delay: delay},
-	}
-	names := []string{walSMF, walFsync, walDsync, walPebble}
-	cells, err := w.walGrid(w.rounds, loads, names, w.measureLog)
-	if err != nil {
-		return table{}, err
-	}
-	t := walTable("l", "With flushes that take a millisecond longer", loads, names, cells)
-	t.Notes = w.notes("Behind every flush (plain Go: behind every write that is one, too; Pebble: through " +
-		"its file system) comes a sleep of 1 ms, as on a disk whose cache is slow to empty. raft-wal has no place for it.")
 	return t, nil
 }
 
 // walTable makes a row for each cell.
 func walTable(letter, title string, loads []walLoad, names []string, cells []map[string]rounds) table {
 	t := table{Letter: letter, Title: title, Columns: []string{"load", "log", "records/s", "MiB/s", "p50 µs", "p99 µs",
-		"p99.9 µs", "CPU µs/record", "written", "disk", "of the baseline", "of Pebble"}}
+		"p99.9 µs", "CPU µs/record", "written", "per encoded byte", "disk", "of the baseline", "of Pebble"}}
 	for i, l := range loads {
 		for _, name := range names {
 			measured := cells[i][name]
@@ -268,10 +191,10 @@ func walRow(l walLoad, name string, measured rounds, cells map[string]rounds) []
 		measured.stat(p50).text(""), median(p99), median(p999)}
 	if name == walDevice {
 		row[1] += ", " + strings.TrimSuffix(l.ofDevice().name(), ", durable")
-		return append(row, "", "", "", "", "")
+		return append(row, "", "", "", "", "", "")
 	}
-	row = append(row, median(cpuPerRecord), perByteText(measured, writtenPerByte)+" ("+perByteText(measured, fillPerByte)+")",
-		perByteText(measured, devicePerByte))
+	row = append(row, median(cpuPerRecord), withFill(measured, writtenPerByte, fillPerByte),
+		withFill(measured, perEncoded, fillPerEncoded), withFill(measured, devicePerByte, fillDevice))
 	for _, others := range [][]string{walBaselines, {walPebble}} {
 		text := ""
 		if other, found := best(cells, others, callsPerSecond, true); found && other != name {
@@ -289,4 +212,9 @@ func perByteText(measured rounds, of figure) string {
 		return "?"
 	}
 	return number(s.Median)
+}
+
+// withFill is a figure in steady recycling, and of the first fill in brackets.
+func withFill(measured rounds, steady, first figure) string {
+	return perByteText(measured, steady) + " (" + perByteText(measured, first) + ")"
 }

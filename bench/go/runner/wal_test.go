@@ -5,7 +5,9 @@ import (
 	"encoding/json"
 	"io"
 	"os"
+	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -15,7 +17,8 @@ import (
 // logs is a cell of logs that were measured once.
 func logRounds(rate, p50us, mib, cpu float64) rounds {
 	return rounds{{CallsPerSecond: rate, First: method{LatencyUS: latency{P50: p50us}},
-		Wal: &walload.Figures{MiBPerSecond: mib, CPUPerRecordUS: cpu, WrittenPerByte: 1, DevicePerByte: -1}}}
+		Wal: &walload.Figures{MiBPerSecond: mib, CPUPerRecordUS: cpu, WrittenPerByte: 1, FillWrittenPerByte: 2, DevicePerByte: -1,
+			FillDevicePerByte: 3, WrittenPerEncoded: 0.5, FillWrittenPerEncoded: -1}}}
 }
 
 func TestBarsOfLogsAreComparedWithTheBestOfTheOthers(t *testing.T) {
@@ -52,9 +55,9 @@ func TestRowsOfLogs(t *testing.T) {
 	made := walTable("h", "x", []walLoad{l}, walDurables, []map[string]rounds{cells})
 	require.Equal(t, [][]string{
 		{"1 × 100 B", "plain Go, O_DIRECT + fdatasync", "200 (200 to 200)", "40.0", "30.0 (30.0 to 30.0)", "0.00", "0.00",
-			"3.00", "1.00 (0.00)", "?", "", ""},
+			"3.00", "1.00 (2.00)", "0.50 (?)", "? (3.00)", "", ""},
 		{"1 × 100 B", "the device, 1 × 4 KiB", "999 (999 to 999)", "100", "8.00 (8.00 to 8.00)", "0.00", "0.00",
-			"", "", "", "", ""},
+			"", "", "", "", "", ""},
 	}, made.Rows)
 }
 
@@ -142,4 +145,73 @@ func TestADiskInMemoryIsRefused(t *testing.T) {
 		t.Skip("/dev/shm is not in memory here")
 	}
 	require.ErrorContains(t, refuseFolder("/dev/shm"), "/dev/shm is in memory (tmpfs), where a flush costs nothing")
+}
+
+func TestArgumentsOfLogs(t *testing.T) {
+	l := walLoad{verb: "durable", size: 100, writers: 3}
+	require.Equal(t, []string{"--size", "100", "--writers", "3", "--batch", "1", "--delay", "0s", "--partitions", "1"}, l.args())
+	l = walLoad{verb: "stalled", size: 1 << 10, writers: 64, batch: 1, partitions: 64, segment: 5, memory: 64 << 20, delay: time.Second}
+	require.Equal(t, []string{"--size", "1024", "--writers", "64", "--batch", "1", "--delay", "1s", "--partitions", "64",
+		"--segment", "5", "--memory", "67108864"}, l.args())
+	require.Equal(t, "64 × 1 KiB over 64 partitions, stalled, 64 MiB, +1s", l.name())
+}
+
+// A program in place of the logs' own, so that tables are made of figures that are known.
+func pretendLogs(t *testing.T, shell string) *walBench {
+	root := t.TempDir()
+	require.NoError(t, os.MkdirAll(filepath.Join(root, "build", "bin"), 0o755))
+	require.NoError(t, os.WriteFile(filepath.Join(root, "build", "bin", "pretend"), []byte("#!/bin/sh\n"+shell), 0o755))
+	cpus, err := usableCPUs()
+	if err != nil {
+		t.Skip(err)
+	}
+	homes := map[string]string{walSMF: "pretend", walFsync: "pretend", walDsync: "pretend"}
+	return &walBench{folder: t.TempDir(), homes: homes,
+		bench: &bench{ctx: context.Background(), log: io.Discard, root: root, cpus: cpus, rounds: 3, seconds: 0.1}}
+}
+
+func TestPartitionsAreComparedWithOne(t *testing.T) {
+	w := pretendLogs(t, `rate=200; case "$*" in *"--partitions 64"*) rate=150; esac
+case "$*" in *plain*) rate=100; esac
+echo "{\"calls_per_second\":$rate,\"wal\":{}}"`)
+	made, err := w.measurePartitions()
+	require.NoError(t, err)
+	require.Empty(t, w.failures)
+	require.Len(t, made.Rows, 6)
+	last := len(made.Columns) - 1
+	require.Equal(t, "of one partition", made.Columns[last])
+	require.Empty(t, made.Rows[0][last])
+	require.Equal(t, "0.75 (0.75 to 0.75)", made.Rows[3][last])
+	require.Equal(t, "1.50", made.Rows[3][last-1], "of the baseline")
+	require.Len(t, made.Targets, 1)
+	require.False(t, made.Targets[0].met())
+}
+
+func TestTailsMustNotRead(t *testing.T) {
+	w := pretendLogs(t, `echo '{"calls_per_second":9,"wal":{"tailed_per_second":8,"read_per_byte":0}}'`)
+	made, err := w.measureTails()
+	require.NoError(t, err)
+	require.Equal(t, []string{"1 × 1 KiB, tail", "9.00 (9.00 to 9.00)", "0.00", "8.00 (8.00 to 8.00)", "0.00 (0.00 to 0.00)", "0.00", "0.00", "0.00"},
+		made.Rows[0])
+	require.Len(t, made.Targets, 3)
+	require.True(t, made.Targets[0].met())
+	// Once is enough.
+	w = pretendLogs(t, `dir=$(dirname "$0"); if [ -e "$dir/again" ]; then read=0; else read=0.5; fi; touch "$dir/again"
+echo "{\"calls_per_second\":9,\"wal\":{\"read_per_byte\":$read}}"`)
+	made, err = w.measureTails()
+	require.NoError(t, err)
+	require.False(t, made.Targets[0].met())
+	require.True(t, made.Targets[1].met())
+}
+
+func TestMemoryIsHeldAgainstTheBudget(t *testing.T) {
+	w := pretendLogs(t, `most=80; case "$*" in *"--partitions 64"*) most=90; esac
+echo "{\"calls_per_second\":9,\"wal\":{\"resident_before_mib\":10,\"resident_max_mib\":$most,\"go_heap_max_mib\":5,\"taken_mib\":7}}"`)
+	made, err := w.measureMemory()
+	require.NoError(t, err)
+	require.Equal(t, []string{"64 × 1 KiB, stalled, 64 MiB, +500ms", "64", "10.0", "80.0 (80.0 to 80.0)", "70.0 (70.0 to 70.0)", "5.00 (5.00 to 5.00)", "7.00", "0.00"},
+		made.Rows[0])
+	require.True(t, made.Targets[0].met())
+	require.False(t, made.Targets[1].met())
+	require.InDelta(t, 0.1, w.seconds, 1e-9, "for the tables that follow")
 }

@@ -7,6 +7,7 @@ import (
 	"hash/crc32"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 
 	"golang.org/x/sys/unix"
 
@@ -33,6 +34,7 @@ type files struct {
 	made     int
 	offset   int64  // in the file that is written
 	sequence uint64 // of the next group
+	encoded  atomic.Int64
 }
 
 func alignedMemory(size int) ([]byte, error) {
@@ -142,6 +144,7 @@ func (f *files) write(memory []byte, used int, records uint32) error {
 	}
 	f.offset += int64(padded)
 	f.sequence++
+	f.encoded.Add(int64(used))
 	return nil
 }
 

@@ -20,8 +20,14 @@ func init() {
 	for name, dsync := range map[string]bool{"plain-fsync": false, "plain-dsync": true} {
 		contenders = append(contenders, walload.Contender{
 			Name: name,
-			Open: func(folder string, o walload.Options) (walload.Log, error) { return openPlain(folder, o, dsync) },
-			Read: readPlain,
+			Open: func(folder string, o walload.Options) (walload.Log, error) {
+				if o.Partitions > 1 {
+					return openPlains(folder, o, dsync)
+				}
+				return openPlain(folder, o, dsync)
+			},
+			Read:   readPlain,
+			Parted: true,
 		})
 	}
 }
@@ -66,7 +72,7 @@ type plainLog struct {
 	ended   chan struct{}
 }
 
-func openPlain(folder string, o walload.Options, dsync bool) (walload.Log, error) {
+func openPlain(folder string, o walload.Options, dsync bool) (*plainLog, error) {
 	f, err := openFiles(folder, o, dsync)
 	if err != nil {
 		return nil, err
@@ -136,6 +142,9 @@ func (l *plainLog) Append(batch [][]byte) error {
 }
 
 func (l *plainLog) Sync() error { return l.Append(nil) }
+
+// EncodedBytes counts groups without what fills their last blocks.
+func (l *plainLog) EncodedBytes() (int64, error) { return l.files.encoded.Load(), nil }
 
 // commit is the one goroutine that writes. What failed is not tried again: nobody knows what is durable.
 func (l *plainLog) commit() {

@@ -5,20 +5,28 @@ import (
 	"errors"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/smf-go/smf/bench/go/walload"
 	"github.com/smf-go/smf/go/wal"
 )
 
 func init() {
-	contenders = append(contenders, walload.Contender{Name: "smf", Open: openSMF, Read: readSMF})
+	contenders = append(contenders, walload.Contender{Name: "smf", Open: openSMF, Read: readSMF,
+		Parted: true, Followed: true, Budget: true})
 }
 
 const smfTopic = "bench"
 
-// smfLog is the log of this repository, one partition of it.
+// smfLog is the log of this repository, one topic of it.
 type smfLog struct {
-	log     *wal.Log
+	*smfPart // the first one
+	log      *wal.Log
+	parts    []*smfPart
+}
+
+// smfPart is a partition.
+type smfPart struct {
 	p       *wal.Partition
 	options walload.Options
 	batches sync.Pool
@@ -30,35 +38,44 @@ type smfLog struct {
 }
 
 func openSMF(folder string, o walload.Options) (walload.Log, error) {
-	if o.FlushDelay != 0 {
-		return nil, errors.New("smf: flushes can't be made slower from outside")
-	}
-	log, p, err := openPartition(folder, o, wal.Options{Create: true})
+	log, parts, err := openPartitions(folder, o, wal.Options{Create: true, MemoryBytes: o.MemoryBytes,
+		SlowDiskForTests: wal.SlowDisk{Flush: o.FlushDelay, Write: o.WriteDelay}})
 	if err != nil {
 		return nil, err
 	}
-	return &smfLog{log: log, p: p, options: o}, nil
+	return &smfLog{smfPart: parts[0], log: log, parts: parts}, nil
 }
 
-func openPartition(folder string, o walload.Options, options wal.Options) (*wal.Log, *wal.Partition, error) {
+func openPartitions(folder string, o walload.Options, options wal.Options) (*wal.Log, []*smfPart, error) {
 	log, err := wal.Open(folder, options)
 	if err != nil {
 		return nil, nil, err
 	}
-	if options.Create {
-		err = log.CreateTopic(smfTopic, wal.TopicConfig{SegmentBytes: o.SegmentBytes})
-	}
-	if err != nil && !errors.Is(err, wal.ErrExists) {
-		return nil, nil, errors.Join(err, log.Close())
-	}
-	p, err := log.Partition(smfTopic, 0)
+	parts, err := partitions(log, o, options.Create)
 	if err != nil {
 		return nil, nil, errors.Join(err, log.Close())
 	}
-	return log, p, nil
+	return log, parts, nil
 }
 
-func (l *smfLog) append(records [][]byte, ack wal.Ack) error {
+func partitions(log *wal.Log, o walload.Options, create bool) (parts []*smfPart, err error) {
+	if create {
+		err = log.CreateTopic(smfTopic, wal.TopicConfig{SegmentBytes: o.SegmentBytes, Partitions: o.Partitions})
+	}
+	if err != nil && !errors.Is(err, wal.ErrExists) {
+		return nil, err
+	}
+	for i := range max(o.Partitions, 1) {
+		p, err := log.Partition(smfTopic, i)
+		if err != nil {
+			return nil, err
+		}
+		parts = append(parts, &smfPart{p: p, options: o})
+	}
+	return parts, nil
+}
+
+func (l *smfPart) append(records [][]byte, ack wal.Ack) error {
 	batch, _ := l.batches.Get().(*wal.Batch)
 	if batch == nil {
 		batch = new(wal.Batch)
@@ -78,7 +95,7 @@ func (l *smfLog) append(records [][]byte, ack wal.Ack) error {
 }
 
 // drop gives up what is older than two files, each time that another one was filled.
-func (l *smfLog) drop(first uint64, size int64) error {
+func (l *smfPart) drop(first uint64, size int64) error {
 	files := uint64(l.bytes.Add(size) / l.options.SegmentBytes)
 	if before := l.dropped.Load(); files == before || !l.dropped.CompareAndSwap(before, files) {
 		return nil
@@ -96,17 +113,60 @@ func (l *smfLog) drop(first uint64, size int64) error {
 	return l.p.TruncateHead(context.Background(), head)
 }
 
-func (l *smfLog) Append(batch [][]byte) error { return l.append(batch, wal.Durable) }
-func (l *smfLog) Write(batch [][]byte) error  { return l.append(batch, wal.Buffered) }
-func (l *smfLog) Sync() error                 { return l.p.Sync(context.Background()) }
-func (l *smfLog) Close() error                { return l.log.Close() }
+func (l *smfPart) Append(batch [][]byte) error { return l.append(batch, wal.Durable) }
+func (l *smfPart) Write(batch [][]byte) error  { return l.append(batch, wal.Buffered) }
+
+func (l *smfLog) Part(number int) walload.Appender { return l.parts[number] }
+func (l *smfLog) Close() error                     { return l.log.Close() }
+
+func (l *smfLog) Sync() (err error) {
+	for _, part := range l.parts {
+		err = errors.Join(err, part.p.Sync(context.Background()))
+	}
+	return err
+}
+
+func (l *smfLog) Waits() uint64 { return l.log.Stats().Waits }
+
+func (l *smfLog) EncodedBytes() (sum int64, err error) {
+	for _, part := range l.parts {
+		info, err := part.p.Info()
+		if err != nil {
+			return 0, err
+		}
+		sum += int64(info.AppendedBytes)
+	}
+	return sum, nil
+}
+
+func (l *smfLog) Follow(ctx context.Context) (func(func([]byte, time.Time) error) error, error) {
+	info, err := l.p.Info()
+	if err != nil {
+		return nil, err
+	}
+	return func(visit func([]byte, time.Time) error) error {
+		for batch, err := range l.p.Follow(ctx, info.Next) {
+			for i := 0; err == nil && i < len(batch); i++ {
+				err = visit(batch[i].Value, batch[i].Time)
+			}
+			if ctx.Err() != nil {
+				return nil
+			}
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	}, nil
+}
 
 func readSMF(folder string, o walload.Options, visit func(record []byte) error) error {
-	log, p, err := openPartition(folder, o, wal.Options{})
+	o.Partitions = 1
+	log, parts, err := openPartitions(folder, o, wal.Options{})
 	if err != nil {
 		return err
 	}
-	for batch, err := range p.Records(context.Background(), 0) {
+	for batch, err := range parts[0].p.Records(context.Background(), 0) {
 		for i := 0; err == nil && i < len(batch); i++ {
 			err = visit(batch[i].Value)
 		}

@@ -20,7 +20,7 @@ func TestContenders(t *testing.T) {
 func openTest(t *testing.T, folder string, recycle bool) *plainLog {
 	log, err := openPlain(folder, walload.Options{SegmentBytes: 2 * groupBytes, Recycle: recycle}, false)
 	require.NoError(t, err)
-	return log.(*plainLog)
+	return log
 }
 
 // What a file held in its former life is not part of the log.

@@ -30,7 +30,8 @@ type job struct {
 
 // A verb is what a program can be asked to do.
 var verbs = map[string]func(job, io.Writer) error{
-	"durable": durable, "buffered": buffered, "fill": fill, "read": read, "open": open,
+	"durable": durable, "buffered": buffered, "fill": fill, "read": read, "open": open, "tail": tail,
+	"stalled": stalled,
 }
 
 // Main runs a program's command line: list prints the contenders' names, one a line; the other verbs take
@@ -42,6 +43,8 @@ var verbs = map[string]func(job, io.Writer) error{
 //	          goes on to append until it is killed
 //	read      reads a log that fill has made, cold, and checks every record; --acked: so many at least
 //	open      opens it, cold
+//	tail      durable, with a reader that follows
+//	stalled   buffered, on a disk on which everything takes --delay longer: how much memory that takes
 func Main(contenders ...Contender) {
 	if err := Run(os.Args[1:], contenders, os.Stdout); err != nil {
 		fmt.Fprintln(os.Stderr, "wal:", err)
@@ -52,7 +55,7 @@ func Main(contenders ...Contender) {
 // Run is Main with its surroundings.
 func Run(args []string, contenders []Contender, out io.Writer) error {
 	if len(args) == 0 {
-		return errors.New("usage: list|durable|buffered|fill|read|open [options]")
+		return errors.New("usage: list|durable|buffered|fill|read|open|tail|stalled [options]")
 	}
 	if args[0] == "list" {
 		for _, c := range contenders {
@@ -62,7 +65,7 @@ func Run(args []string, contenders []Contender, out io.Writer) error {
 	}
 	verb, known := verbs[args[0]]
 	if !known {
-		return fmt.Errorf("no verb %q; there are list, durable, buffered, fill, read, open", args[0])
+		return fmt.Errorf("no verb %q; there are list, durable, buffered, fill, read, open, tail, stalled", args[0])
 	}
 	j, err := parse(args, contenders)
 	if err != nil {
@@ -84,6 +87,8 @@ func parse(args []string, contenders []Contender) (j job, err error) {
 	flags.Float64Var(&j.warmup, "warmup", 0.1, "`seconds` before that")
 	flags.DurationVar(&j.options.FlushDelay, "delay", 0, "what every flush takes longer")
 	flags.Int64Var(&j.options.SegmentBytes, "segment", 32<<20, "`bytes` of the log's files")
+	flags.IntVar(&j.options.Partitions, "partitions", 1, "of the log; writers take turns in taking one")
+	flags.Int64Var(&j.options.MemoryBytes, "memory", 0, "`bytes` that the log may take")
 	flags.BoolVar(&j.hold, "hold", false, "fill: append until killed")
 	if err := flags.Parse(args[1:]); err != nil {
 		return j, err
@@ -107,7 +112,28 @@ func parse(args []string, contenders []Contender) (j job, err error) {
 	case j.writers < 1 || j.batch < 1 || j.seconds <= 0 || j.warmup < 0 || j.total < 0:
 		return j, errors.New("--writers, --batch and --seconds must be above 0, --warmup and --total not below")
 	}
+	if err := j.refuse(args[0]); err != nil {
+		return j, err
+	}
 	return j, RefuseMemory(j.folder)
+}
+
+// refuse says what the contender can't do.
+func (j job) refuse(verb string) error {
+	c := j.contender
+	switch {
+	case j.options.Partitions < 1 || j.options.MemoryBytes < 0:
+		return errors.New("--partitions must be above 0, --memory not below")
+	case j.options.Partitions > 1 && !c.Parted:
+		return fmt.Errorf("--partitions: %s has no partitions", c.Name)
+	case verb == "tail" && !c.Followed:
+		return fmt.Errorf("tail: %s can't be read while it is written", c.Name)
+	case (verb == "stalled" || j.options.MemoryBytes > 0) && !c.Budget:
+		return fmt.Errorf("%s: nobody can tell %s how much memory it may take", verb, c.Name)
+	case verb == "stalled" && (j.options.FlushDelay <= 0 || j.options.MemoryBytes == 0):
+		return errors.New("stalled: --delay and --memory have to be above 0")
+	}
+	return nil
 }
 
 // fill makes a log for the other verbs. It keeps everything.

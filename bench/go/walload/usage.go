@@ -42,14 +42,30 @@ type Figures struct {
 	// The same while the log was filled for the first time, before it was measured.
 	FillWrittenPerByte float64 `json:"fill_written_per_byte,omitempty"`
 	FillDevicePerByte  float64 `json:"fill_device_per_byte,omitempty"`
-	OpenMS             float64 `json:"open_ms,omitempty"`
+	// The same of what this process wrote, per byte as the log encodes records; -1: it does not tell.
+	WrittenPerEncoded     float64 `json:"written_per_encoded_byte"`
+	FillWrittenPerEncoded float64 `json:"fill_written_per_encoded_byte"`
+	OpenMS                float64 `json:"open_ms,omitempty"`
+
+	// Bytes that this process read from the disk, per byte of records; -1 where there is no such figure.
+	ReadPerByte float64 `json:"read_per_byte"`
+	// Of a reader that follows.
+	TailedPerSecond float64 `json:"tailed_per_second,omitempty"`
+
+	// With a budget: that, and memory before the log was opened, and at most after that.
+	BudgetMiB         float64 `json:"budget_mib,omitempty"`
+	ResidentBeforeMiB float64 `json:"resident_before_mib,omitempty"`
+	ResidentMaxMiB    float64 `json:"resident_max_mib,omitempty"`
+	HeapMaxMiB        float64 `json:"go_heap_max_mib,omitempty"`
+	TakenMiB          float64 `json:"taken_mib,omitempty"` // of records
 }
 
 // usage is what was used up to a moment.
 type usage struct {
 	at      time.Time
 	cpu     time.Duration
-	written int64 // -1: unknown
+	written int64 // by this process; -1: unknown
+	read    int64 // by this process, from the disk
 	device  int64
 }
 
@@ -59,18 +75,19 @@ func takeUsage(folder string) (u usage, err error) {
 		return u, fmt.Errorf("getrusage: %w", err)
 	}
 	u.cpu = time.Duration(r.Utime.Nano() + r.Stime.Nano())
-	u.written, u.device = writtenByUs(), writtenOn(folder)
+	u.written, u.read, u.device = ioOfUs("write_bytes"), ioOfUs("read_bytes"), writtenOn(folder)
 	u.at = time.Now()
 	return u, nil
 }
 
-func writtenByUs() int64 {
+// ioOfUs is what went between this process, all its threads, and disks: past the page cache, or to fill it.
+func ioOfUs(what string) int64 {
 	text, err := os.ReadFile("/proc/self/io")
 	if err != nil {
 		return -1
 	}
 	for line := range bytes.Lines(text) {
-		if value, found := strings.CutPrefix(string(line), "write_bytes: "); found {
+		if value, found := strings.CutPrefix(string(line), what+": "); found {
 			n, err := strconv.ParseInt(strings.TrimSpace(value), 10, 64)
 			if err == nil {
 				return n
@@ -107,6 +124,9 @@ func result(before, after usage, records, payload int64) (m Measurement) {
 		MiBPerSecond:   float64(payload) / seconds / (1 << 20),
 		WrittenPerByte: perByte(before.written, after.written, payload),
 		DevicePerByte:  perByte(before.device, after.device, payload),
+		ReadPerByte:    perByte(before.read, after.read, payload),
+
+		WrittenPerEncoded: -1, FillWrittenPerEncoded: -1,
 	}
 	if records > 0 {
 		m.Wal.CPUPerRecordUS = (after.cpu - before.cpu).Seconds() * 1e6 / float64(records)

@@ -27,19 +27,24 @@ func TestCheckerFindsWhatIsWrong(t *testing.T) {
 }
 
 func TestCommandLinesAreChecked(t *testing.T) {
-	all := []Contender{{Name: "one"}, {Name: "two"}}
+	all := []Contender{{Name: "one"}, {Name: "two", Budget: true}}
 	for _, test := range []struct {
 		args []string
 		says string
 	}{
-		{nil, "usage: list|durable|buffered|fill|read|open [options]"},
-		{[]string{"go"}, `no verb "go"; there are list, durable, buffered, fill, read, open`},
+		{nil, "usage: list|durable|buffered|fill|read|open|tail|stalled [options]"},
+		{[]string{"go"}, `no verb "go"; there are list, durable, buffered, fill, read, open, tail, stalled`},
 		{[]string{"read", "--contender", "three"}, `no contender "three"; there are one, two`},
 		{[]string{"read", "--contender", "one"}, "--dir is missing: the folder of the log"},
 		{[]string{"read", "--contender", "one", "--dir", ".", "x"}, `unknown argument "x"`},
 		{[]string{"read", "--contender", "one", "--dir", ".", "--size", "15"}, "--size: a record has 16 to 1048576 bytes"},
 		{[]string{"durable", "--contender", "one", "--dir", ".", "--writers", "0"},
 			"--writers, --batch and --seconds must be above 0, --warmup and --total not below"},
+		{[]string{"durable", "--contender", "one", "--dir", ".", "--partitions", "0"}, "--partitions must be above 0, --memory not below"},
+		{[]string{"durable", "--contender", "one", "--dir", ".", "--partitions", "2"}, "--partitions: one has no partitions"},
+		{[]string{"tail", "--contender", "one", "--dir", "."}, "tail: one can't be read while it is written"},
+		{[]string{"durable", "--contender", "one", "--dir", ".", "--memory", "2"}, "durable: nobody can tell one how much memory it may take"},
+		{[]string{"stalled", "--contender", "two", "--dir", ".", "--memory", "2"}, "stalled: --delay and --memory have to be above 0"},
 		{[]string{"read", "--contender", "one", "--dir", "/nowhere"}, "statfs /nowhere: no such file or directory"},
 	} {
 		require.EqualError(t, Run(test.args, all, &bytes.Buffer{}), test.says)
@@ -65,12 +70,12 @@ func TestWrittenBytesAreCounted(t *testing.T) {
 	if RefuseMemory(folder) != nil {
 		t.Skip("the folder of tests is in memory here")
 	}
-	before := writtenByUs()
+	before := ioOfUs("write_bytes")
 	require.GreaterOrEqual(t, before, int64(0))
 	file, err := os.CreateTemp(folder, "")
 	require.NoError(t, err)
 	_, err = file.Write(make([]byte, 1<<20))
 	require.NoError(t, err)
 	require.NoError(t, file.Close())
-	require.GreaterOrEqual(t, writtenByUs()-before, int64(1<<20))
+	require.GreaterOrEqual(t, ioOfUs("write_bytes")-before, int64(1<<20))
 }

@@ -90,6 +90,9 @@ func (p *pebbleDB) Write(records [][]byte) error  { return p.apply(records, pebb
 func (p *pebbleDB) Sync() error                   { return p.db.LogData(nil, pebble.Sync) }
 func (p *pebbleDB) Close() error                  { return p.db.Close() }
 
+// EncodedBytes is of batches, without the few bytes around each chunk of 32 KiB.
+func (p *pebbleDB) EncodedBytes() (int64, error) { return int64(p.db.Metrics().WAL.BytesIn), nil }
+
 // readPebble reads the files of the log without opening the database. With the package of single files: the
 // one that reads whole logs takes all LogData but the first for repetitions.
 func readPebble(folder string, _ walload.Options, visit func([]byte) error) error {

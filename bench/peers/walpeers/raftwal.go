@@ -2,11 +2,15 @@ package main
 
 import (
 	"errors"
+	"time"
 
 	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/raft"
 	wal "github.com/hashicorp/raft-wal"
+	"github.com/hashicorp/raft-wal/fs"
 	"github.com/hashicorp/raft-wal/metadb"
+	"github.com/hashicorp/raft-wal/segment"
+	"github.com/hashicorp/raft-wal/types"
 
 	"github.com/smf-go/smf/bench/go/walload"
 )
@@ -41,15 +45,46 @@ type request struct {
 
 func openWAL(folder string, o walload.Options) (opened, error) {
 	meta := &metadb.BoltMetaDB{}
+	files := segment.NewFiler(folder, slowFiles{FS: fs.New(), delay: o.FlushDelay})
 	w, err := wal.Open(folder, wal.WithSegmentSize(int(o.SegmentBytes)), wal.WithLogger(hclog.NewNullLogger()),
-		wal.WithMetaStore(meta))
+		wal.WithMetaStore(meta), wal.WithSegmentFiler(files))
 	return opened{WAL: w, meta: meta}, err
 }
 
-func openRaftWAL(folder string, o walload.Options) (walload.Log, error) {
-	if o.FlushDelay > 0 {
-		return nil, errors.New("raft-wal has no way to slow its flushes down: leave it out where there is a --delay")
+// slowFiles makes every flush of a segment take longer. Those of the database of metadata are as they are:
+// there is one when a segment is full.
+type slowFiles struct {
+	*fs.FS
+	delay time.Duration
+}
+
+func (s slowFiles) slow(file types.WritableFile, err error) (types.WritableFile, error) {
+	if err != nil || s.delay == 0 {
+		return file, err
 	}
+	return slowSegment{WritableFile: file, delay: s.delay}, nil
+}
+
+func (s slowFiles) Create(dir, name string, size uint64) (types.WritableFile, error) {
+	return s.slow(s.FS.Create(dir, name, size))
+}
+
+func (s slowFiles) OpenWriter(dir, name string) (types.WritableFile, error) {
+	return s.slow(s.FS.OpenWriter(dir, name))
+}
+
+type slowSegment struct {
+	types.WritableFile
+	delay time.Duration
+}
+
+func (s slowSegment) Sync() error {
+	err := s.WritableFile.Sync()
+	time.Sleep(s.delay)
+	return err
+}
+
+func openRaftWAL(folder string, o walload.Options) (walload.Log, error) {
 	w, err := openWAL(folder, o)
 	if err != nil {
 		return nil, err

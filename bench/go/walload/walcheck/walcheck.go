@@ -137,11 +137,38 @@ func measured(t *testing.T, c walload.Contender) {
 	fill := []string{"fill", "--contender", c.Name, "--dir", folder, "--total", "3000000"}
 	require.NoError(t, walload.Run(fill, []walload.Contender{c}, &out))
 	require.Equal(t, "3072\n", out.String(), "three times a mebibyte of records")
-	require.Positive(t, call("read", "--dir", folder, "--acked", "3072").RecordsPerSecond)
+	m = call("read", "--dir", folder, "--acked", "3072")
+	require.Positive(t, m.RecordsPerSecond)
+	require.GreaterOrEqual(t, m.Wal.ReadPerByte, 1.0, "a cold log that is not read from the disk")
 	tooMany := []string{"read", "--contender", c.Name, "--dir", folder, "--acked", "3073"}
 	require.EqualError(t, walload.Run(tooMany, []walload.Contender{c}, &out),
 		"3073 records were acknowledged and 3072 are there")
 	require.Positive(t, call("open", "--dir", folder).Wal.OpenMS)
+	m = call("durable", "--dir", Folder(t), "--delay", "3ms")
+	require.GreaterOrEqual(t, m.First.LatencyUS.P50, 2900.0, "it is not as slow as it was told to be")
+	abilities(t, c, call)
+}
+
+// abilities measures what only some can do.
+func abilities(t *testing.T, c walload.Contender, call func(args ...string) walload.Measurement) {
+	if c.Parted {
+		m := call("durable", "--dir", Folder(t), "--partitions", "3", "--writers", "7")
+		require.Positive(t, m.RecordsPerSecond)
+		require.Positive(t, m.Wal.WrittenPerEncoded)
+	}
+	if c.Followed {
+		m := call("tail", "--dir", Folder(t), "--writers", "3")
+		require.Positive(t, m.RecordsPerSecond)
+		require.Positive(t, m.Wal.TailedPerSecond)
+		require.Positive(t, m.First.LatencyUS.P50)
+	}
+	if c.Budget {
+		m := call("stalled", "--dir", Folder(t), "--writers", "8", "--delay", "100ms", "--memory", "8388608", "--seconds", "0.3")
+		require.Equal(t, 8.0, m.Wal.BudgetMiB)
+		require.Positive(t, m.Wal.HeapMaxMiB)
+		require.Greater(t, m.Wal.ResidentMaxMiB, m.Wal.ResidentBeforeMiB)
+		require.Positive(t, m.Wal.TakenMiB)
+	}
 }
 
 // copied is a folder as it is now, as a kill would leave it.
