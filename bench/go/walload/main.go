@@ -26,6 +26,7 @@ type job struct {
 	seconds   float64
 	warmup    float64
 	options   Options
+	last      bool // the process ends after it
 }
 
 // A verb is what a program can be asked to do.
@@ -46,7 +47,7 @@ var verbs = map[string]func(job, io.Writer) error{
 //	tail      durable, with a reader that follows
 //	stalled   buffered, on a disk on which everything takes --delay longer: how much memory that takes
 func Main(contenders ...Contender) {
-	if err := Run(os.Args[1:], contenders, os.Stdout); err != nil {
+	if err := run(os.Args[1:], contenders, os.Stdout, true); err != nil {
 		fmt.Fprintln(os.Stderr, "wal:", err)
 		os.Exit(1)
 	}
@@ -54,6 +55,11 @@ func Main(contenders ...Contender) {
 
 // Run is Main with its surroundings.
 func Run(args []string, contenders []Contender, out io.Writer) error {
+	return run(args, contenders, out, false)
+}
+
+// run is Run; last: the process ends after it.
+func run(args []string, contenders []Contender, out io.Writer, last bool) error {
 	if len(args) == 0 {
 		return errors.New("usage: list|durable|buffered|fill|read|open|tail|stalled [options]")
 	}
@@ -71,6 +77,7 @@ func Run(args []string, contenders []Contender, out io.Writer) error {
 	if err != nil {
 		return err
 	}
+	j.last = last
 	return verb(j, out)
 }
 

@@ -32,7 +32,11 @@ func stalled(j job, out io.Writer) (err error) {
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, log.Close()) }()
+	defer func() {
+		if !j.last { // else that would wait for the disk once more, partition by partition
+			err = errors.Join(err, log.Close())
+		}
+	}()
 	c := &crew{every: 1}
 	s := sampler{stop: make(chan struct{})}
 	s.done.Go(s.run)

@@ -41,8 +41,13 @@ func newLogBenchCommand() *cobra.Command {
 		Use:   "bench --dir DIR",
 		Short: "Append records as fast as it goes, and print how fast that was",
 		Long: `smf log bench makes a log in a new folder below --dir, appends records of one size to one partition, one by
-one from each of many goroutines, prints records per second, latencies and processor time, and removes
-the folder. SIGINT ends it early, with the figures.`,
+one from each of many goroutines, prints figures, and removes the folder. SIGINT ends it early, with the
+figures.
+
+The words are those of docs/performance.md: writers × a record's size; MiB/s of values; latencies from a
+call to its return; CPU, user and system time of the whole process; per encoded byte, what the log wrote of
+records and what fills their last blocks. The log is new, so its files are filled for the first time, with
+zeroes ahead that are not counted.`,
 		Example: "  smf log bench --dir /var/lib --writers 64 --size 1KiB --ack durable",
 		Args:    noArguments("bench"),
 		RunE: func(command *cobra.Command, _ []string) error {
@@ -249,10 +254,19 @@ func (b *benchResult) print(w io.Writer, o *logBenchOptions) error {
 		encoder.SetEscapeHTML(false)
 		return encoder.Encode(b)
 	}
-	fmt.Fprintf(w, "%s\n%s, values of %s, %s: %s records in %.2f s\n\n", b.Disk, counted(b.Writers, "writer"),
-		counted(int(b.ValueBytes), "byte"), b.Ack, grouped(uint64(b.Records)), b.Seconds)
-	fmt.Fprintf(w, "%12s  %10s  %10s  %10s  %10s  %10s  %10s\n", "records/s", "MiB/s", "p50 µs", "p99 µs", "p99.9 µs", "max µs", "CPU µs")
-	_, err := fmt.Fprintf(w, "%12s  %10.1f  %10.1f  %10.1f  %10.1f  %10.1f  %10.2f\n", grouped(uint64(b.RecordsPerSecond)), b.MiBPerSecond,
-		b.P50Micros, b.P99Micros, b.P999Micros, b.MaxMicros, b.CPUMicros)
+	fmt.Fprintf(w, "%s\n%d × %s, %s: %s records in %.2f s\n\n", b.Disk, b.Writers, recordSize(b.ValueBytes), b.Ack,
+		grouped(uint64(b.Records)), b.Seconds)
+	fmt.Fprintf(w, "%12s  %10s  %10s  %10s  %10s  %10s  %14s  %16s\n", "records/s", "MiB/s", "p50 µs", "p99 µs", "p99.9 µs", "max µs",
+		"CPU µs/record", "per encoded byte")
+	_, err := fmt.Fprintf(w, "%12s  %10.1f  %10.1f  %10.1f  %10.1f  %10.1f  %14.2f  %16.2f\n", grouped(uint64(b.RecordsPerSecond)),
+		b.MiBPerSecond, b.P50Micros, b.P99Micros, b.P999Micros, b.MaxMicros, b.CPUMicros, b.DeviceBytes)
 	return err
+}
+
+// recordSize is exact.
+func recordSize(n int64) string {
+	if n > 0 && n%1024 == 0 {
+		return fmt.Sprintf("%d KiB", n/1024)
+	}
+	return fmt.Sprintf("%d B", n)
 }

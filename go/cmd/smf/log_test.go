@@ -317,7 +317,8 @@ func TestLogBench(t *testing.T) {
 	}
 	got := smf(t, "log", "bench", "--dir", dir, "--seconds", "0.1", "--writers", "1")
 	require.Zero(t, got.status)
-	require.Contains(t, got.stdout, "1 writer, values of 1,024 bytes, durable: ")
+	require.Contains(t, got.stdout, "1 × 1 KiB, durable: ")
+	require.Contains(t, got.stdout, "CPU µs/record  per encoded byte\n")
 	entries, err := os.ReadDir(dir)
 	require.NoError(t, err)
 	require.Empty(t, entries, "nothing is left")
