@@ -1,6 +1,8 @@
 package main
 
 import (
+	"bytes"
+	"encoding/json"
 	"os"
 	"path/filepath"
 	"testing"
@@ -76,4 +78,14 @@ func TestABatchThatNeverFitsIsRefused(t *testing.T) {
 	err := log.Append([][]byte{make([]byte, groupBytes)})
 	require.EqualError(t, err, "a batch of 4194312 bytes is larger than a group")
 	require.NoError(t, log.Close())
+}
+
+// Zeroes are written before records: a first fill costs twice what is in it, the first file's included.
+func TestTheFirstFillHasItsZeroes(t *testing.T) {
+	var out bytes.Buffer
+	args := []string{"durable", "--contender", "plain-dsync", "--dir", walcheck.Folder(t), "--segment", "16777216", "--seconds", "0.01"}
+	require.NoError(t, walload.Run(args, contenders, &out))
+	var m walload.Measurement
+	require.NoError(t, json.Unmarshal(out.Bytes(), &m))
+	require.GreaterOrEqual(t, m.Wal.FillWrittenPerByte, 1.99)
 }

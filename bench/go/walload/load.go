@@ -95,22 +95,22 @@ type filled struct {
 // openFull opens a log and writes it full and over again.
 func (j job) openFull() (Log, filled, error) {
 	j.options.Recycle = true
+	before, err := takeUsage(j.folder) // what opening writes, zeroes of a first file perhaps, is of the first fill
+	if err != nil {
+		return nil, filled{}, err
+	}
 	log, err := j.contender.Open(j.folder, j.options)
 	if err != nil {
 		return nil, filled{}, err
 	}
-	f, err := j.fillOver(log)
+	f, err := j.fillOver(log, before)
 	if err != nil {
 		return nil, f, errors.Join(err, log.Close())
 	}
 	return log, f, nil
 }
 
-func (j job) fillOver(log Log) (f filled, err error) {
-	before, err := takeUsage(j.folder)
-	if err != nil {
-		return f, err
-	}
+func (j job) fillOver(log Log, before usage) (f filled, err error) {
 	records, err := j.fillParts(log, 2*j.options.SegmentBytes)
 	if err != nil {
 		return f, err
