@@ -5,6 +5,7 @@ import (
 	"flag"
 	"fmt"
 	"path/filepath"
+	"strconv"
 	"testing"
 	"time"
 
@@ -53,14 +54,17 @@ func (m *machine) pick(t *rapid.T) (*wal.Partition, *modelled) {
 var bytesOrNone = rapid.OneOf(rapid.Just([]byte(nil)), rapid.SliceOfN(rapid.Byte(), 0, 40),
 	rapid.Map(rapid.IntRange(0, 9000), func(n int) []byte { return make([]byte, n) }))
 
-func (m *machine) draw(t *rapid.T) wal.Batch {
+func (m *machine) draw(t *rapid.T) wal.Batch { return drawBatch(t, &m.clock) }
+
+// drawBatch draws records, whose times go on from a clock.
+func drawBatch(t *rapid.T, clock *int64) wal.Batch {
 	batch := make(wal.Batch, rapid.IntRange(1, 5).Draw(t, "records"))
 	for i := range batch {
 		r := &batch[i]
 		r.Key = bytesOrNone.Draw(t, "key")
 		r.Value = bytesOrNone.Draw(t, "value")
-		m.clock += int64(rapid.IntRange(-3, 1000).Draw(t, "later"))
-		r.Time = time.UnixMicro(m.clock)
+		*clock += int64(rapid.IntRange(-3, 1000).Draw(t, "later"))
+		r.Time = time.UnixMicro(*clock)
 		for range rapid.IntRange(0, 2).Draw(t, "headers") {
 			r.Headers = append(r.Headers, wal.Header{
 				Name:  rapid.SliceOfN(rapid.Byte(), 1, 10).Draw(t, "name"),
@@ -237,11 +241,22 @@ func (m *machine) check(t *rapid.T) {
 	}
 }
 
+// checks sets how many lists are tried, where -rapid.checks says nothing: as many as told, or count.
+func checks(t *testing.T, count int, told string) {
+	f := flag.Lookup("rapid.checks")
+	if f.Value.String() != f.DefValue {
+		return
+	}
+	if told == "" {
+		told = strconv.Itoa(count)
+	}
+	require.NoError(t, f.Value.Set(told), "not a count of lists")
+	t.Cleanup(func() { require.NoError(t, f.Value.Set(f.DefValue)) })
+}
+
 // The whole API against a list, reopened between steps. -rapid.checks says how many lists.
 func TestModel(t *testing.T) {
-	if checks := flag.Lookup("rapid.checks"); checks.Value.String() == checks.DefValue {
-		require.NoError(t, checks.Value.Set("25")) // every step waits for a disk
-	}
+	checks(t, 25, "") // every step waits for a disk
 	root, runs := t.TempDir(), 0
 	rapid.Check(t, func(t *rapid.T) {
 		runs++

@@ -94,8 +94,8 @@ func (l *Loop) yield() {
 
 // turn makes one turn of the core and tells how many events it found, and whether something was asked.
 func (l *Loop) turn(spin bool) (n int, asked bool) {
-	if asked = l.asked.Load(); asked {
-		l.deliver()
+	if l.asked.Load() || l.core.Pending() {
+		asked = l.deliver()
 	}
 	wait := int64(0)
 	if spin && l.waiting.Load() > 0 {
@@ -114,10 +114,11 @@ func (l *Loop) turn(spin bool) (n int, asked bool) {
 	return n, asked
 }
 
-// deliver does what others asked for.
-func (l *Loop) deliver() {
+// deliver does what others asked for. False: that was done already, and their bell came late; it would
+// keep the core awake.
+func (l *Loop) deliver() (asked bool) {
 	l.core.ClearPending()
-	l.asked.Swap(false)
+	asked = l.asked.Swap(false)
 	l.mu.Lock()
 	l.taken, l.mail = l.mail, l.taken[:0]
 	l.mu.Unlock()
@@ -126,6 +127,7 @@ func (l *Loop) deliver() {
 		l.taken[i] = nil
 	}
 	l.user.Flush()
+	return asked
 }
 
 // arm leaves the loop to the poller. False: there is something to do first.

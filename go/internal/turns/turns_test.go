@@ -387,3 +387,17 @@ func TestFindingAnAnswerIsLearned(t *testing.T) {
 		l.token.Swap(0)
 	}
 }
+
+// Whoever asks may be held up between asking and the bell, and ring when it has been done. Nobody is kept
+// awake by that: the loop is left to the poller, though somebody waits.
+func TestABellThatComesLate(t *testing.T) {
+	u := open(t, peer(t), native.Config{})
+	w := NewWaiter()
+	u.loop.Expect()
+	u.loop.core.Ask()
+	answered := make(chan bool)
+	go func() { answered <- u.loop.Await(w, nil) }()
+	require.Eventually(t, func() bool { return !u.loop.core.Pending() && u.loop.token.Load() == 0 }, patience, time.Millisecond)
+	u.loop.Answer(w)
+	require.True(t, <-answered)
+}
