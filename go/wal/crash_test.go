@@ -224,6 +224,9 @@ func (c *crasher) peek(t *rapid.T) told {
 func (c *crasher) findTime(t *rapid.T) told {
 	o, k := c.pick(t, doFindTime)
 	o.Micros = rapid.Int64Range(-10, c.clock+10).Draw(t, "time")
+	if all := k.records()[k.head():]; len(all) > 0 && rapid.Bool().Draw(t, "of a record") {
+		o.Micros = rapid.SampledFrom(all).Draw(t, "record").Time.UnixMicro()
+	}
 	m, want := k.mark(), k.firstSince(o.Micros)
 	o.check = func(a answer) {
 		require.Equal(c.t, want, a.Offset)
@@ -414,9 +417,10 @@ func (c *crasher) end(t *rapid.T) {
 	c.open(t)
 }
 
-// The whole API against a list, with crashes between and in the middle of steps. SMF_MODELS says how many lists.
+// The whole API against a list, with crashes between steps and in the middle of them. SMF_MODELS says how
+// many lists.
 func TestCrashes(t *testing.T) {
-	checks(t, 6, os.Getenv("SMF_MODELS"))
+	checks(t, 3, os.Getenv("SMF_MODELS"))
 	root, runs := t.TempDir(), 0
 	rapid.Check(t, func(t *rapid.T) {
 		runs++

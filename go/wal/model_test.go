@@ -176,6 +176,9 @@ func (m *machine) offsetForTime(t *rapid.T) {
 	p, model := m.pick(t)
 	require.NoError(t, p.Sync(context.Background()))
 	micros := rapid.Int64Range(-10, m.clock+10).Draw(t, "time")
+	if len(model.records) > 0 && rapid.Bool().Draw(t, "of a record") {
+		micros = rapid.SampledFrom(model.records).Draw(t, "record").Time.UnixMicro()
+	}
 	want := model.next()
 	for _, r := range model.records {
 		if r.Time.UnixMicro() >= micros {
