@@ -18,7 +18,7 @@ usage: ./build.sh VERB
   fuzz [SECONDS]           every fuzzer of both languages, each for so long (default 60)
   soak [COUNT]             the tests over and over (default 20), with every sanitizer
   soak wal [WORKLOADS]     the log's promises: power cuts in so many workloads (default 1000000), every
-                           deliberate bug, 1000 kills
+                           deliberate bug, 1000 kills, a list beside a log for every 2000 workloads
   check [--rest] [STEP...] what has to pass before a change goes in; --rest: all but what test runs
   fmt                      format C and Go
   docs                     the reference of the C API, to build/docs
@@ -335,6 +335,8 @@ prove_wal() {
     run env -C build/native SMF_WORKLOADS=$((workloads / 1000 + 1)) ./test_wal_replay
     run native/test/wal_mutate.sh "$@"
     run env SMF_KILLS="$kills" go test -count=1 -v -timeout 2h -run LogIsKilled ./go/cmd/smf
+    run env SMF_MODELS=$((workloads / 2000 + 2)) SMF_KILLS=$((kills / 5)) go test -count=1 -v -timeout 2h \
+        -run 'Crashes|IsKilled' ./go/wal
 }
 
 verb_soak() {
