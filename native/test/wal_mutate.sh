@@ -33,13 +33,13 @@ die() {
     exit 1
 }
 
-# Only what differs, so that little is compiled again.
+# Only what differs, so that little is compiled again. The go command passes over folders with such a name.
 copy_tree() {
-    mkdir -p "$folder/tree" || return
+    mkdir -p "$folder/_tree" || return
     local file
     while IFS= read -r file; do
-        cmp -s "$file" "$folder/tree/$file" && continue
-        mkdir -p "$(dirname "$folder/tree/$file")" && cp "$file" "$folder/tree/$file" || return
+        cmp -s "$file" "$folder/_tree/$file" && continue
+        mkdir -p "$(dirname "$folder/_tree/$file")" && cp "$file" "$folder/_tree/$file" || return
     done < <(find CMakeLists.txt native schema/demo -type f)
 }
 
@@ -83,7 +83,7 @@ try() { # name, file, what is there, what is put in its place
         return
     fi
     mutated=${original/"$3"/"$4"}
-    printf '%s\n' "$mutated" >"$folder/tree/$2"
+    printf '%s\n' "$mutated" >"$folder/_tree/$2"
     if ! build; then
         echo "DOES NOT BUILD $1: $(grep -m1 error "$folder/build.log")"
         bad=$((bad + 1))
@@ -96,11 +96,11 @@ try() { # name, file, what is there, what is put in its place
             bad=$((bad + 1))
         fi
     fi
-    cp "$2" "$folder/tree/$2"
+    cp "$2" "$folder/_tree/$2"
 }
 
 copy_tree || die "the tree could not be copied to $folder"
-cmake -S "$folder/tree" -B "$folder/native" -DCMAKE_BUILD_TYPE=Release >"$folder/build.log" 2>&1 ||
+cmake -S "$folder/_tree" -B "$folder/native" -DCMAKE_BUILD_TYPE=Release >"$folder/build.log" 2>&1 ||
     die "cmake failed: see $folder/build.log"
 build || die "the tests could not be built: see $folder/build.log"
 run_tests
