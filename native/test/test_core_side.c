@@ -18,6 +18,7 @@
 #define QUIET_LOOKS_MAX 8u
 #define SIGNALS 50
 #define SOON_NS 20000000ull
+#define SPIN_US 500000
 
 struct beside {
     struct smf_engine *engine;
@@ -27,6 +28,7 @@ struct beside {
     uint64_t looks, begun, closed;
     uint64_t due_ns; /* then there is something to tell; UINT64_MAX: never */
     int always;      /* something in every look */
+    uint64_t expected_ns;
     uint32_t told;
 };
 
@@ -60,17 +62,25 @@ static uint64_t side_poll(void *context)
     return beside->due_ns;
 }
 
+static uint64_t side_expects(void *context)
+{
+    return ((struct beside *)context)->expected_ns;
+}
+
 static void side_close(void *context)
 {
     ((struct beside *)context)->closed++;
 }
 
-static void open_beside(struct beside *beside)
+static void open_spinning(struct beside *beside, int32_t spin_us)
 {
     struct smf_engine_config config = {
-        .size = sizeof config, .spin_us = -1, .memory_bytes = MEMORY_BYTES};
-    struct smf__side side = {
-        .context = beside, .begin = side_begin, .poll = side_poll, .close = side_close};
+        .size = sizeof config, .spin_us = spin_us, .memory_bytes = MEMORY_BYTES};
+    struct smf__side side = {.context = beside,
+                             .begin = side_begin,
+                             .poll = side_poll,
+                             .close = side_close,
+                             .expects = side_expects};
     struct smf_error error;
 
     memset(beside, 0, sizeof *beside);
@@ -83,6 +93,11 @@ static void open_beside(struct beside *beside)
              SMF_OK);
     CHECK_EQ(smf__core_furnish_side(beside->core, &side), SMF_OK);
     CHECK_EQ(smf__core_furnish_side(beside->core, &side), SMF_EEXIST);
+}
+
+static void open_beside(struct beside *beside)
+{
+    open_spinning(beside, -1);
 }
 
 static void close_beside(struct beside *beside)
@@ -175,6 +190,29 @@ static void the_loop_does_not_spin(void)
     CHECK_EQ(smf_core_poll(beside.core, 50000), 0);
     CHECK_LE(beside.looks, QUIET_LOOKS_MAX);
     close_beside(&beside);
+}
+
+/* How often a poll of SPIN_US looks, when something is expected so far from its beginning. */
+static uint64_t looks_when_expected(int64_t from_now_ns, int32_t spin_us)
+{
+    struct beside beside;
+    uint64_t looks;
+
+    open_spinning(&beside, spin_us);
+    beside.expected_ns = smf__clock_now_ns(&beside.core->clock) + (uint64_t)from_now_ns;
+    CHECK_EQ(smf_core_poll(beside.core, SPIN_US), 0);
+    looks = beside.looks;
+    close_beside(&beside);
+    return looks;
+}
+
+/* A core spins around the time at which something is expected, and sleeps before and after. */
+static void it_spins_when_something_is_expected(void)
+{
+    CHECK_LE(looks_when_expected(2ll * SPIN_US * 1000, SPIN_US), QUIET_LOOKS_MAX);
+    CHECK_GE(looks_when_expected(SPIN_US * 1000ll / 10, SPIN_US), 10 * QUIET_LOOKS_MAX);
+    CHECK_LE(looks_when_expected(-2ll * SPIN_US * 1000, SPIN_US), QUIET_LOOKS_MAX);
+    CHECK_LE(looks_when_expected(SPIN_US * 1000ll / 10, -1), QUIET_LOOKS_MAX); /* it never spins */
 }
 
 static void who_leaves_is_not_asked_any_more(void)
@@ -322,6 +360,7 @@ static const struct test tests[] = {
     TEST(its_time_ends_a_sleep),
     TEST(a_foreign_loop_hears_of_it),
     TEST(the_loop_does_not_spin),
+    TEST(it_spins_when_something_is_expected),
     TEST(who_leaves_is_not_asked_any_more),
     TEST(the_room_goes_on),
     TEST(interruptions_end_no_wait),

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 
 #include <smf/loop.h>
 
@@ -12,6 +13,7 @@
 #include "mem/mem_count.h"
 
 #define NS_PER_US 1000
+#define WAKE_NS 30000 /* from the end of a sleep until the thread runs, on a virtual machine */
 
 int smf__error(struct smf_error *error_out, int status, int os_errno, const char *text)
 {
@@ -165,16 +167,47 @@ static uint64_t next_due_ns(const struct smf_core *core)
     return timers_ns < core->side_next_ns ? timers_ns : core->side_next_ns;
 }
 
+/* How much too late a sleep with a timeout ends: the thread's timer slack, and what it takes to run. */
+static uint64_t wake_lead_ns(void)
+{
+    static _Thread_local uint64_t lead_ns;
+
+    if (lead_ns == 0) {
+        int slack_ns = prctl(PR_GET_TIMERSLACK);
+
+        lead_ns = WAKE_NS + (slack_ns > 0 ? (uint64_t)slack_ns : 0);
+    }
+    return lead_ns;
+}
+
+/* When to begin to spin: with the poll, unless it is known when something will come. */
+static uint64_t spins_from_ns(const struct smf_core *core, uint64_t entered_ns)
+{
+    uint64_t expected_ns = 0, lead_ns;
+
+    if (core->side.expects != NULL && core->spin_ns > 0)
+        expected_ns = core->side.expects(core->side.context);
+    if (expected_ns == 0)
+        return entered_ns;
+    lead_ns = wake_lead_ns();
+    return expected_ns > lead_ns ? expected_ns - lead_ns : 0;
+}
+
 /* How long the next look for input may wait, or 0. */
 static int64_t may_wait_ns(const struct smf_core *core, uint64_t entered_ns, uint64_t until_ns)
 {
-    uint64_t now_ns = core->turn.now_ns, wake_ns;
+    uint64_t now_ns = core->turn.now_ns, from_ns, wake_ns;
 
-    if (core->spin_ns < 0 || now_ns - entered_ns < (uint64_t)core->spin_ns)
+    if (core->spin_ns < 0)
+        return 0;
+    from_ns = spins_from_ns(core, entered_ns);
+    if (now_ns >= from_ns && now_ns - from_ns < (uint64_t)core->spin_ns)
         return 0;
     wake_ns = next_due_ns(core);
     if (until_ns < wake_ns)
         wake_ns = until_ns;
+    if (from_ns > now_ns && from_ns < wake_ns)
+        wake_ns = from_ns;
     if (wake_ns == UINT64_MAX)
         return -1;
     return wake_ns > now_ns ? (int64_t)(wake_ns - now_ns) : 0;

@@ -59,6 +59,10 @@ struct smf__side {
      * UINT64_MAX. */
     uint64_t (*poll)(void *context);
     void (*close)(void *context); /* with the core, unless it has left before */
+    /* When fd is going to be readable, as far as can be told (ns of the core's clock); 0: that is not known.
+     * A core that may spin then sleeps first and looks around that time, instead of the other way round. NULL:
+     * it is never known. */
+    uint64_t (*expects)(void *context);
 };
 
 struct smf__core_config {

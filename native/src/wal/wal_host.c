@@ -208,6 +208,13 @@ static uint64_t host_poll(void *context)
     return next_ns;
 }
 
+static uint64_t host_expects(void *context)
+{
+    const struct smf_wal *wal = context;
+
+    return smf__wal_expects(wal->log);
+}
+
 /* --- closing -------------------------------------------------------------------------------------- */
 
 static int free_host(struct smf_wal *wal)
@@ -377,6 +384,7 @@ static int join_core(struct smf_wal *wal, struct smf_error *error_out)
     struct smf__side side = {.context = wal,
                              .fd = wal->disk->ops->fd(wal->disk),
                              .poll = host_poll,
+                             .expects = host_expects,
                              .close = host_close};
     int status = smf__core_furnish_side(wal->core, &side);
 

@@ -12,6 +12,7 @@
  *   wal_reader.c    reading forward, from the disk or from buffers
  *   wal_fetch.c     a reader's bytes: what is read ahead, and batches put together
  *   wal_time.c      the offset for a time
+ *   wal_expect.c    when what is under way will end
  *   wal_follow.c    what a process that writes adds to a log that is read beside it
  *
  * Everything is driven by smf__wal_turn, which never blocks. What says "blocks" runs its operations to
@@ -37,7 +38,7 @@
 #define SMF__WAL_SEGMENT_MIN_BYTES (64ull << 10)
 #define SMF__WAL_LINGER_DEFAULT_US 10000u /* how long buffered bytes wait for their write */
 #define SMF__WAL_APPENDS_MAX 65536u       /* of a core, not acknowledged yet */
-#define SMF__WAL_WRITES_MAX 16u            /* of a partition, under way */
+#define SMF__WAL_WRITES_MAX 16u           /* of a partition, under way */
 #define SMF__WAL_IDLE_NS 10000000ull      /* after which a stamp follows a durable append */
 #define SMF__WAL_CHECKPOINT_NS 1000000000ull
 #define SMF__WAL_CHECKPOINT_BYTES (64ull << 20)
@@ -47,6 +48,7 @@
 #define SMF__WAL_READ_BYTES (1u << 20) /* of one read of a reader, at most */
 #define SMF__WAL_READ_FIRST_BYTES (64u << 10)
 #define SMF__WAL_AHEAD_MAX_BYTES (64u << 20)
+#define SMF__WAL_TAKES 24u                /* see wal_expect.c */
 #define SMF__WAL_FOLLOW_BYTES (64u << 20) /* that one look at a log of another process reads */
 
 struct smf__wal;
@@ -67,6 +69,7 @@ struct smf__wal_io {
     struct smf__disk_op op;
     void (*done)(struct smf__wal_io *io); /* in a turn; may queue others */
     void *owner;
+    uint64_t queued_ns; /* wal_expect.c: 0, or when it was queued */
 };
 
 /* How far something goes: the place where a batch ends, and what the next one links to. A checkpoint is
@@ -290,6 +293,10 @@ struct smf__wal {
     uint64_t due_ns;
     int turning;
 
+    /* wal_expect.c: how long the device takes, by kind and size; when the next of what is under way ends. */
+    uint64_t takes_ns[SMF__WAL_TAKES];
+    uint64_t expected_ns;
+
     uint32_t meta_live_bytes; /* of items that count, when META was written anew */
     int meta_rewriting;       /* nothing can be appended to META meanwhile */
 };
@@ -318,6 +325,18 @@ int smf__wal_run(struct smf__wal *wal, struct smf__disk_op *op);
 
 /* Blocks for one round: submits, waits for something to complete, deals with it. */
 void smf__wal_wait(struct smf__wal *wal);
+
+/* --- wal_expect.c --- */
+
+/* A write or a flush is queued, and has ended. Cost: a look at the clock. */
+void smf__wal_expect(struct smf__wal *wal, struct smf__wal_io *io);
+void smf__wal_expected(struct smf__wal *wal, const struct smf__wal_io *io);
+
+/* When the first of what is under way is going to end (ns of the clock), which may have passed; 0: that is
+ * not known. */
+uint64_t smf__wal_expects(const struct smf__wal *wal);
+
+/* --- wal_turn.c, again --- */
 
 /* Makes a turn look at a partition. */
 void smf__wal_touch(struct smf__wal_part *part);

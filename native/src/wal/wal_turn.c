@@ -30,6 +30,7 @@ void smf__wal_touch(struct smf__wal_part *part)
 void smf__wal_queue(struct smf__wal *wal, struct smf__wal_io *io)
 {
     io->op.context = io;
+    smf__wal_expect(wal, io);
     wal->under_way++;
     wal->disk->ops->queue(wal->disk, &io->op);
 }
@@ -44,6 +45,7 @@ static void collect(struct smf__wal *wal)
             struct smf__wal_io *io = ops[i]->context;
             wal->under_way--;
             wal->ended++;
+            smf__wal_expected(wal, io);
             io->done(io);
         }
     } while (found == COLLECT);
