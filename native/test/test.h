@@ -136,6 +136,13 @@ static inline int test_emulated(void)
     return getenv("SMF_TEST_EMULATED") != NULL;
 }
 
+/* Does an emulator or a sanitizer make this program ten times as slow? What draws from seeds does less then: the
+ * same code runs at full speed elsewhere. */
+static inline int test_slowed(void)
+{
+    return test_emulated() || TEST_WITH_ASAN || TEST_WITH_TSAN;
+}
+
 /* Says above the test's line why a part of it was not run. */
 __attribute__((format(printf, 1, 2))) static inline void test_note(const char *format, ...)
 {

@@ -4,7 +4,8 @@
 #include "wal_crash.h"
 
 #define WORKLOADS 60u
-#define LOOK_IN 150u /* one of so many steps, in workloads of any length */
+#define WORKLOADS_SLOWED 12u /* where an emulator or a sanitizer runs them */
+#define LOOK_IN 150u         /* one of so many steps, in workloads of any length */
 #define LONG_STEPS 400u
 #define CROWDED_FROM 40u /* workloads, to say something of their share */
 
@@ -12,7 +13,9 @@ static uint64_t workloads(void)
 {
     const char *text = getenv("SMF_WORKLOADS");
 
-    return text != NULL ? strtoull(text, NULL, 0) : WORKLOADS;
+    if (text != NULL)
+        return strtoull(text, NULL, 0);
+    return test_slowed() ? WORKLOADS_SLOWED : WORKLOADS;
 }
 
 static void run_all(const char *story, const struct crash_options *options, uint64_t count)

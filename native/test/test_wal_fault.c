@@ -5,10 +5,17 @@
 #include "wal_crash.h"
 
 #define FAULT_STEPS 30u
-#define NTH_MAX 20000u /* never reached: the runs end before */
+#define EVERY_SLOWED 5u /* of the operations, where an emulator or a sanitizer runs this */
+#define NTH_MAX 20000u  /* never reached: the runs end before */
 #define MALLOC_NTH_MAX 20000u
 #define SPACE_STEP_BYTES (96u << 10)
 #define SPACE_MAX_BYTES (6u << 20)
+
+/* From one operation that fails to the next. */
+static uint64_t every(void)
+{
+    return test_slowed() ? EVERY_SLOWED : 1;
+}
 
 static struct crash *begin(const struct crash_options *options)
 {
@@ -57,6 +64,11 @@ static int fail_one(uint32_t kind, uint64_t nth, uint64_t times, int os_errno)
     return came;
 }
 
+static void note_each(const char *what, uint64_t nth)
+{
+    test_note("%s: of %" PRIu64 ", one of %" PRIu64 " failed", what, nth - 1, every());
+}
+
 static void fail_every(const uint32_t *kinds, size_t count)
 {
     static const int numbers[] = {EIO, ENOSPC};
@@ -66,9 +78,9 @@ static void fail_every(const uint32_t *kinds, size_t count)
 
         while (nth < NTH_MAX &&
                fail_one(kinds[i], nth, nth % 3 == 0 ? 1u << 20 : 1, numbers[nth % 2]))
-            nth++;
+            nth += every();
         CHECK_LT(nth, NTH_MAX);
-        test_note("%s: each of %" PRIu64 " failed", smf__disk_kind_name(kinds[i]), nth - 1);
+        note_each(smf__disk_kind_name(kinds[i]), nth);
     }
 }
 
@@ -101,7 +113,7 @@ static void every_allocation_fails(void)
     uint64_t nth = 1;
     int came = 1;
 
-    for (; nth < MALLOC_NTH_MAX && came; nth++) {
+    for (; nth < MALLOC_NTH_MAX && came; nth += every()) {
         struct crash *run = begin(
             &(struct crash_options){.faulty = 1, .steps = FAULT_STEPS, .small = 1, .no_reopen = 1});
 
@@ -114,7 +126,7 @@ static void every_allocation_fails(void)
         verify_now(run);
         end(run);
     }
-    test_note("each of %" PRIu64 " failed", nth - 2);
+    note_each("allocations", nth);
     CHECK_GT(nth, 20);
 }
 
