@@ -24,7 +24,6 @@
 #define INPUT_MAX_BYTES FILE_BYTES
 #define PARTITIONS_MAX 64u /* of all topics: each has a folder, which is made */
 #define TURNS_MAX 100000u  /* of one thing that is waited for */
-#define LIE_TURNS 1000u
 #define TURN_NS 1000000u
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size_bytes);
@@ -55,8 +54,7 @@ struct story {
     struct smf__disk *disk;
     struct smf__clock_manual clock;
     struct smf__wal *wal;
-    int outcomes, status;      /* of appends */
-    const struct image *files; /* that it began with */
+    int outcomes, status; /* of appends */
 };
 
 /* --- a log ---------------------------------------------------------------------------------------- */
@@ -191,34 +189,6 @@ static inline int take_run(struct content *content, const struct smf__wal_run *r
     return content->end == run->end_offset;
 }
 
-/* Is there a batch that ends as META says? An open believes it: it looks at nothing before that place. */
-static inline int is_in(const struct smf__wal_checkpoint *checkpoint, const struct image *image)
-{
-    struct smf__wal_window window = {image->bytes, 0, image->size};
-    struct smf__wal_file file;
-    struct smf__wal_scan scan;
-    struct smf__wal_batch batch;
-    uint64_t position;
-    int status = SMF__WAL_GOOD;
-    if (smf__wal_file_parse(window.bytes, window.size, &file) != SMF__WAL_GOOD ||
-        file.number != smf__wal_place_number(checkpoint->end))
-        return 0;
-    smf__wal_scan_begin(&scan, &file);
-    while (status == SMF__WAL_GOOD || status == SMF__WAL_UNSUPPORTED) {
-        if (scan.end == smf__wal_place_position(checkpoint->end))
-            return scan.next_offset == checkpoint->next_offset &&
-                   scan.prev_crc == checkpoint->prev_crc;
-        status = smf__wal_scan_next(&scan, &window, &batch, &position);
-    }
-    return 0;
-}
-
-static inline int is_true(const struct smf__wal_checkpoint *checkpoint, const struct image *files)
-{
-    return checkpoint->end == 0 || is_in(checkpoint, &files[FIRST]) ||
-           is_in(checkpoint, &files[SECOND]);
-}
-
 /* Reads all that is there to its end, or to what can't be read. */
 static inline struct content read_part(struct story *story, struct smf__wal_part *part,
                                        uint32_t view)
@@ -232,10 +202,6 @@ static inline struct content read_part(struct story *story, struct smf__wal_part
     for (uint32_t turns = 0;; turns++) {
         struct smf__wal_run run;
         int status = smf__wal_reader_next(reader, &run, &error);
-        if (turns == LIE_TURNS && !is_true(&part->checkpoint, story->files)) {
-            content.status = SMF_EIO; /* it waits for what META says is there */
-            break;
-        }
         require(turns < TURNS_MAX, "a reader comes to no end");
         if (status == 1 && take_run(&content, &run))
             continue;
@@ -383,7 +349,6 @@ static inline int change(struct story *story, const struct image *files, struct 
     uint64_t offset;
     if (part == NULL)
         return SMF_ENOTFOUND;
-    int sound = is_true(&part->checkpoint, files);
     struct content before = read_part(story, part, SMF__WAL_DURABLE);
     require_kept(content, &before);
     uint64_t next = part->next_offset;
@@ -392,7 +357,7 @@ static inline int change(struct story *story, const struct image *files, struct 
     free(content->records);
     *content = read_part(story, part, SMF__WAL_DURABLE);
     require_kept(&before, content);
-    require(status != SMF_OK || before.status != SMF_OK || !sound || content->end == offset + 1,
+    require(status != SMF_OK || before.status != SMF_OK || content->end == offset + 1,
             "what was appended can't be read");
     free(before.records);
     return status;
@@ -403,7 +368,6 @@ static inline void tell(const struct image *files)
     struct story story;
     struct content content = {0};
     begin(&story);
-    story.files = files;
     put_log(&story, files);
     int looked = look(&story, &content);
     int opened = open_log(&story, 0);

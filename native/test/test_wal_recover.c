@@ -260,6 +260,58 @@ static void a_checkpoint_behind_the_end_is_damage(void)
     rig_end(&rig);
 }
 
+/* Reads what is there, then the error. */
+static void check_reads(struct rig *rig, uint64_t end)
+{
+    struct smf__wal_reader *reader;
+    struct smf__wal_run run;
+    struct smf_error error = {0};
+    uint64_t at = 0;
+    int status;
+    CHECK_EQ(smf__wal_reader_open(orders(rig), 0, SMF__WAL_DURABLE, 0, 1, &reader, &error), SMF_OK);
+    while ((status = smf__wal_reader_next(reader, &run, &error)) >= 0) {
+        if (status == 1)
+            at = run.end_offset;
+        else
+            smf__wal_wait(rig->wal);
+    }
+    CHECK_EQ(status, SMF_EIO);
+    CHECK(error.text[0] != 0);
+    CHECK_EQ(at, end);
+    smf__wal_reader_close(reader);
+}
+
+/* META is whole, and says what a program with a fault has written: the files hold something else. */
+static void a_checkpoint_that_the_files_contradict_is_damage(void)
+{
+    for (uint32_t lie = 0; lie < 12; lie++) {
+        struct rig rig;
+        struct first first;
+        first_begin(&first, rig_with_orders(&rig), 0);
+        struct smf__wal_mark mark = first.ends[lie % 2 == 0 ? 3 : 2];
+        uint32_t kind = lie / 4;
+        if (kind == 0) { /* more than there is, in a file that has the room */
+            mark.place += 4 * BLOCK;
+            mark.offset += 7;
+        } else if (kind == 1) { /* another batch */
+            mark.crc ^= 1;
+        } else { /* other records */
+            mark.offset += 1;
+        }
+        put_checkpoint(&rig, &mark, lie % 4 >= 2);
+        draft_put(&rig, &first.draft);
+        CHECK_EQ(rig_open_as(&rig, 1), SMF_OK);
+        check_damage(&rig, &first.ends[3]);
+        check_reads(&rig, 12);
+        rig_close(&rig);
+        rig_open(&rig);
+        check_damage(&rig, &first.ends[3]);
+        check_reads(&rig, 12);
+        rig_close(&rig);
+        rig_end(&rig);
+    }
+}
+
 static void a_scan_begins_at_the_checkpoint(void)
 {
     struct rig rig;
@@ -640,6 +692,7 @@ static const struct test tests[] = {
     TEST(what_was_found_stays_after_a_power_cut),
     TEST(a_hole_that_was_durable_is_damage),
     TEST(a_checkpoint_behind_the_end_is_damage),
+    TEST(a_checkpoint_that_the_files_contradict_is_damage),
     TEST(a_scan_begins_at_the_checkpoint),
     TEST(a_clean_end_is_believed_and_gone_on_from),
     TEST(a_chain_is_followed_and_what_is_between_goes),

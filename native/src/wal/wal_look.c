@@ -8,6 +8,7 @@
 #include "wal/wal_bytes.h"
 
 #define MEMORY_ALIGN_BYTES 4096u /* at least */
+#define BACK_BYTES (16u << 10)   /* of the first look for a batch in front of its end */
 
 /* --- operations ----------------------------------------------------------------------------------- */
 
@@ -247,6 +248,52 @@ int smf__wal_look_later(struct smf__wal_look *look, const struct smf__wal_scan *
         smf__wal_later_add(later, scan, &look->window);
         if (window_is_last(look))
             return SMF_OK;
+    }
+    return SMF_OK;
+}
+
+/* From the last place before a position, at which the batch could begin, to the first of the window. */
+static int find_back(const struct smf__wal_window *window, const struct smf__wal_file *file,
+                     uint64_t before, uint64_t end, uint32_t crc, struct smf__wal_batch *batch_out)
+{
+    uint64_t first = smf__round_up(window->position, SMF__WAL_ALIGN_BYTES);
+    uint64_t last =
+        before < window->position + window->size ? before : window->position + window->size;
+    while (last >= first + SMF__WAL_ALIGN_BYTES) {
+        last -= SMF__WAL_ALIGN_BYTES;
+        const uint8_t *bytes = window->bytes + (last - window->position);
+        if (smf__get_u32(bytes) != crc)
+            continue;
+        int status = smf__wal_batch_parse(bytes, window->size - (last - window->position), file,
+                                          last, batch_out);
+        if ((status == SMF__WAL_GOOD || status == SMF__WAL_UNSUPPORTED) &&
+            last + smf__wal_batch_bytes(batch_out) == end)
+            return 1;
+    }
+    return 0;
+}
+
+int smf__wal_look_back(struct smf__wal_look *look, const struct smf__wal_file *file, uint64_t end,
+                       uint32_t crc, struct smf__wal_batch *batch_out, int *found_out)
+{
+    uint64_t most = SMF__WAL_BATCH_HEADER_MAX_BYTES + SMF__WAL_BODY_MAX_BYTES;
+    uint64_t before = end, step = BACK_BYTES;
+    *found_out = 0;
+    if (end < file->block_bytes || end > look->size_bytes || end % SMF__WAL_ALIGN_BYTES != 0)
+        return SMF_OK;
+    uint64_t least = end - file->block_bytes > most ? end - most : file->block_bytes;
+    while (before > least && !*found_out) {
+        uint64_t from = before - least > step ? before - step : least;
+        uint64_t until = before + SMF__WAL_BATCH_HEADER_MAX_BYTES; /* a header may reach so far */
+        look->size_bytes = until < end ? until : end;
+        int status = smf__wal_look_at(look, from, look->size_bytes - from);
+        if (status != SMF_OK)
+            return status;
+        *found_out = find_back(&look->window, file, before, end, crc, batch_out);
+        if (look->size_bytes < (until < end ? until : end))
+            break; /* somebody has shortened the file */
+        before = from;
+        step = end - from; /* as much again */
     }
     return SMF_OK;
 }

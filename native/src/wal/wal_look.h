@@ -70,6 +70,12 @@ int smf__wal_look_next(struct smf__wal_look *look, struct smf__wal_scan *scan,
 int smf__wal_look_later(struct smf__wal_look *look, const struct smf__wal_scan *scan,
                         struct smf__wal_later *later);
 
+/* Finds the batch that ends at a position and has this header crc, without what is before it: from the back, as
+ * far as the longest batch may reach. Returns 0 with *found_out, or the status of a read. What it reads ends
+ * where the batch does. Bodies are not looked at. */
+int smf__wal_look_back(struct smf__wal_look *look, const struct smf__wal_file *file, uint64_t end,
+                       uint32_t crc, struct smf__wal_batch *batch_out, int *found_out);
+
 /* Is everything from a position on zero? Returns 0 with *zero_out, or the status of a read. */
 int smf__wal_look_zero(struct smf__wal_look *look, uint64_t position, int *zero_out);
 

@@ -26,6 +26,7 @@ struct recovery {
         *checked; /* the first one that was scanned: it, and those behind, may be
                                          in a cache only */
     int unsupported;
+    int lies;   /* the checkpoint names a batch that is not in its file */
     int is_cut; /* a file that can't be read has cut off what is from cut_at on in those before it */
     uint64_t cut_at;
     struct smf_error *error_out;
@@ -348,12 +349,37 @@ static int checkpoint_is_in(const struct recovery *recovery, const struct smf__w
            position <= segment->size_bytes;
 }
 
-static void begin_at_checkpoint(const struct recovery *recovery, struct smf__wal_segment *segment)
+/* Scanning may begin behind the batch that the checkpoint names, if that is there: else META promises what
+ * the files do not hold, and everything is looked at. Its file is open. *begun_out 0: it is not. */
+static int begin_at_checkpoint(struct recovery *recovery, struct smf__wal_segment *segment,
+                               int *begun_out)
 {
-    segment->scan.end = smf__wal_place_position(recovery->checkpoint->end);
-    segment->scan.next_offset = recovery->checkpoint->next_offset;
-    segment->scan.prev_crc = recovery->checkpoint->prev_crc;
-    segment->known_from = segment->scan.end;
+    const struct smf__wal_checkpoint *checkpoint = recovery->checkpoint;
+    uint64_t position = smf__wal_place_position(checkpoint->end);
+    struct smf__wal_batch batch;
+    int found = 0;
+    *begun_out = 0;
+    if (recovery->lies)
+        return SMF_OK;
+    smf__wal_look_begin(&recovery->look, segment->file);
+    int status = smf__wal_look_back(&recovery->look, &segment->header, position,
+                                    checkpoint->prev_crc, &batch, &found);
+    smf__wal_look_begin(&recovery->look, segment->file);
+    if (status != SMF_OK && status != SMF_EIO)
+        return smf__wal_say(recovery->error_out, status, "%s", recovery->look.error.text);
+    /* A head may be ahead of the records. */
+    uint64_t next = found ? batch.first_offset + batch.count : 0;
+    recovery->lies =
+        !found || checkpoint->next_offset < next ||
+        (checkpoint->next_offset > next && checkpoint->next_offset > recovery->part->head);
+    if (recovery->lies)
+        return SMF_OK;
+    segment->scan.end = position;
+    segment->scan.next_offset = next;
+    segment->scan.prev_crc = checkpoint->prev_crc;
+    segment->known_from = position;
+    *begun_out = 1;
+    return SMF_OK;
 }
 
 /* Walks over the batches that verify, up to a position. */
@@ -444,6 +470,7 @@ static int scan_file(struct recovery *recovery, struct smf__wal_segment *segment
 {
     const struct smf__wal_segment *next = segment->next;
     uint64_t until = next != NULL ? smf__wal_place_position(next->header.follows) : UINT64_MAX;
+    int begun;
     *ends_out = 1;
     int status = reopen(recovery, segment);
     if (status != SMF_OK)
@@ -452,7 +479,9 @@ static int scan_file(struct recovery *recovery, struct smf__wal_segment *segment
         recovery->checked = segment;
     smf__wal_look_begin(&recovery->look, segment->file);
     if (checkpoint_is_in(recovery, segment, until))
-        begin_at_checkpoint(recovery, segment);
+        status = begin_at_checkpoint(recovery, segment, &begun);
+    if (status != SMF_OK)
+        return status;
     status = scan_to(recovery, segment, until);
     if (status != SMF_OK)
         return disk_failed(recovery, segment, status);
@@ -483,16 +512,21 @@ static int find_end(struct recovery *recovery)
 {
     struct smf__wal_part *part = recovery->part;
     part->clean = ends_clean(recovery);
+    int status = SMF_OK;
     if (part->clean)
-        begin_at_checkpoint(recovery, part->last);
+        status = begin_at_checkpoint(recovery, part->last, &part->clean);
+    if (status != SMF_OK)
+        return status;
     for (struct smf__wal_segment *segment = part->first; segment != NULL; segment = segment->next) {
         int ends = segment->next == NULL;
-        int status = SMF_OK;
         if (!(ends && part->clean) && (ends || segment->next->header.follows > recovery->trusted))
             status = scan_file(recovery, segment, &ends);
         if (status != SMF_OK)
             return status;
         if (ends) {
+            if (recovery->lies && part->damage.place == 0)
+                damage_at_end(recovery, segment,
+                              "META's checkpoint names a batch that is not in its file");
             segment->end = segment->scan.end;
             segment->end_offset = segment->scan.next_offset;
             free_from(part, segment->next);
