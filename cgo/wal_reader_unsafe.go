@@ -57,17 +57,17 @@ func (r *WalReader) CopyRun(to []byte) []byte {
 }
 
 // Record takes the next record out of the run: in bytes, a copy of it. Any goroutine, while the run is
-// lent. One crossing.
-func (r *WalReader) Record(bytes []byte, v *WalView) bool {
-	if C.smf_wal_run_next(&r.run, &r.record) == 0 {
-		return false
+// lent. damaged: a batch has other records than its header says. One crossing.
+func (r *WalReader) Record(bytes []byte, v *WalView) (ok, damaged bool) {
+	if status := C.smf_wal_run_next(&r.run, &r.record); status != 1 {
+		return false, status != 0
 	}
 	c := &r.record
 	v.Key = r.within(bytes, c.key, c.key_size)
 	v.Value = r.within(bytes, c.value, c.value_size)
 	v.Headers = r.within(bytes, c.headers, c.headers_size)
 	v.Offset, v.Micros = uint64(c.offset), int64(c.time_us)
-	return true
+	return true, false
 }
 
 // Rest is what Record left of its batch: the bytes of records, at most count of which are of the run, and
@@ -76,7 +76,8 @@ func (r *WalReader) Record(bytes []byte, v *WalView) bool {
 func (r *WalReader) Rest(bytes []byte) (rest []byte, base int64, count uint64) {
 	at := uint32(r.run.place)
 	end := uintptr(unsafe.Pointer(r.run.batch_end)) - uintptr(unsafe.Pointer(r.run.bytes))
-	return bytes[at:end], int64(r.run.base_us), uint64(r.run.end_offset - r.run.next_offset)
+	behind := min(r.run.end_offset, r.run.batch_end_offset)
+	return bytes[at:end], int64(r.run.base_us), uint64(behind - r.run.next_offset)
 }
 
 // Took has Record go on behind count records of Rest, size bytes of it: the position in the run is in the

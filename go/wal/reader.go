@@ -278,7 +278,11 @@ func (c *cursor) take() (Batch, error) {
 	c.records, c.headers = c.records[:0], c.headers[:0]
 	var v native.WalView
 	for len(c.records) < batchRecordsMax {
-		if !c.native.Record(c.bytes, &v) {
+		ok, damaged := c.native.Record(c.bytes, &v)
+		if damaged {
+			return nil, errorf(ErrDamaged, "%s: a batch has other records than its header says; verify the log", c.partition)
+		}
+		if !ok {
 			c.inRun = false
 			break
 		}

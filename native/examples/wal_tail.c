@@ -68,7 +68,7 @@ int main(int argc, char **argv)
     check(smf_wal_reader_open(wal, lines, 0, SMF_WAL_DURABLE, 0, 0, &reader, &error));
     do {
         status = check(smf_wal_reader_next(reader, &run, &error));
-        while (status == 1 && smf_wal_run_next(&run, &record))
+        while (status == 1 && check(smf_wal_run_next(&run, &record)) == 1)
             printf("%llu %.*s\n", (unsigned long long)record.offset, (int)record.value_size,
                    (const char *)record.value);
         if (status == 0 && !smf_wal_reader_at_end(reader))

@@ -169,7 +169,7 @@ static inline void take_record(struct content *content, const struct smf_wal_rec
 }
 
 /* Returns 0 when a batch has other records than its header says: its checksums are right, so only a program
- * with a fault writes that, and a reader does not look for it. */
+ * with a fault writes that. */
 static inline int take_run(struct content *content, const struct smf__wal_run *run)
 {
     struct smf_wal_run records = {.bytes = run->bytes,
@@ -179,14 +179,15 @@ static inline int take_run(struct content *content, const struct smf__wal_run *r
     struct smf_wal_record record;
     require(run->first_offset == content->end && run->end_offset > run->first_offset,
             "a run that does not go on from the one before");
-    while (smf_wal_run_next(&records, &record)) {
-        require(record.offset >= content->end && record.offset < run->end_offset,
+    int status;
+    while ((status = smf_wal_run_next(&records, &record)) == 1) {
+        require(record.offset == content->end && record.offset < run->end_offset,
                 "a record that its run does not have");
-        if (record.offset != content->end)
-            return 0;
         take_record(content, &record);
     }
-    return content->end == run->end_offset;
+    require(status == SMF_EIO || (status == 0 && content->end == run->end_offset),
+            "a run with other records, and no error");
+    return status == 0;
 }
 
 /* Reads all that is there to its end, or to what can't be read. */
@@ -343,7 +344,7 @@ static inline int look(struct story *story, struct content *content_out)
 }
 
 /* Reads, appends a record and reads again. Returns 0 when it was appended. */
-static inline int change(struct story *story, const struct image *files, struct content *content)
+static inline int change(struct story *story, struct content *content)
 {
     struct smf__wal_part *part = orders(story);
     uint64_t offset;
@@ -372,7 +373,7 @@ static inline void tell(const struct image *files)
     int looked = look(&story, &content);
     int opened = open_log(&story, 0);
     if (opened == SMF_OK) {
-        int appended = change(&story, files, &content);
+        int appended = change(&story, &content);
         int closed = close_log(&story);
         require(appended != SMF_OK || closed == SMF_OK,
                 "a log that took an append can't be closed");

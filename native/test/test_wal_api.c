@@ -39,7 +39,7 @@ static void check_values(struct wal_rig *rig, uint64_t partition, uint64_t from,
         SMF_OK);
     while (wal_next_run(rig, reader, &run) == 1) {
         CHECK_EQ(run.first_offset, offset);
-        while (smf_wal_run_next(&run, &record)) {
+        while (smf_wal_run_next(&run, &record) == 1) {
             CHECK_EQ(record.offset, offset);
             snprintf(text, sizeof text, "value %" PRIu64, offset);
             CHECK_EQ(record.value_size, strlen(text));

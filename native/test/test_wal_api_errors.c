@@ -184,6 +184,59 @@ static void following_a_writer(void)
     wal_rig_close(&rig);
 }
 
+/* --- runs ----------------------------------------------------------------------------------------- */
+
+/* Puts a batch of so many records, whose header says another number, behind what is there. */
+static void put_batch(uint8_t *bytes, uint64_t *size, uint64_t *offset, uint32_t *crc,
+                      uint32_t records, uint32_t says)
+{
+    struct smf__wal_file file = {
+        .kind = SMF__WAL_FILE_SEGMENT, .id = 1, .number = 1, .block_bytes = 512};
+    struct smf__wal_record record = {.time_us = 1000,
+                                     .value = {(const uint8_t *)"a value of some bytes", 21}};
+    struct smf__wal_batch one = {.kind = SMF__WAL_RECORDS,
+                                 .count = says,
+                                 .prev_crc = *crc,
+                                 .first_offset = *offset,
+                                 .base_us = 1000,
+                                 .max_us = 1000};
+    uint8_t *body = bytes + *size + SMF__WAL_BATCH_HEADER_BYTES;
+
+    one.body_bytes = one.plain_bytes = records * smf__wal_record_bytes(&record, 1000);
+    for (uint32_t i = 0; i < records; i++)
+        smf__wal_record_write(&record, 1000, body + i * (one.body_bytes / records));
+    CHECK_EQ(smf__wal_batch_encode(&one, &file, 512 + *size, bytes + *size), SMF__WAL_GOOD);
+    *size += smf__wal_batch_bytes(&one);
+    *offset += says;
+    *crc = one.header_crc;
+}
+
+/* Three batches of 4 records; one header says more or less. Records up to there are handed out, then comes an
+ * error, and again; never a record too many, nor an end in silence. */
+static void a_count_that_is_wrong_is_an_error(void)
+{
+    for (uint32_t wrong = 0; wrong < 3; wrong++) {
+        for (uint32_t says = 1; says < 8; says++) {
+            static _Alignas(8) uint8_t bytes[4096];
+            struct smf_wal_run run = {.bytes = bytes};
+            struct smf_wal_record record;
+            uint64_t offset = 0, size = 0, read = 0;
+            uint32_t crc = 7;
+            int status;
+
+            for (uint32_t i = 0; i < 3; i++)
+                put_batch(bytes, &size, &offset, &crc, 4, i == wrong ? says : 4);
+            run.size_bytes = size;
+            run.end_offset = offset;
+            while ((status = smf_wal_run_next(&run, &record)) == 1)
+                CHECK_EQ(record.offset, read++);
+            CHECK_EQ(status, says == 4 ? SMF_OK : SMF_EIO);
+            CHECK_EQ(smf_wal_run_next(&run, &record), status);
+            CHECK_EQ(read, says == 4 ? 12 : wrong * 4 + (says < 4 ? says : 4));
+        }
+    }
+}
+
 /* --- topics and partitions ------------------------------------------------------------------------ */
 
 static void topic_fails(struct wal_rig *rig, const char *name, const struct smf_wal_topic *topic,
@@ -333,10 +386,15 @@ static void appends_that_are_refused(void)
 }
 
 static const struct test tests[] = {
-    TEST(settings_that_are_refused), TEST(one_log_for_a_core_one_writer_for_a_log),
-    TEST(folders_that_hold_no_log),  TEST(reading_beside_a_writer),
-    TEST(following_a_writer),        TEST(topics_that_are_refused),
-    TEST(topics_are_listed),         TEST(handles_that_are_none),
+    TEST(a_count_that_is_wrong_is_an_error),
+    TEST(settings_that_are_refused),
+    TEST(one_log_for_a_core_one_writer_for_a_log),
+    TEST(folders_that_hold_no_log),
+    TEST(reading_beside_a_writer),
+    TEST(following_a_writer),
+    TEST(topics_that_are_refused),
+    TEST(topics_are_listed),
+    TEST(handles_that_are_none),
     TEST(appends_that_are_refused),
 };
 

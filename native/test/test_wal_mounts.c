@@ -189,7 +189,7 @@ static void check_all(struct wal_rig *rig, uint64_t partition, uint64_t head, ui
         smf_wal_reader_open(rig->wal, partition, head, SMF_WAL_DURABLE, 0, 0, &reader, &rig->error),
         SMF_OK);
     while (wal_next_run(rig, reader, &run) == 1) {
-        while (smf_wal_run_next(&run, &record)) {
+        while (smf_wal_run_next(&run, &record) == 1) {
             CHECK_EQ(record.offset, offset);
             CHECK_EQ(record.value_size, value_of(offset, bytes));
             CHECK_MEM(record.value, bytes, record.value_size);

@@ -143,8 +143,9 @@ struct smf_wal_run {
     uint64_t end_offset;   /* behind the last one */
     uint64_t next_offset;  /* of what smf_wal_run_next takes next; the caller leaves it to that */
     uint64_t place;        /* in bytes */
-    const uint8_t *batch_end; /* of smf_wal_run_next */
-    int64_t base_us;          /* of smf_wal_run_next */
+    const uint8_t *batch_end;  /* of smf_wal_run_next */
+    int64_t base_us;           /* of smf_wal_run_next */
+    uint64_t batch_end_offset; /* of smf_wal_run_next */
 };
 
 /* Opens a log on a core, and reads what is there: takes as long as the last seconds before a crash have
@@ -221,7 +222,9 @@ int smf_wal_reader_next(struct smf_wal_reader *reader, struct smf_wal_run *run_o
 /* 1: everything that there was to read has been read. */
 int smf_wal_reader_at_end(const struct smf_wal_reader *reader);
 
-/* Takes the next record out of a run. Returns 1, or 0 at its end. Lends what the run lends. */
+/* Takes the next record out of a run. Returns 1, or 0 at its end; or SMF_EIO, and the same again from then on,
+ * where a batch has other records than its header says: a program with a fault has written it. Lends what
+ * the run lends. */
 int smf_wal_run_next(struct smf_wal_run *run, struct smf_wal_record *record_out);
 
 /* Makes everything that was appended durable. Blocks. */

@@ -72,6 +72,7 @@ static void enter(struct smf_wal_run *run, uint64_t header, const struct smf__wa
     run->place = place(header, body);
     run->batch_end = run->bytes + body + batch->body_bytes;
     run->next_offset = batch->first_offset;
+    run->batch_end_offset = batch->first_offset + batch->count;
     run->base_us = batch->base_us;
 }
 
@@ -123,26 +124,40 @@ static void fill(struct smf_wal_record *record_out, const struct smf__wal_record
         record_out->headers = NULL;
 }
 
+/* What is left of the present batch. */
+static struct smf__wal_rest rest_of(const struct smf_wal_run *run)
+{
+    uint64_t at = run->place & UINT32_MAX;
+
+    return (struct smf__wal_rest){.data = run->bytes + at,
+                                  .size = (uint64_t)(run->batch_end - run->bytes) - at,
+                                  .base_us = run->base_us};
+}
+
 int smf_wal_run_next(struct smf_wal_run *run, struct smf_wal_record *record_out)
 {
-    if (run->batch_end == NULL && (run->bytes == NULL || !next_batch(run)))
+    if (run->bytes == NULL)
         return 0;
+    if (run->batch_end == NULL && !next_batch(run))
+        return SMF_EIO;
     for (;;) {
-        uint64_t header = run->place >> 32, at = run->place & UINT32_MAX;
-        struct smf__wal_rest rest = {.data = run->bytes + at,
-                                     .size = (uint64_t)(run->batch_end - run->bytes) - at,
-                                     .base_us = run->base_us};
+        struct smf__wal_rest rest = rest_of(run);
         struct smf__wal_record record;
         uint64_t offset = run->next_offset;
 
+        /* Its checksums are right: a program with a fault has written another count into the header. */
+        if ((offset == run->batch_end_offset) != (rest.size == 0))
+            return SMF_EIO;
         if (offset >= run->end_offset)
             return 0;
-        if (smf__wal_record_next(&rest, &record) != SMF__WAL_GOOD) {
+        if (rest.size == 0) {
             if (!next_batch(run))
-                return 0;
+                return SMF_EIO;
             continue;
         }
-        run->place = place(header, (uint64_t)(rest.data - run->bytes));
+        if (smf__wal_record_next(&rest, &record) != SMF__WAL_GOOD)
+            return SMF_EIO;
+        run->place = place(run->place >> 32, (uint64_t)(rest.data - run->bytes));
         run->next_offset++;
         if (offset < run->first_offset)
             continue;
