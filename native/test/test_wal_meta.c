@@ -289,6 +289,33 @@ static void a_rewriting_that_fails_leaves_meta_as_it_was(void)
     }
 }
 
+/* The name may be the new file's already: what went into the old one would be lost with it. */
+static void a_renaming_that_fails_is_fatal(void)
+{
+    for (uint32_t draw = 0; draw < 16; draw++) {
+        struct smf__wal_topic config = {.name = "more", .name_size = 4, .partitions = 1};
+        struct smf__wal_topic_info *topic;
+        struct rig rig;
+        (void)rig_with_orders(&rig);
+        rig_open(&rig);
+        for (uint32_t i = 0; i < draw; i++) /* other coins */
+            (void)smf__disk_world_draw(rig.world, 2);
+        smf__disk_world_fail(rig.world, SMF__DISK_RENAME, 1, 1, EIO);
+        CHECK_EQ(smf__wal_meta_rewrite(rig.wal, &rig.error), SMF_EIO);
+        CHECK_EQ(rig.wal->meta.status, SMF_EIO);
+        CHECK(strstr(rig.wal->meta.status_text, "open it again") != NULL);
+        int made = smf__wal_topic_create(rig.wal, &config, &topic, &rig.error) == SMF_OK;
+        (void)smf__wal_close(rig.wal);
+        rig_open(&rig);
+        CHECK(smf__wal_topic_find(rig.wal, "orders") != NULL);
+        CHECK_EQ(smf__wal_topic_find(rig.wal, "more") != NULL, made);
+        CHECK(!made);
+        CHECK(!is_there(&rig, "/log/META.new"));
+        rig_close(&rig);
+        rig_end(&rig);
+    }
+}
+
 /* --- the power fails --- */
 
 /* Runs something on a log with "orders", cut off at every step, and looks at what the next start finds. */
@@ -495,6 +522,7 @@ static const struct test tests[] = {
     TEST(a_meta_that_has_grown_is_written_anew),
     TEST(the_next_meta_has_all_that_counts),
     TEST(a_rewriting_that_fails_leaves_meta_as_it_was),
+    TEST(a_renaming_that_fails_is_fatal),
     TEST(making_a_log_may_be_cut_off_anywhere),
     TEST(making_a_topic_may_be_cut_off_anywhere),
     TEST(rewriting_meta_may_be_cut_off_anywhere),

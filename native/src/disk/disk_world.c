@@ -473,12 +473,15 @@ static int64_t end_well(struct smf__disk_world *world, struct smf__disk_op *op,
     }
 }
 
-/* What it leaves behind when it fails. */
+/* What it leaves behind when it fails. A device that failed may have done what it was told. */
 static void end_badly(struct smf__disk_world *world, const struct smf__disk_op *op,
-                      struct smf__disk_world_io *io)
+                      struct smf__disk_world_io *io, int os_errno)
 {
     struct smf__disk_record *record = io->record;
 
+    if (op->kind == SMF__DISK_RENAME && os_errno == EIO &&
+        smf__random_below(&world->random, 2) == 0)
+        (void)end_rename(world, op);
     if (op->kind == SMF__DISK_FLUSH)
         smf__disk_inode_abandon(io->inode, io->ordinal);
     if (record == NULL)
@@ -505,7 +508,7 @@ int64_t smf__disk_world_end(struct smf__disk_world *world, struct smf__disk_op *
         problem = -fault_for(world, op->kind);
     if (problem == 0)
         return end_well(world, op, io);
-    end_badly(world, op, io);
+    end_badly(world, op, io, -problem);
     return problem;
 }
 

@@ -27,8 +27,8 @@ void smf__disk_world_close(struct smf__disk_world *world);
 
 /* Of the operations of this kind (0: of any) that end from now on, the nth (1: the next) fails with this
  * errno, and so do those after it until so many have failed. Up to SMF__DISK_FAULTS_MAX are kept. A write
- * that fails may have changed any of its sectors; after a flush that failed nobody knows what is durable,
- * and a later one does not make up for it. */
+ * that fails may have changed any of its sectors, a RENAME that fails with EIO may have happened; after a
+ * flush that failed nobody knows what is durable, and a later one does not make up for it. */
 void smf__disk_world_fail(struct smf__disk_world *world, uint32_t kind, uint64_t nth,
                           uint64_t times, int os_errno);
 void smf__disk_world_heal(struct smf__disk_world *world);

@@ -5,6 +5,7 @@
 #include "wal/wal_bytes.h"
 #include "wal/wal_crc.h"
 #include "wal/wal_look.h"
+#include "wal/wal_make.h"
 
 #define META_GROWN_BYTES (1u << 20) /* before that it is not worth the while */
 #define META_GROWN_TIMES 4u         /* what still counts */
@@ -271,12 +272,13 @@ static void take_over(struct next_meta *next)
         smf__wal_segment_free(old);
 }
 
+/* *renamed_out: perhaps. A device that failed may have done it; without space it was not. */
 static int rename_file(struct smf__wal *wal, const char *from, const char *to, int *renamed_out,
                        struct smf_error *error_out)
 {
     struct smf__disk_op op = {.kind = SMF__DISK_RENAME, .path = from, .path_to = to};
     int status = smf__wal_do(wal, &op, from, error_out);
-    *renamed_out = status == SMF_OK;
+    *renamed_out = !smf__wal_no_space(status);
     return status == SMF_OK ? smf__wal_do_path(wal, SMF__DISK_SYNC_FOLDER, wal->folder, error_out)
                             : status;
 }
@@ -297,8 +299,8 @@ static int replace(struct next_meta *next, struct smf_error *error_out)
         renamed = 0;
     if (status != SMF_OK && renamed && wal->meta.last != NULL)
         smf__wal_fence(&wal->meta, status,
-                       "which META is on the disk is not known: its folder could not "
-                       "be flushed; open the log again");
+                       "which META is on the disk is not known: it could not be renamed, or its "
+                       "folder not flushed; look at the device, close the log and open it again");
     return status;
 }
 
