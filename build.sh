@@ -326,12 +326,25 @@ verb_fuzz() {
     return $failed
 }
 
+# So many workloads of test_wal_crash, which has one thread, on all processors: each process has seeds of its own.
+crash_workloads() {
+    local each=$((($1 + $(nproc) - 1) / $(nproc))) pids=() pid i failed=0
+    for ((i = 0; i < $(nproc); i++)); do
+        run env SMF_WORKLOADS="$each" build/native/test_wal_crash &
+        pids+=($!)
+    done
+    for pid in "${pids[@]}"; do
+        wait "$pid" || failed=1
+    done
+    return $failed
+}
+
 # The log against its promises. $1: workloads that are cut off (of real files: a thousandth), $2: processes
 # that are killed, the rest: to wal_mutate.sh.
 prove_wal() {
     local workloads=$1 kills=$2
     shift 2
-    run env SMF_WORKLOADS="$workloads" build/native/test_wal_crash
+    crash_workloads "$workloads"
     run env -C build/native SMF_WORKLOADS=$((workloads / 1000 + 1)) ./test_wal_replay
     run native/test/wal_mutate.sh "$@"
     run env SMF_KILLS="$kills" go test -count=1 -v -timeout 2h -run LogIsKilled ./go/cmd/smf

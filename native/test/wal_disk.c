@@ -1,3 +1,4 @@
+#include <limits.h>
 #include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -43,6 +44,13 @@ int crash_malloc_failed(void)
 int64_t crash_malloc_bytes(void)
 {
     return heap.bytes;
+}
+
+/* Each open of a log takes megabytes: what is given back to the system has to be cleared again. */
+__attribute__((constructor)) static void keep_memory(void)
+{
+    (void)mallopt(M_MMAP_THRESHOLD, 1 << 30);
+    (void)mallopt(M_TRIM_THRESHOLD, INT_MAX);
 }
 
 int crash_malloc_enter(int is_log)

@@ -163,8 +163,7 @@ static void wait_for(struct smf__wal_part *part, const struct smf__wal_append *a
 {
     struct smf__wal *wal = part->wal;
     struct smf__wal_pending_list *list = &part->pending[append->ack];
-    struct smf__wal_pending *pending = wal->pending_free;
-    wal->pending_free = pending->next;
+    struct smf__wal_pending *pending = smf__wal_pending_take(wal);
     *pending = (struct smf__wal_pending){part->buffered.place, first_offset, append->user, NULL};
     if (list->last != NULL)
         list->last->next = pending;

@@ -56,11 +56,18 @@ int smf__wal_buffers_open(struct smf__wal *wal)
         wal->buffers[i].data = wal->memory + (size_t)i * SMF__WAL_BUFFER_BYTES;
         give(wal, &wal->buffers[i]);
     }
-    for (uint32_t i = SMF__WAL_APPENDS_MAX; i-- > 0;) {
-        wal->pendings[i].next = wal->pending_free;
-        wal->pending_free = &wal->pendings[i];
-    }
+    wal->pending_free = wal->pendings;
+    wal->pending_used = 1;
     return SMF_OK;
+}
+
+struct smf__wal_pending *smf__wal_pending_take(struct smf__wal *wal)
+{
+    struct smf__wal_pending *pending = wal->pending_free;
+    wal->pending_free = pending->next;
+    if (wal->pending_free == NULL && wal->pending_used < SMF__WAL_APPENDS_MAX)
+        wal->pending_free = &wal->pendings[wal->pending_used++]; /* calloc: nothing follows it */
+    return pending;
 }
 
 void smf__wal_buffers_close(struct smf__wal *wal)

@@ -70,12 +70,8 @@ const char *smf__wal_status_name(int status)
 
 int smf__wal_is_zero(const uint8_t *bytes, uint64_t size)
 {
-    uint64_t any = 0;
-    for (; size >= 8; bytes += 8, size -= 8)
-        any |= smf__get_u64(bytes);
-    for (; size > 0; bytes++, size--)
-        any |= *bytes;
-    return any == 0;
+    /* Each byte is the one before it, and the first one is zero. */
+    return size == 0 || (bytes[0] == 0 && memcmp(bytes, bytes + 1, size - 1) == 0);
 }
 
 /* --- names ---------------------------------------------------------------------------------------- */

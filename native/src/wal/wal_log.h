@@ -299,6 +299,8 @@ struct smf__wal {
 
     uint32_t meta_live_bytes; /* of items that count, when META was written anew */
     int meta_rewriting;       /* nothing can be appended to META meanwhile */
+
+    uint32_t pending_used; /* of pendings[]: those behind were never in pending_free */
 };
 
 /* --- wal_log.c --- */
@@ -423,6 +425,9 @@ int smf__wal_sync(struct smf__wal_part *part);
  * SMF__WAL_MEMORY_MIN_BYTES) or SMF_ENOMEM. */
 int smf__wal_buffers_open(struct smf__wal *wal);
 void smf__wal_buffers_close(struct smf__wal *wal);
+
+/* One of those in wal->pending_free, which has one. Cost: memory is touched only when it is needed first. */
+struct smf__wal_pending *smf__wal_pending_take(struct smf__wal *wal);
 
 /* How many bytes of batches could be taken now. */
 uint64_t smf__wal_buffers_room(const struct smf__wal_part *part);
