@@ -53,10 +53,22 @@ static struct {
     uint32_t calls;
 } enter;
 
+/* What rings were asked for, and what nobody may ask for: completions wait then until the thread that submitted
+ * enters the kernel, which one that computes does with the next tick of the clock at best; or only one thread
+ * may use the ring. A test of a computing handler does not see it: the tick comes soon enough for that. */
+#define WAITS_FOR_ITS_THREAD                                                                       \
+    ((1u << 8) | (1u << 12) | (1u << 13)) /* COOP_, SINGLE_ISSUER, DEFER_ */
+static struct {
+    uint32_t rings, flags;
+} asked;
+
 static long fake_syscall(long number, unsigned first, unsigned long second, ...)
 {
-    if (number == SYS_io_uring_setup)
+    if (number == SYS_io_uring_setup) {
+        asked.rings++;
+        asked.flags |= ((const struct io_uring_params *)(uintptr_t)second)->flags;
         return syscall(number, first, second);
+    }
     CHECK_EQ(number, SYS_io_uring_enter);
     enter.calls++;
     if (enter.refuses > 0) {
@@ -94,6 +106,20 @@ static int open_rig(struct rig *rig, struct smf__disk_file **file_out, uint32_t 
 static int is_linked(uint32_t flags, uint32_t durable_by)
 {
     return flags == SMF__DISK_DURABLE && durable_by == SMF__DISK_BY_FLUSH;
+}
+
+static void completions_wait_for_no_thread(void)
+{
+    struct smf__disk_file *file;
+    struct rig rig;
+
+    memset(&asked, 0, sizeof asked);
+    if (!open_rig(&rig, &file, SMF__DISK_BY_FLUSH))
+        return;
+    CHECK_GE(asked.rings, 1);
+    CHECK_EQ(asked.flags & WAITS_FOR_ITS_THREAD, 0);
+    close_file(rig.disk, file);
+    rig_close(&rig);
 }
 
 /* Returns how often something was done again. */
@@ -380,6 +406,7 @@ static void threads_do_where_it_is_forbidden(void)
 }
 
 static const struct test tests[] = {
+    TEST(completions_wait_for_no_thread),
     TEST(short_writes_go_on),
     TEST(what_was_not_tried_is_done_again),
     TEST(failures_are_final),

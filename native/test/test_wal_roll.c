@@ -53,8 +53,29 @@ static void a_roll_over_flushes_the_old_file(void)
     rig_close();
 }
 
+struct ids {
+    uint64_t count, list[400];
+    uint32_t number; /* the highest one that was seen */
+};
+
+/* No two files have the same id, though their blocks are: what is left of one would verify in the next. */
+static void note_ids(struct ids *ids)
+{
+    for (const struct smf__wal_segment *segment = rig.part.first; segment != NULL;
+         segment = segment->next) {
+        if (segment->header.number <= ids->number)
+            continue;
+        ids->number = segment->header.number;
+        for (uint64_t i = 0; i < ids->count; i++)
+            CHECK_NE(segment->header.id, ids->list[i]);
+        CHECK_LT(ids->count, TEST_COUNT(ids->list));
+        ids->list[ids->count++] = segment->header.id;
+    }
+}
+
 static void dropped_segments_are_used_again(void)
 {
+    struct ids ids = {0};
     struct smf_error error;
     rig_open(&(struct rig_options){.segment_bytes = SMALL});
     uint64_t head = 0, zeroed = 0;
@@ -67,8 +88,10 @@ static void dropped_segments_are_used_again(void)
         CHECK_EQ(smf__wal_truncate_head(&rig.part, head, &error), SMF_OK);
         CHECK_EQ(rig.last_head, head);
         rig_settle();
+        note_ids(&ids);
     }
     CHECK_GT(zeroed, 0);
+    CHECK_GT(ids.count, 20);
     CHECK_LE(rig.disk->counts->zeroed_bytes - zeroed, 8 * SMALL);
     rig_verify(&found);
     CHECK_EQ(found.next_offset, 800);

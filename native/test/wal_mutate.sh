@@ -10,7 +10,9 @@ cd "$(dirname "${BASH_SOURCE[0]}")/../.." || exit 1
 
 list=native/test/wal_mutations.txt
 folder=build/mutate
-tests=(test_wal_crash test_wal_fault test_wal_damage)
+# The quick ones first: most bugs end there.
+tests=(test_wal_scan test_wal_recover test_wal_meta test_wal_roll test_wal_append test_wal_damage
+    test_wal_crash test_wal_fault)
 every=1
 names=()
 while (($#)); do
@@ -40,7 +42,7 @@ copy_tree() {
     while IFS= read -r file; do
         cmp -s "$file" "$folder/_tree/$file" && continue
         mkdir -p "$(dirname "$folder/_tree/$file")" && cp "$file" "$folder/_tree/$file" || return
-    done < <(find CMakeLists.txt native schema/demo -type f)
+    done < <(find CMakeLists.txt native schema/demo schema/golden-wal -type f)
 }
 
 build() {
