@@ -241,6 +241,90 @@ static void a_meta_that_has_grown_is_written_anew(void)
     rig_end(&rig);
 }
 
+/* Checkpoints without anybody who waits for them, until META is being written anew for the nth time. */
+static void checkpoints_until(struct rig *rig, struct smf__wal_mark *mark, uint32_t nth)
+{
+    struct smf__wal_part *part = orders(rig);
+    uint32_t begun = 0;
+    part->status = SMF_OK; /* there is no file, which is not what this is about */
+    for (uint32_t tries = 0; begun < nth; tries++) {
+        int was = rig->wal->meta_rewriting;
+        mark->offset++;
+        part->buffered = part->written = part->durable = *mark;
+        int status = smf__wal_meta_checkpoint(part, 0, 0);
+        if (status != SMF_OK) {
+            CHECK(status == SMF_ELIMIT || status == SMF_ENOMEM);
+            smf__wal_wait(rig->wal);
+            mark->offset--;
+        }
+        begun += !was && rig->wal->meta_rewriting;
+        CHECK_LT(smf__wal_place_position(rig->wal->meta.buffered.place), 2u << 20);
+        CHECK_LT(tries, 1000000);
+    }
+}
+
+/* A log that nobody closes, and that makes no topic, for a year. */
+static void a_meta_that_grows_is_written_anew_in_turns(void)
+{
+    struct rig rig;
+    struct smf__wal_mark mark = {.place = smf__wal_place(1, 1024), .offset = 3, .crc = 5};
+    (void)rig_with_orders(&rig);
+    put_head(&rig, 2);
+    for (uint32_t end = 0; end < 3; end++) {
+        rig_open(&rig);
+        uint32_t number = rig.wal->meta.last->header.number;
+        checkpoints_until(&rig, &mark, 3);
+        CHECK_GE(rig.wal->meta.last->header.number, number + 2);
+        if (end == 1) /* who has to wait for META waits for that, too */
+            make_topic(&rig, "waits", 1);
+        while (end == 2 && rig.wal->meta_rewriting)
+            smf__wal_wait(rig.wal);
+        rig_close(&rig); /* end 0: under way */
+        CHECK(!is_there(&rig, "/log/META.new"));
+        rig_open(&rig);
+        CHECK_EQ(rig.wal->meta.last->header.number, number + 3);
+        CHECK_EQ(orders(&rig)->checkpoint.next_offset, mark.offset);
+        CHECK_EQ(orders(&rig)->head, 2);
+        CHECK_EQ(smf__wal_topic_find(rig.wal, "waits") != NULL, end > 0);
+        rig_close(&rig);
+    }
+    rig_end(&rig);
+}
+
+/* META goes on in the old file, and tries again later: it is no reason to stop. */
+static void a_rewriting_in_turns_that_fails_is_tried_again(void)
+{
+    static const uint32_t kinds[] = {SMF__DISK_OPEN,  SMF__DISK_ZERO,   SMF__DISK_WRITE,
+                                     SMF__DISK_FLUSH, SMF__DISK_RENAME, SMF__DISK_SYNC_FOLDER};
+    for (size_t i = 0; i < TEST_COUNT(kinds); i++) {
+        struct rig rig;
+        struct smf__wal_mark mark = {.place = smf__wal_place(1, 1024), .offset = 3, .crc = 5};
+        (void)rig_with_orders(&rig);
+        rig_open(&rig);
+        checkpoints_until(&rig, &mark, 1);
+        while (rig.wal->meta.durable.place < rig.wal->meta.buffered.place || rig.wal->meta.zeroing)
+            smf__wal_wait(rig.wal); /* a write of the old file that fails is another story */
+        if (rig.wal->meta_rewriting)
+            smf__disk_world_fail(rig.world, kinds[i], 1, 1, ENOSPC);
+        while (rig.wal->meta_rewriting)
+            smf__wal_wait(rig.wal);
+        int fenced = rig.wal->meta.status != SMF_OK;
+        CHECK(!fenced || kinds[i] == SMF__DISK_SYNC_FOLDER);
+        smf__disk_world_heal(rig.world);
+        CHECK(fenced || !is_there(&rig, "/log/META.new"));
+        if (!fenced) {
+            make_topic(&rig, "more", 1);
+            CHECK_EQ(rig.wal->meta.last->header.number, 2);
+        }
+        (void)smf__wal_close(rig.wal);
+        rig_open(&rig);
+        CHECK(fenced || smf__wal_topic_find(rig.wal, "more") != NULL);
+        CHECK(smf__wal_topic_find(rig.wal, "orders") != NULL);
+        rig_close(&rig);
+        rig_end(&rig);
+    }
+}
+
 static void the_next_meta_has_all_that_counts(void)
 {
     struct rig rig;
@@ -520,6 +604,8 @@ static const struct test tests[] = {
     TEST(a_meta_with_the_highest_number_is_not_written_anew),
     TEST(a_torn_meta_is_written_anew),
     TEST(a_meta_that_has_grown_is_written_anew),
+    TEST(a_meta_that_grows_is_written_anew_in_turns),
+    TEST(a_rewriting_in_turns_that_fails_is_tried_again),
     TEST(the_next_meta_has_all_that_counts),
     TEST(a_rewriting_that_fails_leaves_meta_as_it_was),
     TEST(a_renaming_that_fails_is_fatal),

@@ -311,6 +311,8 @@ int smf__wal_close(struct smf__wal *wal)
     if (!wal->options.read_only) {
         status = close_parts(wal);
         keep_first(&status, write_checkpoints(wal));
+        while (wal->meta_rewriting)
+            smf__wal_wait(wal);
         smf__wal_segments_close(&wal->meta);
     } else {
         for (struct smf__wal_topic_info *topic = wal->topics; topic != NULL; topic = topic->next) {

@@ -300,6 +300,11 @@ struct smf__wal {
     uint32_t meta_live_bytes; /* of items that count, when META was written anew */
     int meta_rewriting;       /* nothing can be appended to META meanwhile */
 
+    /* wal_meta.c: META is being written anew; what a turn has to do for that; when to try again. */
+    struct smf__wal_rewriting *rewriting;
+    void (*at_turn)(struct smf__wal *wal);
+    uint64_t meta_retry_ns;
+
     uint32_t pending_used; /* of pendings[]: those behind were never in pending_free */
 };
 
@@ -367,8 +372,9 @@ int smf__wal_recover_part(struct smf__wal_part *part, const struct smf__wal_chec
 /* --- wal_meta.c --- */
 
 /* Appends a META batch of these items, and tells when it is durable (user: of wal->meta's outcomes), or
- * blocks until then; then META that has grown is written anew before. Returns 0 or a status; SMF_ENOMEM
- * and SMF_ELIMIT, which say to come again after a turn, only without block. */
+ * blocks until then. META that has grown is written anew before: without block that goes on in turns.
+ * Returns 0 or a status; SMF_ENOMEM and SMF_ELIMIT, which say to come again after a turn, only without
+ * block. */
 int smf__wal_meta_write(struct smf__wal *wal, const uint8_t *items, uint32_t size_bytes, int block);
 
 /* A checkpoint of a partition's durable mark; nothing when it has none. With block part->clean is set to

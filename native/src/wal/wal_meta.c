@@ -7,11 +7,12 @@
 #include "wal/wal_look.h"
 #include "wal/wal_make.h"
 
-#define META_GROWN_BYTES (1u << 20) /* before that it is not worth the while */
-#define META_GROWN_TIMES 4u         /* what still counts */
-#define META_MAX_BYTES (1ull << 30) /* of the file: then it has to be written anew first */
-#define META_BODY_BYTES (1u << 20)  /* of a batch of the next version */
-#define META_ROOM_BYTES (64u << 10) /* behind it */
+#define META_GROWN_BYTES (1u << 20)  /* before that it is not worth the while */
+#define META_GROWN_TIMES 4u          /* what still counts */
+#define META_MAX_BYTES (1ull << 30)  /* of the file: then it has to be written anew first */
+#define META_BODY_BYTES (1u << 20)   /* of a batch of the next version */
+#define META_ROOM_BYTES (64u << 10)  /* behind it */
+#define META_RETRY_NS 10000000000ull /* after a rewriting in the background that failed */
 
 /* --- changes -------------------------------------------------------------------------------------- */
 
@@ -19,6 +20,15 @@ int smf__wal_meta_has_grown(const struct smf__wal *wal)
 {
     uint64_t end = smf__wal_place_position(wal->meta.buffered.place);
     return end > META_GROWN_BYTES && end / META_GROWN_TIMES > wal->meta_live_bytes;
+}
+
+static void rewrite_grown(struct smf__wal *wal);
+
+/* One that was begun in a turn: nothing can be appended until it has ended. */
+static void await_rewriting(struct smf__wal *wal)
+{
+    while (wal->meta_rewriting)
+        smf__wal_wait(wal);
 }
 
 static int append_items(struct smf__wal *wal, const uint8_t *items, uint32_t size_bytes)
@@ -43,10 +53,11 @@ int smf__wal_meta_write(struct smf__wal *wal, const uint8_t *items, uint32_t siz
     if (wal->meta.status != SMF_OK)
         return wal->meta.status;
     if (!block) {
+        rewrite_grown(wal);
         int full = smf__wal_place_position(wal->meta.buffered.place) > META_MAX_BYTES;
         return wal->meta_rewriting || full ? SMF_ELIMIT : append_items(wal, items, size_bytes);
     }
-    smf__check(!wal->meta_rewriting);
+    await_rewriting(wal);
     if (smf__wal_meta_has_grown(wal)) {
         int status = smf__wal_meta_rewrite(wal, NULL);
         if (status != SMF_OK && wal->meta.status != SMF_OK)
@@ -166,65 +177,6 @@ static void fill(struct next_meta *next)
     end_batch(next);
 }
 
-static int write_file(struct next_meta *next, struct smf__disk_file *file, const char *path,
-                      struct smf_error *error_out)
-{
-    uint64_t size = smf__round_up(next->size, next->segment->header.block_bytes);
-    struct smf__disk_op zero = {
-        .kind = SMF__DISK_ZERO, .file = file, .size = size + META_ROOM_BYTES};
-    struct smf__disk_op flush = {.kind = SMF__DISK_FLUSH, .file = file};
-    int status = smf__wal_do(next->wal, &zero, path, error_out);
-    for (uint64_t at = 0; at < size && status == SMF_OK; at += SMF__WAL_READ_BYTES) {
-        struct smf__disk_op write = {
-            .kind = SMF__DISK_WRITE,
-            .file = file,
-            .offset = at,
-            .size = size - at < SMF__WAL_READ_BYTES ? size - at : SMF__WAL_READ_BYTES,
-            .data = next->bytes + at,
-        };
-        status = smf__wal_do(next->wal, &write, path, error_out);
-    }
-    return status == SMF_OK ? smf__wal_do(next->wal, &flush, path, error_out) : status;
-}
-
-/* The file and its bytes, durable, under the name META.new. */
-static int make_file(struct next_meta *next, const char *path, struct smf_error *error_out)
-{
-    struct smf__wal *wal = next->wal;
-    struct smf__wal_file *header = &next->segment->header;
-    struct smf__disk_op drop = {.kind = SMF__DISK_UNLINK, .path = path};
-    struct smf__disk_op open = {
-        .kind = SMF__DISK_OPEN, .flags = SMF__DISK_CREATE | SMF__DISK_EXCLUSIVE, .path = path};
-    int status = smf__wal_run(wal, &drop); /* of a rewriting that was cut off */
-    if (status != SMF_OK && status != SMF_ENOTFOUND)
-        return smf__disk_explain(&drop, path, error_out);
-    status = smf__wal_do(wal, &open, path, error_out);
-    if (status != SMF_OK)
-        return status;
-    next->segment->file = open.file;
-    if (open.file->offset_align_bytes > SMF__WAL_BLOCK_MAX_BYTES)
-        return smf__wal_say(
-            error_out, SMF_EUNSUPPORTED,
-            "%.120s is on a disk with blocks of %u bytes; %u are the most that a log "
-            "can use",
-            path, open.file->offset_align_bytes, SMF__WAL_BLOCK_MAX_BYTES);
-    wal->block_bytes = header->block_bytes = open.file->offset_align_bytes;
-    fill(next);
-    if (smf__round_up(next->size, header->block_bytes) + META_ROOM_BYTES > META_MAX_BYTES)
-        return smf__wal_say(error_out, SMF_ELIMIT, "META would have more than %llu bytes",
-                            (unsigned long long)META_MAX_BYTES);
-    uint64_t bytes = smf__round_up(next->size, header->block_bytes);
-    next->bytes = smf__wal_aligned(open.file, bytes);
-    if (next->bytes == NULL)
-        return smf__wal_say(error_out, SMF_ENOMEM, "no memory to write META anew");
-    memset(next->bytes, 0, bytes);
-    smf__check(smf__wal_file_encode(header, next->bytes) == SMF__WAL_GOOD);
-    fill(next);
-    status = write_file(next, open.file, path, error_out);
-    free(next->bytes);
-    return status;
-}
-
 uint32_t smf__wal_meta_live(struct smf__wal *wal)
 {
     struct smf__wal_segment none = {.header = {.block_bytes = SMF__WAL_BLOCK_MIN_BYTES}};
@@ -233,27 +185,143 @@ uint32_t smf__wal_meta_live(struct smf__wal *wal)
     return next.live_bytes;
 }
 
-/* Nothing of the old file is under way any more, nor will be read from a buffer. */
-static void let_go(struct smf__wal *wal)
+/* --- putting it in the place of the old one ------------------------------------------------------- */
+
+/* One operation after the other, in turns and at the ends of operations: nobody has to wait for it. */
+enum rewrite_step {
+    STEP_QUIET, /* everything that was appended to the old file is durable */
+    STEP_DROP,  /* what a rewriting has left that was cut off */
+    STEP_OPEN,
+    STEP_ZERO,
+    STEP_WRITE,
+    STEP_FLUSH,
+    STEP_RENAME,
+    STEP_SYNC,
+    STEP_TAKE_OVER,
+    STEP_CLOSE_OLD,
+    STEP_CLOSE_NEW, /* it failed */
+    STEP_GIVE_UP,
+    STEP_END,
+};
+
+struct smf__wal_rewriting {
+    struct smf__wal_io io;
+    struct next_meta next;
+    struct smf__wal_segment *old;
+    uint32_t step; /* enum rewrite_step */
+    int busy;      /* an operation is under way */
+    int named;     /* the new file has the name, perhaps */
+    uint64_t bytes, written;
+    struct smf_error error; /* of the first that failed */
+    int *status_out;        /* of who waits for it, or NULL */
+    struct smf_error *error_out;
+    char path[SMF__DISK_PATH_MAX_BYTES], path_new[SMF__DISK_PATH_MAX_BYTES];
+};
+
+/* Until the new one has its name META is as it was; then nobody knows. */
+static void rewrite_failed(struct smf__wal_rewriting *rewriting)
+{
+    struct smf__wal *wal = rewriting->next.wal;
+    if (rewriting->named && wal->meta.last != NULL)
+        smf__wal_fence(&wal->meta, rewriting->error.status,
+                       "which META is on the disk is not known: it could not be renamed, or its "
+                       "folder not flushed; look at the device, close the log and open it again");
+    wal->meta_retry_ns = wal->now_ns + META_RETRY_NS;
+    rewriting->step = rewriting->next.segment->file != NULL ? STEP_CLOSE_NEW : STEP_END;
+}
+
+/* What is next after an operation. */
+static void step_ended(struct smf__wal_rewriting *rewriting, const struct smf__disk_op *op)
+{
+    int status = op->status;
+    if (rewriting->step >= STEP_CLOSE_OLD) { /* what has to be safe was flushed before */
+        int leftover = rewriting->step == STEP_CLOSE_NEW && !rewriting->named;
+        if (rewriting->step == STEP_CLOSE_NEW)
+            rewriting->next.segment->file = NULL;
+        rewriting->step = leftover ? STEP_GIVE_UP : STEP_END;
+        return;
+    }
+    if (rewriting->step == STEP_OPEN && status == SMF_OK)
+        rewriting->next.segment->file = op->file;
+    if (rewriting->step == STEP_DROP && status == SMF_ENOTFOUND)
+        status = SMF_OK;
+    /* A device that failed may have renamed it; one without space has not. */
+    rewriting->named |= rewriting->step == STEP_RENAME && !smf__wal_no_space(status);
+    if (status != SMF_OK) {
+        (void)smf__disk_explain(op, rewriting->path_new, &rewriting->error);
+        rewrite_failed(rewriting);
+        return;
+    }
+    if (rewriting->step == STEP_WRITE) {
+        rewriting->written += op->size;
+        if (rewriting->written < rewriting->bytes)
+            return;
+    }
+    rewriting->step++;
+}
+
+static void rewrite_go_on(struct smf__wal_rewriting *rewriting);
+
+static void rewrite_done(struct smf__wal_io *io)
+{
+    struct smf__wal_rewriting *rewriting = io->owner;
+    rewriting->busy = 0;
+    step_ended(rewriting, &io->op);
+    rewrite_go_on(rewriting);
+}
+
+/* Nothing of the old file is under way any more? */
+static int is_quiet(struct smf__wal *wal)
 {
     struct smf__wal_part *meta = &wal->meta;
-    while (meta->zeroing || meta->writes > 0 || meta->buffers != NULL ||
-           meta->flush_covers.place != 0)
-        smf__wal_wait(wal);
-    smf__check(meta->fills ==
-               NULL); /* everything was written, and what is next is in the new file */
+    if (meta->durable.place < meta->buffered.place) {
+        meta->wanted_durable = meta->buffered.place;
+        smf__wal_touch(meta);
+        return 0;
+    }
+    return !meta->zeroing && meta->writes == 0 && meta->buffers == NULL && !meta->flushing &&
+           meta->fills == NULL;
+}
+
+/* The new file's bytes. */
+static int fill_file(struct smf__wal_rewriting *rewriting)
+{
+    struct next_meta *next = &rewriting->next;
+    struct smf__disk_file *file = next->segment->file;
+    struct smf__wal_file *header = &next->segment->header;
+    if (file->offset_align_bytes > SMF__WAL_BLOCK_MAX_BYTES)
+        return smf__wal_say(
+            &rewriting->error, SMF_EUNSUPPORTED,
+            "%.120s is on a disk with blocks of %u bytes; %u are the most that a log can use",
+            rewriting->path_new, file->offset_align_bytes, SMF__WAL_BLOCK_MAX_BYTES);
+    next->wal->block_bytes = header->block_bytes = file->offset_align_bytes;
+    fill(next);
+    rewriting->bytes = smf__round_up(next->size, header->block_bytes);
+    if (rewriting->bytes + META_ROOM_BYTES > META_MAX_BYTES)
+        return smf__wal_say(&rewriting->error, SMF_ELIMIT, "META would have more than %llu bytes",
+                            (unsigned long long)META_MAX_BYTES);
+    next->bytes = smf__wal_aligned(file, rewriting->bytes);
+    if (next->bytes == NULL)
+        return smf__wal_say(&rewriting->error, SMF_ENOMEM, "no memory to write META anew");
+    memset(next->bytes, 0, rewriting->bytes);
+    smf__check(smf__wal_file_encode(header, next->bytes) == SMF__WAL_GOOD);
+    fill(next);
+    return SMF_OK;
+}
+
+/* It is META now. */
+static void take_over(struct smf__wal_rewriting *rewriting)
+{
+    struct next_meta *next = &rewriting->next;
+    struct smf__wal *wal = next->wal;
+    struct smf__wal_part *meta = &wal->meta;
+    struct smf__wal_segment *segment = next->segment;
+    smf__check(segment->file != NULL);
+    rewriting->old = meta->first;
     for (uint32_t i = 0; i < wal->buffer_count; i++) {
         if (wal->buffers[i].segment == meta->last)
             wal->buffers[i].segment = NULL;
     }
-}
-
-/* It is META now. */
-static void take_over(struct next_meta *next)
-{
-    struct smf__wal_part *meta = &next->wal->meta;
-    struct smf__wal_segment *segment = next->segment, *old = meta->first;
-    smf__check(segment->file != NULL);
     smf__wal_scan_begin(&segment->scan, &segment->header);
     segment->scan.end = next->size;
     segment->scan.prev_crc = next->prev_crc;
@@ -267,63 +335,124 @@ static void take_over(struct next_meta *next)
     meta->buffered = (struct smf__wal_mark){
         .place = smf__wal_place(segment->header.number, segment->end), .crc = next->prev_crc};
     meta->written = meta->durable = meta->buffered;
-    next->wal->meta_live_bytes = next->live_bytes;
-    if (old != NULL) /* last: there are turns while its file is closed */
-        smf__wal_segment_free(old);
+    wal->meta_live_bytes = next->live_bytes;
+    next->segment = NULL;
+    rewriting->step = rewriting->old != NULL ? STEP_CLOSE_OLD : STEP_END;
 }
 
-/* *renamed_out: perhaps. A device that failed may have done it; without space it was not. */
-static int rename_file(struct smf__wal *wal, const char *from, const char *to, int *renamed_out,
-                       struct smf_error *error_out)
+static void rewrite_end(struct smf__wal_rewriting *rewriting)
 {
-    struct smf__disk_op op = {.kind = SMF__DISK_RENAME, .path = from, .path_to = to};
-    int status = smf__wal_do(wal, &op, from, error_out);
-    *renamed_out = !smf__wal_no_space(status);
-    return status == SMF_OK ? smf__wal_do_path(wal, SMF__DISK_SYNC_FOLDER, wal->folder, error_out)
-                            : status;
-}
-
-/* Puts the new file in the place of the old one, on the disk. */
-static int replace(struct next_meta *next, struct smf_error *error_out)
-{
-    struct smf__wal *wal = next->wal;
-    char path[SMF__DISK_PATH_MAX_BYTES], path_new[SMF__DISK_PATH_MAX_BYTES];
-    int renamed;
-    if (smf__wal_join(path, wal->folder, SMF__WAL_META_NAME) != SMF_OK ||
-        smf__wal_join(path_new, wal->folder, SMF__WAL_META_NEW_NAME) != SMF_OK)
-        return smf__wal_say(error_out, SMF_EINVAL, "the path of META would be too long");
-    int status = make_file(next, path_new, error_out);
-    if (status == SMF_OK)
-        status = rename_file(wal, path_new, path, &renamed, error_out);
-    else
-        renamed = 0;
-    if (status != SMF_OK && renamed && wal->meta.last != NULL)
-        smf__wal_fence(&wal->meta, status,
-                       "which META is on the disk is not known: it could not be renamed, or its "
-                       "folder not flushed; look at the device, close the log and open it again");
-    return status;
-}
-
-int smf__wal_meta_rewrite(struct smf__wal *wal, struct smf_error *error_out)
-{
-    struct smf_error own;
-    struct smf__wal_segment *last = wal->meta.last;
-    struct next_meta next = {.wal = wal};
-    if (last != NULL && wal->buffer_count > 0) {
-        if (smf__wal_sync(&wal->meta) != SMF_OK)
-            return smf__wal_say(error_out, wal->meta.status, "%.200s", wal->meta.status_text);
-        let_go(wal);
+    struct smf__wal *wal = rewriting->next.wal;
+    if (rewriting->old != NULL) {
+        rewriting->old->file = NULL;
+        smf__wal_segment_free(rewriting->old);
     }
+    if (rewriting->next.segment != NULL)
+        smf__wal_segment_free(rewriting->next.segment);
+    if (rewriting->status_out != NULL)
+        *rewriting->status_out = rewriting->error.status;
+    if (rewriting->error_out != NULL && rewriting->error.status != SMF_OK)
+        *rewriting->error_out = rewriting->error;
+    free(rewriting->next.bytes);
+    free(rewriting);
+    wal->meta_rewriting = 0;
+    wal->at_turn = NULL;
+    wal->rewriting = NULL;
+}
+
+/* The operation of a step; those that need one. */
+static struct smf__disk_op op_of(struct smf__wal_rewriting *rewriting)
+{
+    struct smf__disk_file *file =
+        rewriting->next.segment != NULL ? rewriting->next.segment->file : rewriting->old->file;
+    struct smf__disk_op op = {.file = file, .path = rewriting->path_new};
+    uint64_t left = rewriting->bytes - rewriting->written;
+    static const uint32_t kinds[STEP_END] = {
+        [STEP_DROP] = SMF__DISK_UNLINK,      [STEP_OPEN] = SMF__DISK_OPEN,
+        [STEP_ZERO] = SMF__DISK_ZERO,        [STEP_WRITE] = SMF__DISK_WRITE,
+        [STEP_FLUSH] = SMF__DISK_FLUSH,      [STEP_RENAME] = SMF__DISK_RENAME,
+        [STEP_SYNC] = SMF__DISK_SYNC_FOLDER, [STEP_CLOSE_OLD] = SMF__DISK_CLOSE,
+        [STEP_CLOSE_NEW] = SMF__DISK_CLOSE,  [STEP_GIVE_UP] = SMF__DISK_UNLINK,
+    };
+    op.kind = kinds[rewriting->step];
+    if (rewriting->step == STEP_OPEN)
+        op.flags = SMF__DISK_CREATE | SMF__DISK_EXCLUSIVE;
+    if (rewriting->step == STEP_ZERO)
+        op.size = rewriting->bytes + META_ROOM_BYTES;
+    if (rewriting->step == STEP_WRITE) {
+        op.offset = rewriting->written;
+        op.size = left < SMF__WAL_READ_BYTES ? left : SMF__WAL_READ_BYTES;
+        op.data = rewriting->next.bytes + rewriting->written;
+    }
+    if (rewriting->step == STEP_RENAME)
+        op.path_to = rewriting->path;
+    if (rewriting->step == STEP_SYNC)
+        op.path = rewriting->next.wal->folder;
+    return op;
+}
+
+static void rewrite_go_on(struct smf__wal_rewriting *rewriting)
+{
+    struct smf__wal *wal = rewriting->next.wal;
+    if (rewriting->busy)
+        return;
+    if (rewriting->step == STEP_QUIET) {
+        if (wal->meta.status != SMF_OK) {
+            (void)smf__wal_say(&rewriting->error, wal->meta.status, "%.200s",
+                               wal->meta.status_text);
+            rewrite_failed(rewriting);
+        } else if (!is_quiet(wal)) {
+            return;
+        } else {
+            rewriting->step = STEP_DROP;
+        }
+    }
+    if (rewriting->step == STEP_ZERO && fill_file(rewriting) != SMF_OK)
+        rewrite_failed(rewriting);
+    if (rewriting->step == STEP_TAKE_OVER) {
+        if (wal->meta.zeroing) /* room ahead, in the old file */
+            return;
+        take_over(rewriting);
+    }
+    if (rewriting->step == STEP_END) {
+        rewrite_end(rewriting);
+        return;
+    }
+    rewriting->busy = 1;
+    rewriting->io =
+        (struct smf__wal_io){.op = op_of(rewriting), .done = rewrite_done, .owner = rewriting};
+    smf__wal_queue(wal, &rewriting->io);
+}
+
+static void rewrite_turn(struct smf__wal *wal)
+{
+    rewrite_go_on(wal->rewriting);
+}
+
+/* Returns 0 when it is under way, or why it can't be. */
+static int rewrite_begin(struct smf__wal *wal, int *status_out, struct smf_error *error_out)
+{
+    const struct smf__wal_segment *last = wal->meta.last;
     if (last != NULL && last->header.number == UINT32_MAX)
         return smf__wal_say(error_out, SMF_ELIMIT,
                             "META of %.100s has the highest number that there is, so it can't be "
                             "written anew; run smf log verify",
                             wal->folder);
-    next.segment = calloc(1, sizeof(*next.segment));
-    if (next.segment == NULL)
-        return smf__wal_say(error_out, SMF_ENOMEM, "no memory to write META anew");
-    next.segment->part = &wal->meta;
-    next.segment->header = (struct smf__wal_file){
+    struct smf__wal_rewriting *rewriting = calloc(1, sizeof(*rewriting));
+    struct smf__wal_segment *segment = calloc(1, sizeof(*segment));
+    int status = SMF_OK;
+    if (rewriting == NULL || segment == NULL)
+        status = smf__wal_say(error_out, SMF_ENOMEM, "no memory to write META anew");
+    else if (smf__wal_join(rewriting->path, wal->folder, SMF__WAL_META_NAME) != SMF_OK ||
+             smf__wal_join(rewriting->path_new, wal->folder, SMF__WAL_META_NEW_NAME) != SMF_OK)
+        status = smf__wal_say(error_out, SMF_EINVAL, "the path of META would be too long");
+    if (status != SMF_OK) {
+        free(rewriting);
+        free(segment);
+        return status;
+    }
+    segment->part = &wal->meta;
+    segment->header = (struct smf__wal_file){
         .kind = SMF__WAL_FILE_META,
         .block_bytes = SMF__WAL_BLOCK_MIN_BYTES,
         .id = smf__wal_random_id(wal),
@@ -331,12 +460,31 @@ int smf__wal_meta_rewrite(struct smf__wal *wal, struct smf_error *error_out)
         .topic_id = last != NULL ? last->header.topic_id : smf__wal_random_id(wal),
         .created_us = smf__wal_wall_us(wal),
     };
+    rewriting->next = (struct next_meta){.wal = wal, .segment = segment};
+    rewriting->status_out = status_out;
+    rewriting->error_out = error_out;
     wal->meta_rewriting = 1;
-    int status = replace(&next, error_out != NULL ? error_out : &own);
-    if (status == SMF_OK)
-        take_over(&next);
-    else
-        smf__wal_segment_free(next.segment);
-    wal->meta_rewriting = 0;
-    return status;
+    wal->rewriting = rewriting;
+    wal->at_turn = rewrite_turn;
+    rewrite_go_on(rewriting);
+    return SMF_OK;
+}
+
+static void rewrite_grown(struct smf__wal *wal)
+{
+    if (wal->meta_rewriting || wal->closing || !smf__wal_meta_has_grown(wal) ||
+        wal->now_ns < wal->meta_retry_ns)
+        return;
+    if (rewrite_begin(wal, NULL, NULL) != SMF_OK)
+        wal->meta_retry_ns = wal->now_ns + META_RETRY_NS;
+}
+
+int smf__wal_meta_rewrite(struct smf__wal *wal, struct smf_error *error_out)
+{
+    struct smf_error own;
+    int ended = SMF_OK;
+    await_rewriting(wal);
+    int status = rewrite_begin(wal, &ended, error_out != NULL ? error_out : &own);
+    await_rewriting(wal);
+    return status != SMF_OK ? status : ended;
 }

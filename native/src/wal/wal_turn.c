@@ -109,6 +109,8 @@ uint64_t smf__wal_turn(struct smf__wal *wal)
     look_at_time(wal);
     for (uint32_t round = 0; round < ROUNDS && wal->dirty != NULL; round++)
         look_at_dirty(wal);
+    if (wal->at_turn != NULL)
+        wal->at_turn(wal);
     wal->disk->ops->submit(wal->disk);
     wal->turning = 0;
     return wal->dirty != NULL ? wal->now_ns : wal->due_ns;
