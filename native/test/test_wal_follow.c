@@ -19,7 +19,7 @@ static struct hand *follower(const struct hand *hand)
                                    .told_context = other,
                                    .options.read_only = 1};
     other->part.wal = &other->wal;
-    snprintf(other->part.folder, sizeof other->part.folder, "/log");
+    other->part.folder = "/log";
     return other;
 }
 

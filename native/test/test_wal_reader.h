@@ -160,7 +160,7 @@ static inline struct hand *hand_open(uint64_t seed)
     hand->wal.readable = hand_note_readable;
     hand->wal.told_context = hand;
     hand->part.wal = &hand->wal;
-    snprintf(hand->part.folder, sizeof hand->part.folder, "/log");
+    hand->part.folder = "/log";
     return hand;
 }
 

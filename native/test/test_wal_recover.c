@@ -341,7 +341,7 @@ static void a_clean_end_is_believed_and_gone_on_from(void)
         struct smf__wal_part *part = orders(&rig);
         CHECK_EQ(part->last->waypoint_count, 0);
         CHECK(!part->last->sealed);
-        CHECK(part->last->file != NULL);
+        CHECK(part->last->file == NULL); /* until there is something to do in it */
         CHECK(part->clean);
         rig_close(&rig);
     }
@@ -360,6 +360,44 @@ static void a_clean_end_is_believed_and_gone_on_from(void)
     CHECK(orders(&rig)->last->sealed);
     rig_close(&rig);
     rig_end(&rig);
+}
+
+/* Opened by whoever comes first: a reader, or the append. */
+static void a_clean_file_is_gone_on_in(void)
+{
+    for (int reads = 0; reads < 2; reads++) {
+        struct rig rig;
+        rig_with_orders(&rig);
+        for (uint32_t round = 0; round < 4; round++) {
+            _Alignas(8) uint8_t body[64];
+            struct smf__wal_record record = {.time_us = 1};
+            struct smf__wal_append append = {.body = body, .count = 1, .base_us = 1, .max_us = 1};
+            struct smf__wal_run run = {0};
+            struct smf__wal_reader *reader;
+            uint64_t offset;
+            int status;
+            smf__wal_record_write(&record, 1, body);
+            append.body_bytes = smf__wal_record_bytes(&record, 1);
+            append.kind = SMF__WAL_RECORDS;
+            rig_open(&rig);
+            if (reads && round > 0) {
+                CHECK_EQ(smf__wal_reader_open(orders(&rig), 0, SMF__WAL_DURABLE, 0, 1, &reader,
+                                              &rig.error),
+                         SMF_OK);
+                while ((status = smf__wal_reader_next(reader, &run, &rig.error)) == 0)
+                    smf__wal_wait(rig.wal);
+                CHECK_EQ(status, 1);
+                smf__wal_reader_close(reader);
+            }
+            while ((status = smf__wal_append(orders(&rig), &append, &offset)) == SMF_ENOMEM)
+                smf__wal_wait(rig.wal);
+            CHECK_EQ(status, SMF_OK);
+            CHECK_EQ(offset, round);
+            CHECK_EQ(orders(&rig)->last->header.number, 1);
+            rig_close(&rig);
+        }
+        rig_end(&rig);
+    }
 }
 
 /* --- several files --- */
@@ -695,6 +733,7 @@ static const struct test tests[] = {
     TEST(a_checkpoint_that_the_files_contradict_is_damage),
     TEST(a_scan_begins_at_the_checkpoint),
     TEST(a_clean_end_is_believed_and_gone_on_from),
+    TEST(a_clean_file_is_gone_on_in),
     TEST(a_chain_is_followed_and_what_is_between_goes),
     TEST(files_that_are_known_to_be_whole_are_not_scanned),
     TEST(a_torn_file_leaves_the_next_one_behind),

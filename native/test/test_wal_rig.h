@@ -53,6 +53,7 @@ int smf__wal_meta_write(struct smf__wal *wal, const uint8_t *items, uint32_t siz
     CHECK(block);
     CHECK_EQ(smf__wal_item_next(&rest, &item), SMF__WAL_GOOD);
     CHECK_EQ(smf__wal_head_read(&item, &head), SMF__WAL_GOOD);
+    CHECK_LE(head.offset, rig.part.durable.offset); /* else META would know of what may be lost */
     rig.last_head = head.offset;
     return rig.meta_status;
 }
@@ -170,7 +171,7 @@ static inline void rig_open(const struct rig_options *options)
                                                .name_size = 6};
     rig.part.wal = &rig.wal;
     rig.part.topic = &rig.topic;
-    snprintf(rig.part.folder, sizeof rig.part.folder, RIG_FOLDER);
+    rig.part.folder = RIG_FOLDER;
 }
 
 static inline void rig_close(void)

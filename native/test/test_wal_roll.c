@@ -182,6 +182,33 @@ static void a_full_disk_takes_nothing_back(void)
     fill_the_disk(5 << 20, 2 << 20);
 }
 
+/* An idle partition has no room for its stamp: it tries again, and not all the time. */
+static void a_full_disk_is_not_asked_all_the_time(void)
+{
+    uint64_t until_ns, turns = 0;
+    int status;
+    rig_open(&(struct rig_options){.segment_bytes = 16 << 20});
+    smf__disk_world_limit(rig.world, 3 << 20);
+    while ((status = rig_append(1, 400, SMF__WAL_DURABLE)) == SMF_OK)
+        rig_settle();
+    CHECK_EQ(status, SMF_ENOSPACE);
+    CHECK_EQ(smf__wal_sync(&rig.part), SMF_OK);
+    for (until_ns = rig.time.now_ns + 60000 * MS; rig.time.now_ns < until_ns; turns++) {
+        uint64_t due_ns = rig_turn();
+        rig_settle();
+        rig.time.now_ns =
+            due_ns > rig.time.now_ns && due_ns < until_ns ? due_ns : rig.time.now_ns + 100 * MS;
+    }
+    CHECK_LT(turns, 1000); /* every 10 ms: 6000 */
+    CHECK_EQ(rig.part.status, SMF_OK);
+    smf__disk_world_limit(rig.world, UINT64_MAX);
+    for (int i = 0; i < 120; i++)
+        rig_sleep(100 * MS);
+    rig_verify(&found);
+    CHECK_GE(found.stamps, 1);
+    rig_close();
+}
+
 /* Not even the first file. */
 static void a_disk_without_any_space_is_no_end(void)
 {
@@ -361,6 +388,7 @@ static const struct test tests[] = {
     TEST(what_is_durable_survives_a_power_cut),
     TEST(a_head_that_is_not_durable_drops_nothing),
     TEST(a_full_disk_takes_nothing_back),
+    TEST(a_full_disk_is_not_asked_all_the_time),
     TEST(a_disk_without_any_space_is_no_end),
     TEST(a_failed_write_fences),
     TEST(a_failed_flush_fences),

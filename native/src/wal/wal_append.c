@@ -91,9 +91,13 @@ static int make_way(struct smf__wal_part *part, uint64_t size)
 {
     if (part->held || smf__wal_make_begun(part))
         return SMF_ENOMEM; /* the next file says already where this one ends, even if this would fit */
+    int awake =
+        smf__wal_segment_wake(part); /* while META learns that the end is not clean any more */
     int status = revoke_clean(part);
     if (status != 1)
         return status == 0 ? SMF_ENOMEM : status;
+    if (!awake)
+        return SMF_ENOMEM;
     if (part->last == NULL || !smf__wal_segment_fits(part, next_position(part), size)) {
         part->room_need = size;
         status = smf__wal_segment_roll(part);
@@ -464,11 +468,16 @@ static void look_at_stamp(struct smf__wal_part *part)
         part->stamp_ns = 0;
         return;
     }
-    if (part->stamp_ns == 0)
-        part->stamp_ns = wal->now_ns + SMF__WAL_IDLE_NS;
+    if (part->stamp_ns == 0) {
+        part->stamp_wait_ns = SMF__WAL_IDLE_NS;
+        part->stamp_ns = wal->now_ns + part->stamp_wait_ns;
+    }
     if (wal->now_ns < part->stamp_ns)
         return;
-    part->stamp_ns = wal->now_ns + SMF__WAL_IDLE_NS; /* another try, if there is no room now */
+    /* Another try, if there is no room now; a disk that is full may stay so. */
+    part->stamp_ns = wal->now_ns + part->stamp_wait_ns;
+    if (part->stamp_wait_ns < SMF__WAL_STAMP_WAIT_MAX_NS)
+        part->stamp_wait_ns *= 2;
     if (part->topic == NULL && wal->meta_rewriting)
         return;
     uint64_t offset;

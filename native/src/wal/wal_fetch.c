@@ -107,13 +107,19 @@ static void open_done(struct smf__wal_io *io)
 
 static void begin_open(struct smf__wal_reader *reader)
 {
+    const struct smf__wal_segment *segment = reader->segment;
+    /* The one that appends will go on in. */
+    int writes =
+        segment == reader->part->last && !segment->sealed && !reader->part->wal->options.read_only;
     if (reader->opening)
         return;
     smf__wal_segment_path(reader->segment, reader->path);
     reader->opening = 1;
     reader->under_way++;
     reader->open = (struct smf__wal_io){
-        .op = {.kind = SMF__DISK_OPEN, .flags = SMF__DISK_READ_ONLY, .path = reader->path},
+        .op = {.kind = SMF__DISK_OPEN,
+               .flags = writes ? 0 : SMF__DISK_READ_ONLY,
+               .path = reader->path},
         .done = open_done,
         .owner = reader,
     };

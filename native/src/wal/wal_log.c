@@ -147,7 +147,7 @@ static int take_options(struct smf__wal *wal, const struct smf__wal_options *opt
     wal->now_ns = smf__clock_now_ns(&wal->options.clock);
     wal->meta.wal = wal;
     wal->meta.next_number = 1;
-    memcpy(wal->meta.folder, wal->folder, length + 1);
+    wal->meta.folder = wal->folder;
     return SMF_OK;
 }
 

@@ -36,10 +36,11 @@
 #define SMF__WAL_MEMORY_MIN_BYTES (4ull << 20)
 #define SMF__WAL_SEGMENT_DEFAULT_BYTES (256ull << 20)
 #define SMF__WAL_SEGMENT_MIN_BYTES (64ull << 10)
-#define SMF__WAL_LINGER_DEFAULT_US 10000u /* how long buffered bytes wait for their write */
-#define SMF__WAL_APPENDS_MAX 65536u       /* of a core, not acknowledged yet */
-#define SMF__WAL_WRITES_MAX 16u           /* of a partition, under way */
-#define SMF__WAL_IDLE_NS 10000000ull      /* after which a stamp follows a durable append */
+#define SMF__WAL_LINGER_DEFAULT_US 10000u        /* how long buffered bytes wait for their write */
+#define SMF__WAL_APPENDS_MAX 65536u              /* of a core, not acknowledged yet */
+#define SMF__WAL_WRITES_MAX 16u                  /* of a partition, under way */
+#define SMF__WAL_IDLE_NS 10000000ull             /* after which a stamp follows a durable append */
+#define SMF__WAL_STAMP_WAIT_MAX_NS 5000000000ull /* from one try without room for it to the next */
 #define SMF__WAL_CHECKPOINT_NS 1000000000ull
 #define SMF__WAL_CHECKPOINT_BYTES (64ull << 20)
 #define SMF__WAL_SPARES_MAX 2u /* files of a partition that wait to be used again */
@@ -162,7 +163,7 @@ struct smf__wal_part {
     struct smf__wal_topic_info *topic; /* NULL: META */
     uint32_t number;                   /* of the topic's partitions */
     uint32_t next_number;              /* of a segment: never used before */
-    char folder[SMF__DISK_PATH_MAX_BYTES];
+    const char *folder;                /* behind the structure; META's is the log's */
 
     struct smf__wal_segment *first, *last; /* by number; last takes appends */
     uint64_t head;                         /* first offset that can be read */
@@ -230,6 +231,9 @@ struct smf__wal_part {
     uint64_t due_ns;
     struct smf__wal_part *next_timed;
     int timed, dirty; /* it is in that list; in that of next_dirty */
+
+    uint64_t stamp_wait_ns; /* from one try to write a stamp to the next */
+    int is_waking; /* wal_segment.c: the last file, closed cleanly by an earlier process, is being opened */
 };
 
 struct smf__wal_topic_info {
@@ -482,6 +486,10 @@ int smf__wal_segment_fits(const struct smf__wal_part *part, uint64_t position, u
 
 /* Makes room for them there. Returns 1 when there is, 0 when it is being made, or why there was none. */
 int smf__wal_segment_room(struct smf__wal_part *part, uint64_t position, uint64_t size);
+
+/* A last segment that an earlier process closed cleanly is opened when the first append comes, not before.
+ * Returns 1 when nothing is to be opened, 0 while it is. One that can't be opened is sealed. */
+int smf__wal_segment_wake(struct smf__wal_part *part);
 
 /* A segment's end of use: holds counts those who do. The file of one that is not the last is closed when
  * nobody does. */

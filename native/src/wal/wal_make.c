@@ -373,7 +373,7 @@ void smf__wal_segments_close(struct smf__wal_part *part)
             clean_up(making);
     }
     while (part->making != NULL || part->disposing > 0 || part->closing > 0 || part->zeroing ||
-           part->writes > 0 || part->flushing)
+           part->is_waking || part->writes > 0 || part->flushing)
         smf__wal_wait(part->wal);
     while (part->spare_count > 0) {
         char path[SMF__DISK_PATH_MAX_BYTES];

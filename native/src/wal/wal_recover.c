@@ -629,8 +629,8 @@ static void settle(struct recovery *recovery)
                       segment->end_offset == part->next_offset && segment->file != NULL &&
                       segment->header.block_bytes >= segment->file->offset_align_bytes;
         segment->sealed = !goes_on;
-        if (segment->sealed)
-            smf__wal_do_close(wal, &segment->file);
+        smf__wal_do_close(wal,
+                          &segment->file); /* there may be more of them than files can be open */
     }
 }
 

@@ -60,6 +60,61 @@ static int is_open(const struct smf__wal_segment *last)
            last->header.block_bytes >= last->file->offset_align_bytes;
 }
 
+/* --- the one that was closed ----------------------------------------------------------------------- */
+
+struct waking {
+    struct smf__wal_io io;
+    struct smf__wal_segment *segment;
+    char path[SMF__DISK_PATH_MAX_BYTES];
+};
+
+static void wake_done(struct smf__wal_io *io)
+{
+    struct waking *waking = io->owner;
+    struct smf__wal_segment *last = waking->segment;
+    struct smf__wal_part *part = last->part;
+    struct smf__disk_file *file = io->op.file;
+    int opened = io->op.kind == SMF__DISK_OPEN && io->op.status == SMF_OK;
+    if (opened && (last->file != NULL || last != part->last || last->sealed)) {
+        /* A reader was faster, or the tail was cut meanwhile. */
+        waking->io.op = (struct smf__disk_op){.kind = SMF__DISK_CLOSE, .file = file};
+        smf__wal_queue(part->wal, &waking->io);
+        return;
+    }
+    if (opened) {
+        last->file = file;
+        last->size_bytes = file->size_bytes;
+    } else if (io->op.kind == SMF__DISK_OPEN) {
+        last->sealed = 1; /* the next append begins another one, or says why it can't */
+    }
+    part->is_waking = 0;
+    free(waking);
+    smf__wal_touch(part);
+    smf__wal_segment_release(last);
+}
+
+int smf__wal_segment_wake(struct smf__wal_part *part)
+{
+    struct smf__wal_segment *last = part->last;
+    if (part->is_waking)
+        return 0;
+    if (last == NULL || last->sealed || last->file != NULL)
+        return 1;
+    struct waking *waking = malloc(sizeof *waking);
+    if (waking == NULL)
+        return 0; /* whoever comes again tries again */
+    waking->segment = last;
+    smf__wal_segment_path(last, waking->path);
+    waking->io = (struct smf__wal_io){
+        .op = {.kind = SMF__DISK_OPEN, .path = waking->path}, .done = wake_done, .owner = waking};
+    part->is_waking = 1;
+    last->holds++;
+    smf__wal_queue(part->wal, &waking->io);
+    return 0;
+}
+
+/* --- room there ----------------------------------------------------------------------------------- */
+
 int smf__wal_segment_fits(const struct smf__wal_part *part, uint64_t position, uint64_t size)
 {
     const struct smf__wal_segment *last = part->last;

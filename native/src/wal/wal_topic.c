@@ -39,15 +39,17 @@ static int have_parts(struct smf__wal *wal, struct smf__wal_topic_info *topic, u
     topic->parts = parts;
     while (topic->config.partitions < partitions) {
         uint32_t number = topic->config.partitions;
-        struct smf__wal_part *part = calloc(1, sizeof(*part));
+        char folder[SMF__DISK_PATH_MAX_BYTES];
+        int length =
+            snprintf(folder, sizeof(folder), "%.3800s/%s/%u", wal->folder, topic->name, number);
+        struct smf__wal_part *part = calloc(1, sizeof(*part) + (size_t)length + 1);
         if (part == NULL)
             return SMF_ENOMEM;
+        part->folder = memcpy(part + 1, folder, (size_t)length + 1);
         part->wal = wal;
         part->topic = topic;
         part->number = number;
         part->next_number = 1;
-        snprintf(part->folder, sizeof(part->folder), "%.3800s/%s/%u", wal->folder, topic->name,
-                 number);
         parts[number] = part;
         topic->config.partitions = number + 1;
     }
