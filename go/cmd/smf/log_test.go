@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -472,18 +473,38 @@ func TestLogDamagedPadding(t *testing.T) {
 	require.Equal(t, outcome{0, "nothing to repair\n", ""}, smf(t, "log", "repair", "--dir", dir))
 }
 
+// What META can't tell any more is told by the segments.
 func TestLogDamagedMeta(t *testing.T) {
-	dir := newLog(t, 1)
-	require.Zero(t, smfWith(t, "x\n", "log", "append", "orders", "--dir", dir).status)
-	damage(t, filepath.Join(dir, "META"), 40)
-	verify := smf(t, "log", "verify", "--dir", dir)
-	require.Equal(t, 1, verify.status)
-	require.Contains(t, verify.stdout, "META: byte 0, offset 0: block 0: damaged header\n")
-	require.Equal(t, "smf: 1 damage that smf log repair can't mend; take a copy of the log\n", verify.stderr)
-	repair := smf(t, "log", "repair", "--dir", dir, "--yes")
-	require.Equal(t, outcome{1, "", "smf: META: byte 0, offset 0: block 0: damaged header: there is no way to repair META; restore it from a copy\n"}, repair)
-	dump := smf(t, "log", "dump", "--dir", dir)
-	require.Zero(t, dump.status)
-	require.Contains(t, dump.stdout, "block 0: damaged header\n")
-	require.Contains(t, dump.stdout, `value "x"`, "the segments can be read without it")
+	for _, what := range []string{"wal\n", "other"} { // block 0; an item in the middle
+		dir := newLog(t, 2)
+		require.Zero(t, smf(t, "log", "create", "other", "--dir", dir).status)
+		require.Zero(t, smf(t, "log", "create", "empty", "--dir", dir).status)
+		require.Zero(t, smfWith(t, "x\n", "log", "append", "orders", "--dir", dir).status)
+		require.Zero(t, smfWith(t, "y\n", "log", "append", "other", "--dir", dir).status)
+		meta, err := os.ReadFile(filepath.Join(dir, "META"))
+		require.NoError(t, err)
+		damage(t, filepath.Join(dir, "META"), int64(bytes.Index(meta, []byte(what))))
+		verify := smf(t, "log", "verify", "--dir", dir)
+		require.Equal(t, 1, verify.status)
+		require.Equal(t, "smf: 1 damage; smf log repair --dir "+dir+" says what can be saved\n", verify.stderr)
+		dump := smf(t, "log", "dump", "--dir", dir)
+		require.Zero(t, dump.status)
+		require.Contains(t, dump.stdout, `value "x"`, "the segments can be read without it")
+
+		plan := smf(t, "log", "repair", "--dir", dir)
+		require.Equal(t, 1, plan.status)
+		require.Contains(t, plan.stdout, "topic other: as its segments say\n")
+		require.Contains(t, plan.stdout, "empty: no segment says which topic it was: it is left out\n")
+		require.Equal(t, "smf: nothing was changed: with --yes META is written anew like that\n", plan.stderr)
+		require.Equal(t, 1, smf(t, "log", "verify", "--dir", dir).status)
+
+		mended := smf(t, "log", "repair", "--dir", dir, "--yes")
+		require.Zero(t, mended.status, mended.stderr)
+		require.Contains(t, mended.stdout, "kept as META.damaged\nnothing to repair\n")
+		require.Zero(t, smf(t, "log", "verify", "--dir", dir).status)
+		require.Equal(t, outcome{0, "y\n", ""}, smf(t, "log", "read", "other", "--dir", dir))
+		require.Zero(t, smfWith(t, "z\n", "log", "append", "other", "--dir", dir).status)
+		require.Equal(t, outcome{0, "y\nz\n", ""}, smf(t, "log", "read", "other", "--dir", dir))
+		require.Zero(t, smf(t, "log", "verify", "--dir", dir).status)
+	}
 }

@@ -135,7 +135,7 @@ func (v *verified) tell(folder *logFolder, stdout io.Writer) error {
 		return nil
 	case !slices.ContainsFunc(v.damages, func(d walfile.Damage) bool { return !d.Harmless }):
 		return fmt.Errorf("%s, only of padding: all records can be read", counted(len(v.damages), "damage"))
-	case len(v.damagedPartitions) == 0:
+	case len(v.damagedPartitions) == 0 && !slices.ContainsFunc(v.damages, isOfMeta):
 		return fmt.Errorf("%s that smf log repair can't mend; take a copy of the log", counted(len(v.damages), "damage"))
 	}
 	return fmt.Errorf("%s; smf log repair --dir %s says what can be saved", counted(len(v.damages), "damage"), folder.path)
@@ -155,6 +155,9 @@ func newLogRepairCommand() *cobra.Command {
 begins. With --yes it does that: a new file goes on there. Files behind the damage are kept, under names
 that end in .damaged and that the log does not look at; nothing is overwritten. Nobody may write to the log
 meanwhile.
+
+A META that is damaged is written anew first, of what can be read of it, and of what segments say of their
+topics; the old one is kept as META.damaged.
 
 Where there is a copy of the log elsewhere, take that instead.
 
@@ -189,8 +192,47 @@ func logRepair(o *logRepairOptions, stdout, stderr io.Writer) error {
 	case v.later != nil:
 		return v.later
 	}
-	if i := slices.IndexFunc(v.damages, func(d walfile.Damage) bool { return d.Path == walfile.MetaName && !d.Harmless }); i >= 0 {
-		return fmt.Errorf("%s: there is no way to repair META; restore it from a copy", v.damages[i].String())
+	if i := slices.IndexFunc(v.damages, isOfMeta); i >= 0 {
+		fmt.Fprintln(stdout, v.damages[i].String())
+		return o.mendMeta(reading, stdout)
+	}
+	return o.repair(reading, v, stdout)
+}
+
+func isOfMeta(d walfile.Damage) bool { return d.Path == walfile.MetaName && !d.Harmless }
+
+// mendMeta writes META anew, of what can be read of it and of what segments say. Whether partitions are damaged can
+// be told afterwards only.
+func (o *logRepairOptions) mendMeta(reading walfile.Reading, stdout io.Writer) error {
+	meta, _, err := walfile.ReadMeta(o.path)
+	if err != nil {
+		return o.explain(err)
+	}
+	plan, err := reading.PlanMeta(meta)
+	if err != nil {
+		return o.explain(reasonOf(err))
+	}
+	for _, topic := range plan.Found {
+		fmt.Fprintf(stdout, "  topic %s: as its segments say\n", topic)
+	}
+	for _, head := range plan.Heads {
+		fmt.Fprintf(stdout, "  %s\n", head)
+	}
+	for _, folder := range plan.Unknown {
+		fmt.Fprintf(stdout, "  %s: no segment says which topic it was: it is left out\n", folder)
+	}
+	fmt.Fprintln(stdout, "  heads that were moved within a file, and topics that were deleted, may come back")
+	if !o.yes {
+		return errors.New("nothing was changed: with --yes META is written anew like that")
+	}
+	aside, err := reading.WriteMeta(plan)
+	if err != nil {
+		return o.explain(reasonOf(err))
+	}
+	fmt.Fprintf(stdout, "  kept as %s\n", aside)
+	v, err := verify(reading)
+	if err != nil {
+		return o.explain(err)
 	}
 	return o.repair(reading, v, stdout)
 }

@@ -1,8 +1,6 @@
 package walfile
 
 import (
-	"crypto/rand"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -125,11 +123,7 @@ func (c *cutter) begin() {
 		c.file.FollowsCRC = c.endCRC
 		c.file.BlockBytes = c.Segments[len(c.Segments)-1].File.BlockBytes
 	}
-	for c.file.ID == 0 {
-		var id [8]byte
-		_, _ = rand.Read(id[:]) // never fails
-		c.file.ID = binary.LittleEndian.Uint64(id[:])
-	}
+	c.file.ID = randomID()
 }
 
 // encode writes block 0 and the state batch.

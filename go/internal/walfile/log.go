@@ -33,6 +33,7 @@ type Meta struct {
 	heads       map[partitionID]uint64
 	checkpoints map[partitionID]*Checkpoint
 	items       map[uint64][]byte // of topics, as they stand there
+	gone        map[uint64]bool   // topics
 }
 
 type partitionID struct {
@@ -73,7 +74,7 @@ func ReadMeta(folder string) (*Meta, []Damage, error) {
 	}
 	defer r.Close()
 	m := &Meta{File: r.File, heads: map[partitionID]uint64{}, checkpoints: map[partitionID]*Checkpoint{},
-		items: map[uint64][]byte{}}
+		items: map[uint64][]byte{}, gone: map[uint64]bool{}}
 	if status == Good && r.File.Kind != KindMetadata {
 		status = Misplaced
 	}
@@ -136,6 +137,7 @@ func (m *Meta) take(i *Item) {
 		m.items[i.Topic.ID] = slices.Clone(i.Raw)
 	case i.TopicGone != 0:
 		m.forget(i.TopicGone)
+		m.gone[i.TopicGone] = true
 	case i.Head != nil:
 		m.heads[partitionID{i.Head.TopicID, i.Head.Partition}] = i.Head.Offset
 	case i.Checkpoint != nil:

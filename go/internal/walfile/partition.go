@@ -54,6 +54,8 @@ type walk struct {
 	names      []segmentName
 	checkpoint *Checkpoint
 	durable    Place // everything before this is known to have been durable
+	vouched    Place // what files alone say of that
+	lies       bool  // the checkpoint names a batch that is not there
 	files      []*piece
 }
 
@@ -132,7 +134,7 @@ func (w *walk) chain() error {
 			continue
 		}
 		f := &p.reader.File
-		w.durable = max(w.durable, f.DurableBefore)
+		w.durable, w.vouched = max(w.durable, f.DurableBefore), max(w.vouched, f.DurableBefore)
 		if f.Follows == 0 || f.FirstOffset <= w.Head {
 			break
 		}
@@ -358,9 +360,10 @@ func (w *walk) later(p *piece) (durable Place, size int64, err error) {
 	return durable, size, nil
 }
 
-// compare holds the last checkpoint against what was read.
+// compare holds the last checkpoint against what was read, unless a later file vouches for as much: then nobody
+// begins at the checkpoint.
 func (w *walk) compare(c *checker, r *Reader, before int64) {
-	if w.checkpoint == nil || w.checkpoint.End.Number() != r.File.Number {
+	if w.checkpoint == nil || w.checkpoint.End.Number() != r.File.Number || w.vouched >= w.checkpoint.End {
 		return
 	}
 	position := w.checkpoint.End.Position()
@@ -369,6 +372,7 @@ func (w *walk) compare(c *checker, r *Reader, before int64) {
 	}
 	if position != r.End || r.PrevCRC != w.checkpoint.PrevCRC || r.NextOffset != w.checkpoint.NextOffset {
 		c.add(r.End, r.NextOffset, fmt.Sprintf("the checkpoint in META (byte %d, offset %d) does not fit to what is there", position, w.checkpoint.NextOffset), false)
+		w.lies = true
 	}
 }
 
@@ -392,6 +396,7 @@ func (w *walk) conclude() {
 	if len(w.Segments) == 0 && !w.Damaged && (w.checkpoint != nil || w.Head > 0) {
 		w.damage(w.relative, 0, w.Head, "META knows of records, and there is no file")
 	}
+	w.Damaged = w.Damaged || w.lies // nothing is appended there, until a file behind it vouches
 	if w.Damaged {
 		w.LostNext = max(w.LostNext, w.Next)
 	}

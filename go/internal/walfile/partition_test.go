@@ -559,3 +559,38 @@ func TestContents(t *testing.T) {
 	require.Equal(t, "the padding of item 0 is not zero", checkItems(item))
 	require.Equal(t, "item 0 says what can't be", checkItems(encodeItem(ItemTopicGone, make([]byte, 8))))
 }
+
+// A checkpoint that names another batch fences the partition: Cut begins a file that vouches for what is there.
+func TestCheckpointThatLies(t *testing.T) {
+	w := newWriter(t)
+	s := w.segment()
+	w.records(s, 3, true)
+	w.records(s, 2, true)
+	payload := make(bytes, 40)
+	payload.put64(0, w.topic.ID)
+	payload.put64(16, uint64(At(s.file.Number, s.end)))
+	payload.put64(24, w.next)
+	payload.put32(32, s.prev+1)
+	w.item(encodeItem(ItemCheckpoint, payload))
+	w.write()
+	check := func() (*Meta, *Partition) {
+		meta, damages, err := ReadMeta(w.folder)
+		require.NoError(t, err)
+		require.Empty(t, damages)
+		p, err := Reading{Folder: w.folder}.Check(meta, meta.Topics[0], 0)
+		require.NoError(t, err)
+		return meta, p
+	}
+	meta, p := check()
+	require.True(t, p.Damaged)
+	require.Len(t, p.Damages, 1)
+	require.Contains(t, p.Damages[0].Text, "the checkpoint in META")
+	require.EqualValues(t, 5, p.Next)
+	aside, err := Reading{Folder: w.folder}.Cut(meta, p)
+	require.NoError(t, err)
+	require.Empty(t, aside)
+	_, p = check()
+	require.False(t, p.Damaged)
+	require.Empty(t, p.Damages)
+	require.EqualValues(t, 5, p.Next)
+}
