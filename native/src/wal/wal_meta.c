@@ -440,16 +440,17 @@ static int rewrite_begin(struct smf__wal *wal, int *status_out, struct smf_error
                             wal->folder);
     struct smf__wal_rewriting *rewriting = calloc(1, sizeof(*rewriting));
     struct smf__wal_segment *segment = calloc(1, sizeof(*segment));
-    int status = SMF_OK;
-    if (rewriting == NULL || segment == NULL)
-        status = smf__wal_say(error_out, SMF_ENOMEM, "no memory to write META anew");
-    else if (smf__wal_join(rewriting->path, wal->folder, SMF__WAL_META_NAME) != SMF_OK ||
-             smf__wal_join(rewriting->path_new, wal->folder, SMF__WAL_META_NEW_NAME) != SMF_OK)
-        status = smf__wal_say(error_out, SMF_EINVAL, "the path of META would be too long");
-    if (status != SMF_OK) {
+    if (rewriting == NULL || segment == NULL) {
         free(rewriting);
         free(segment);
-        return status;
+        (void)smf__wal_say(error_out, SMF_ENOMEM, "no memory to write META anew");
+        return SMF_ENOMEM;
+    }
+    if (smf__wal_join(rewriting->path, wal->folder, SMF__WAL_META_NAME) != SMF_OK ||
+        smf__wal_join(rewriting->path_new, wal->folder, SMF__WAL_META_NEW_NAME) != SMF_OK) {
+        free(rewriting);
+        free(segment);
+        return smf__wal_say(error_out, SMF_EINVAL, "the path of META would be too long");
     }
     segment->part = &wal->meta;
     segment->header = (struct smf__wal_file){
