@@ -97,6 +97,7 @@ func (p *Partition) departed(st *stage, first uint64) {
 	p.ready = slices.Delete(p.ready, 0, 1)
 	p.inFlight++
 	p.returns.Store(0)
+	p.usual = st.size()
 	p.log.loop.Expect() // somebody looks until it is acknowledged
 	p.log.freeBody(st)
 	if first != st.first && st.told {

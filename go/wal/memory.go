@@ -5,41 +5,80 @@ import (
 	"sync"
 )
 
-// Memory of what is staged. The budget counts it from staging to the hand-over, in steps.
+// Memory of what is staged. The budget counts it, by capacity, from staging to the hand-over.
 
-// Bodies whose memory is kept for others: so many of them, and together half of what may be staged.
+// Bodies whose memory is kept for others: so many of them, and together a quarter of what may be staged.
 const sparesMax = 16
+
+// Capacities of bodies. A partition's next body begins with what its last one needed.
+const (
+	bodySmall  = 16 << 10
+	bodyMedium = 64 << 10
+	bodyStep   = 256 << 10 // of what is larger than stageBytes
+)
+
+// bodyCapacity is the capacity of a body with so many bytes. There are few of them, so that memory is used
+// again.
+func bodyCapacity(size int) int {
+	switch {
+	case size <= bodySmall:
+		return bodySmall
+	case size <= bodyMedium:
+		return bodyMedium
+	case size <= stageBytes:
+		return stageBytes
+	}
+	return (size + bodyStep - 1) / bodyStep * bodyStep
+}
 
 // stages keeps what lists of members have grown to.
 var stages = sync.Pool{New: func() any { return new(stage) }}
 
-// newStage is an empty stage with room for so many bytes. Nothing of the budget was taken for it.
-func (l *Log) newStage(size int) *stage {
+// newStage is an empty stage without memory.
+func newStage() *stage {
 	st := stages.Get().(*stage)
 	*st = stage{members: st.members[:0]}
-	st.body.Reset(l.takeSpare(size))
 	return st
 }
 
-// takeSpare is memory for so many bytes, the last that was given back if it is large enough.
-func (l *Log) takeSpare(size int) []byte {
+// short is how much of the budget a stage needs for this capacity. One append may take the whole budget,
+// and then be larger than it.
+func (l *Log) short(st *stage, capacity int) int64 {
+	return min(int64(capacity), l.options.stagedBytes()) - st.reserved
+}
+
+// grow gives a stage memory of this capacity, which the budget has counted.
+func (l *Log) grow(st *stage, capacity int) {
+	old := st.body.Body()
+	st.body.Move(l.takeBody(capacity))
+	l.keepBody(old)
+}
+
+// takeBody is memory of this capacity, the last that was given back if there is one.
+func (l *Log) takeBody(capacity int) []byte {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for i, memory := range slices.Backward(l.spare) {
-		if cap(memory) >= size {
+		if cap(memory) == capacity {
 			l.spare = slices.Delete(l.spare, i, i+1)
-			l.spareBytes -= int64(cap(memory))
+			l.spareBytes -= int64(capacity)
 			return memory
 		}
 	}
-	return make([]byte, 0, max(size, stageBytes))
+	return make([]byte, 0, capacity)
 }
 
-// short is how much of the budget a stage needs for so many bytes more. One append may take the whole
-// budget, and then be larger than it.
-func (l *Log) short(st *stage, size int) int64 {
-	need := (int64(st.size()+size) + budgetStep - 1) / budgetStep * budgetStep
-	return min(need, l.options.stagedBytes()) - st.reserved
+// keepBody keeps memory for others.
+func (l *Log) keepBody(memory []byte) {
+	if cap(memory) == 0 {
+		return
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.spare) < sparesMax && l.spareBytes+int64(cap(memory)) <= l.options.stagedBytes()/4 {
+		l.spare = append(l.spare, memory[:0])
+		l.spareBytes += int64(cap(memory))
+	}
 }
 
 // freeBody gives a stage's memory back.
@@ -50,15 +89,7 @@ func (l *Log) freeBody(st *stage) {
 	}
 	memory := st.body.Body()
 	st.body.Reset(nil)
-	if cap(memory) == 0 {
-		return
-	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if len(l.spare) < sparesMax && l.spareBytes+int64(cap(memory)) <= l.options.stagedBytes()/2 {
-		l.spare = append(l.spare, memory[:0])
-		l.spareBytes += int64(cap(memory))
-	}
+	l.keepBody(memory)
 }
 
 // freeStage gives back a stage that nobody waits for.

@@ -29,6 +29,7 @@ type Partition struct {
 	queued   bool          // the driver is going to look at it
 	inFlight int           // bodies
 	lost     error         // what Buffered appends were promised and did not get; told once
+	usual    int           // bytes of the body that was handed over last
 	held     chan struct{} // not nil: appends wait until it is closed
 	closed   bool
 }
@@ -208,20 +209,35 @@ func (p *Partition) makeRoom(ctx context.Context, size int) error {
 			p.seal()
 		}
 		if p.open == nil {
-			p.open = p.log.newStage(size)
+			p.open = newStage()
 		}
-		short := p.log.short(p.open, size)
-		if short <= 0 {
+		if p.hasRoom(size) {
 			return nil
 		}
-		if p.log.budget.TryAcquire(short) {
-			p.open.reserved += short
-			return nil
-		}
-		if err := p.awaitBudget(ctx, short); err != nil {
+		if err := p.awaitBudget(ctx, p.log.short(p.open, bodyCapacity(p.open.size()+size))); err != nil {
 			return err
 		}
 	}
+}
+
+// hasRoom says whether so many bytes have room in the open stage, and makes it if the budget has it: for
+// as much as the last body needed, or else for this.
+func (p *Partition) hasRoom(size int) bool {
+	st := p.open
+	need := st.size() + size
+	if need <= cap(st.body.Body()) {
+		return true
+	}
+	for _, capacity := range [...]int{bodyCapacity(max(need, p.usual)), bodyCapacity(need)} {
+		short := p.log.short(st, capacity)
+		if short > 0 && !p.log.budget.TryAcquire(short) {
+			continue
+		}
+		st.reserved += max(short, 0)
+		p.log.grow(st, capacity)
+		return true
+	}
+	return false
 }
 
 // awaitBudget takes memory from the budget when others give it back, for what is open then.
@@ -242,7 +258,7 @@ func (p *Partition) awaitBudget(ctx context.Context, short int64) error {
 		return nil // the caller finds out
 	}
 	if p.open == nil {
-		p.open = p.log.newStage(0)
+		p.open = newStage()
 	}
 	p.open.reserved += short
 	return nil

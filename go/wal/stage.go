@@ -19,9 +19,6 @@ const (
 
 	// inFlightMax bounds the bodies of a partition that were handed over and not acknowledged.
 	inFlightMax = 16
-
-	// budgetStep is what memory is taken from the budget in.
-	budgetStep = 64 << 10
 )
 
 // stage is a body that is built, handed over, and acknowledged, with those who wait for it. The

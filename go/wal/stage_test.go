@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -332,6 +333,49 @@ func TestMemoryIsBounded(t *testing.T) {
 	require.Equal(t, uint64(count), first)
 	require.NotZero(t, f.log.Stats().Waits)
 	require.NoError(t, f.log.Close())
+	require.True(t, f.log.budget.TryAcquire(limit), "all memory was given back")
+}
+
+// What bodies hold is counted, not only what is in them: many partitions do not take more than one does.
+func TestMemoryOfManyPartitions(t *testing.T) {
+	f, first := pretend(t, Options{MemoryBytes: 1}, false)
+	f.refuse(native.StatusNoMemory)
+	limit := f.log.options.stagedBytes()
+	partitions := []*Partition{first}
+	for i := 1; i < 64; i++ {
+		p := &Partition{log: f.log, topic: "t", number: i, recordMax: walbody.RecordSizeMax}
+		f.log.partitions[name{"t", i}] = p
+		partitions = append(partitions, p)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
+	defer cancel()
+	for _, p := range partitions { // a little in each has room
+		_, err := p.Append(ctx, one("small"), Buffered)
+		require.NoError(t, err)
+	}
+	var all sync.WaitGroup
+	for _, p := range partitions {
+		all.Go(func() {
+			for ctx.Err() == nil {
+				_, _ = p.Append(ctx, Batch{{Value: make([]byte, 3000)}}, Buffered)
+			}
+		})
+	}
+	all.Wait()
+	held := int64(0)
+	for _, p := range partitions {
+		p.mu.Lock()
+		for _, st := range append(slices.Clone(p.ready), p.open) {
+			if st != nil {
+				held += int64(cap(st.body.Body()))
+			}
+		}
+		p.mu.Unlock()
+	}
+	require.LessOrEqual(t, held, limit)
+	require.Greater(t, held, limit/2)
+	f.refuse(0)
+	_ = f.log.Close() // the border that is pretended gives all of them one row of offsets
 	require.True(t, f.log.budget.TryAcquire(limit), "all memory was given back")
 }
 

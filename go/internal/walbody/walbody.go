@@ -126,6 +126,9 @@ func (b *Builder) Reset(memory []byte) {
 	*b = Builder{body: memory[:0]}
 }
 
+// Move goes on in other memory that the caller lends, and that has room for what was built.
+func (b *Builder) Move(memory []byte) { b.body = append(memory[:0], b.body...) }
+
 // Body returns what was built. It is the builder's until it is reset.
 func (b *Builder) Body() []byte { return b.body }
 
