@@ -114,7 +114,7 @@ static void reading_ahead_grows_and_falls_back(void)
             under_way_max = hand->wal.under_way;
     }
     CHECK_EQ(at, 300);
-    CHECK_GE(under_way_max, 4); /* 8 at most; the order in which reads end, which is random, decides */
+    CHECK_GE(under_way_max, 4); /* 8 at most: the order in which reads end decides, and is random */
     uint64_t reads = hand->rig.disk->counts->reads, bytes = hand->rig.disk->counts->read_bytes;
     CHECK_LE(reads, 45);
     hand_pad(hand);
