@@ -33,6 +33,7 @@ type WalConfig struct {
 	Disk         string // "", "auto", "uring" or "posix"
 	MemoryBytes  int64
 	LingerMicros int
+	Cores        int // that it is spread over, with JoinWal
 
 	// For tests and benchmarks: what flushes, and other writes, take longer.
 	FlushDelayMicros, WriteDelayMicros int
@@ -75,6 +76,9 @@ func (c *WalConfig) check() error {
 		if delay < 0 || int64(delay) > maxUint32 {
 			return &Error{Status: StatusInvalid, Text: "the delays of a disk can't be negative, and are at most a minute"}
 		}
+	}
+	if c.Cores < 0 || c.Cores > maxUint32 {
+		return &Error{Status: StatusInvalid, Text: "cores can't be negative; at most 256, and 0 means 1"}
 	}
 	switch c.Disk {
 	case "", "auto", "uring", "posix":

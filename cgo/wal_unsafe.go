@@ -63,6 +63,7 @@ func (c *Core) OpenWal(config WalConfig) (*Wal, error) {
 	cc.linger_us = C.uint32_t(config.LingerMicros)
 	cc.disk = walDisks[config.Disk]
 	cc.flush_delay_us, cc.write_delay_us = C.uint32_t(config.FlushDelayMicros), C.uint32_t(config.WriteDelayMicros)
+	cc.cores = C.uint32_t(config.Cores)
 	cc.flags = boolToC(config.ReadOnly)*C.SMF_WAL_READ_ONLY | boolToC(config.Create)*C.SMF_WAL_CREATE |
 		boolToC(config.PageCache)*C.SMF_WAL_PAGE_CACHE
 	w := new(Wal)
@@ -71,6 +72,26 @@ func (c *Core) OpenWal(config WalConfig) (*Wal, error) {
 		return nil, walError(status, &cerr)
 	}
 	return w, nil
+}
+
+// JoinWal opens this core's share of a log that OpenWal has opened with Cores. Blocks.
+func (c *Core) JoinWal(first *Wal) (*Wal, error) {
+	w := new(Wal)
+	var cerr C.struct_smf_error
+	if status := C.smf_wal_join(c.c, first.c, &w.c, &cerr); status != C.SMF_OK {
+		return nil, walError(status, &cerr)
+	}
+	return w, nil
+}
+
+// WalCoreOf is the core that a partition is on in a log of so many; 0 for what is no partition. Any
+// goroutine.
+func WalCoreOf(topic string, partition, cores int) int {
+	if cores < 2 || partition < 0 || partition > maxUint32 || checkText("topic", topic) != nil {
+		return 0
+	}
+	text := cText(topic)
+	return int(C.smf_wal_core_of(&text[0], C.uint32_t(partition), C.uint32_t(cores)))
 }
 
 // walError is the error of a function that may have filled cerr.

@@ -38,7 +38,7 @@ static void run_all(const char *story, const struct crash_options *options, uint
               crash_counts.generations - before.generations, crash_counts.appends - before.appends,
               crash_counts.reads - before.reads, crash_counts.files - before.files,
               crash_counts.recycled - before.recycled);
-    if (count >= CROWDED_FROM && options->steps == 0)
+    if (count >= CROWDED_FROM && options->steps == 0 && options->cores_max < 2)
         CHECK_GE(2 * (crash_counts.crowded - before.crowded), count);
 }
 
@@ -74,9 +74,34 @@ static void long_ones(void)
             (workloads() + 9) / 10);
 }
 
+/* Each open on another number of cores: what one has written another one opens. Half as many: each core is a
+ * log of its own to be opened. */
+static void on_several_cores(void)
+{
+    uint64_t spread = crash_counts.spread, count = (workloads() + 1) / 2;
+
+    run_all("on_several_cores", &(struct crash_options){.cores_max = CRASH_CORES_MAX}, count);
+    run_all("on_several_cores",
+            &(struct crash_options){.cores_max = CRASH_CORES_MAX, .check_in = 2 * LOOK_IN}, count);
+    CHECK(count < CROWDED_FROM / 2 || crash_counts.spread - spread > count);
+}
+
+static void on_several_cores_every_step(void)
+{
+    run_all("on_several_cores_every_step",
+            &(struct crash_options){
+                .cores_max = CRASH_CORES_MAX, .check_in = 1, .steps = 8, .small = 1},
+            (workloads() + 19) / 20);
+}
+
 static const struct test tests[] = {
-    TEST(without_a_crash), TEST(sampled_steps), TEST(every_step),
-    TEST(every_subset),    TEST(long_ones),
+    TEST(without_a_crash),
+    TEST(sampled_steps),
+    TEST(every_step),
+    TEST(every_subset),
+    TEST(long_ones),
+    TEST(on_several_cores),
+    TEST(on_several_cores_every_step),
 };
 
 int main(int argc, char **argv)

@@ -11,6 +11,8 @@
 #define SPACE_STEP_BYTES (96u << 10)
 #define SPACE_MAX_BYTES (6u << 20)
 
+static uint32_t cores_min; /* of the runs that follow; 0: one core */
+
 /* From one operation that fails to the next. */
 static uint64_t every(void)
 {
@@ -20,9 +22,12 @@ static uint64_t every(void)
 static struct crash *begin(const struct crash_options *options)
 {
     struct crash *run = malloc(sizeof *run);
+    struct crash_options own = *options;
 
     CHECK(run != NULL);
-    crash_begin(run, test_seed(), options);
+    own.cores_min = cores_min;
+    own.cores_max = cores_min > 0 ? CRASH_CORES_MAX : 0;
+    crash_begin(run, test_seed(), &own);
     run->options.story = test_state.name;
     return run;
 }
@@ -58,7 +63,7 @@ static int fail_one(uint32_t kind, uint64_t nth, uint64_t times, int os_errno)
     crash_workload(run);
     if (nth % 2 == 0 && run->wal != NULL)
         (void)crash_log_close(run);
-    came = run->disk.ended[kind] >= nth;
+    came = crash_cores_ended(run, kind) >= nth;
     verify_now(run);
     end(run);
     return came;
@@ -182,7 +187,7 @@ static void every_operation_of_an_open_fails(void)
                      smf__disk_kind_name(kind), nth);
             smf__disk_world_fail(again->world, kind, nth, 1, kind == SMF__DISK_OPEN ? EMFILE : EIO);
             (void)crash_log_open(again);
-            came = again->disk.ended[kind] >= nth;
+            came = crash_cores_ended(again, kind) >= nth;
             verify_now(again);
             end(again);
         }
@@ -210,6 +215,22 @@ static void every_allocation_of_an_open_fails(void)
     CHECK_GT(nth, 3);
     test_note("each of %" PRIu64 " failed", nth - 1);
     end(run);
+}
+
+/* --- on several cores --- */
+
+/* All of the above once more, on two cores or more. */
+static void everything_fails_on_several_cores(void)
+{
+    cores_min = 2;
+    every_write_fails();
+    every_flush_fails();
+    every_name_fails();
+    every_look_fails();
+    every_allocation_fails();
+    every_operation_of_an_open_fails();
+    every_allocation_of_an_open_fails();
+    cores_min = 0;
 }
 
 /* --- fences, space, memory --- */
@@ -343,6 +364,7 @@ static const struct test tests[] = {
     TEST(every_allocation_fails),
     TEST(every_operation_of_an_open_fails),
     TEST(every_allocation_of_an_open_fails),
+    TEST(everything_fails_on_several_cores),
     TEST(a_failed_flush_fences),
     TEST(a_failed_write_fences),
     TEST(no_space_loses_nothing),

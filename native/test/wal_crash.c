@@ -128,6 +128,8 @@ void crash_attach(struct crash *run, struct smf__disk_world *world, uint64_t see
                     &run->clock);
     run->disk.step = on_step;
     run->disk.context = run;
+    if (run->options.cores_max > 1)
+        crash_cores_attach(run, on_step);
     run->wal_options = (struct smf__wal_options){.folder = CRASH_FOLDER,
                                                  .disk = &run->disk.base,
                                                  .clock = smf__clock_from_manual(&run->clock),
@@ -157,6 +159,7 @@ void crash_begin(struct crash *run, uint64_t seed, const struct crash_options *o
 void crash_end(struct crash *run)
 {
     crash_disk_close(&run->disk);
+    crash_cores_detach(run);
     smf__disk_world_close(run->world);
     crash_model_drop(&run->model);
 }
@@ -164,26 +167,41 @@ void crash_end(struct crash *run)
 int crash_log_open(struct crash *run)
 {
     struct smf_error error = {.text = ""};
-    struct smf__wal *wal = NULL;
+    struct smf__wal *wal;
     int status;
 
     crash_counts.opens++;
-    CRASH_IN_LOG(status, smf__wal_open(&wal, &run->wal_options, &error));
+    CRASH_IN_LOG(status, crash_cores_open(run, &error));
     if (expect(run, status, "open", error.text) != SMF_OK) {
         CRASH_PROMISE(run, "errors_say_why", error.text[0] != 0,
                       "an open that failed says nothing");
         return status;
     }
-    run->wal = wal;
     run->model.opened = 1;
-    wal->told = told;
-    wal->readable = readable;
-    wal->told_context = run;
+    for (uint32_t i = 0; (wal = crash_cores_log(run, i)) != NULL; i++) {
+        wal->told = told;
+        wal->readable = readable;
+        wal->told_context = run;
+    }
     for (uint32_t i = 0; i < CRASH_PARTS_MAX; i++)
         memset(
             run->model.topics[i / CRASH_PARTITIONS_MAX].parts[i % CRASH_PARTITIONS_MAX].acked_end,
             0, sizeof(uint64_t) * SMF__WAL_ACKS);
     return SMF_OK;
+}
+
+/* NULL: its core is being opened, or closed, or had no memory for its topic. */
+static struct smf__wal_part *find(const struct crash *run, const char *topic, uint32_t partition)
+{
+    for (uint32_t i = 0; i < CRASH_CORES_MAX; i++) {
+        struct smf__wal *wal = crash_cores_log(run, i);
+        const struct smf__wal_topic_info *info =
+            wal != NULL ? smf__wal_topic_find(wal, topic) : NULL;
+
+        if (info != NULL && info->parts[partition] != NULL)
+            return info->parts[partition];
+    }
+    return NULL;
 }
 
 /* Everything that was appended is safe. */
@@ -194,17 +212,16 @@ static void all_safe(struct crash_part *part)
 
 int crash_log_close(struct crash *run)
 {
-    struct smf__wal *wal = run->wal;
     int status, healthy = 1;
 
     run->follow.reader = NULL; /* closed with the log */
 
-    for (struct smf__wal_topic_info *topic = wal->topics; topic != NULL; topic = topic->next) {
+    for (struct smf__wal_topic_info *topic = run->wal->topics; topic != NULL; topic = topic->next) {
         for (uint32_t i = 0; i < topic->config.partitions; i++)
-            healthy &= topic->parts[i]->status == SMF_OK;
+            healthy &=
+                find(run, topic->name, i) == NULL || find(run, topic->name, i)->status == SMF_OK;
     }
-    CRASH_IN_LOG(status, smf__wal_close(wal));
-    run->wal = NULL;
+    CRASH_IN_LOG(status, crash_cores_close(run));
     (void)expect(run, status, "close", "");
     if (status != SMF_OK || !healthy || run->outcomes_late)
         return status;
@@ -236,6 +253,7 @@ int crash_log_kill(struct crash *run)
     run->quiet++;
     run->outcomes_late = 1;
     crash_disk_kill(&run->disk);
+    crash_cores_kill(run);
     (void)crash_log_close(run);
     run->outcomes_late = 0;
     crash_disk_close(&run->disk);
@@ -243,6 +261,9 @@ int crash_log_kill(struct crash *run)
                     smf__random_next(&run->random), &run->clock);
     run->disk.step = on_step;
     run->disk.context = run;
+    crash_cores_detach(run);
+    if (run->options.cores_max > 1)
+        crash_cores_attach(run, on_step);
     run->quiet--;
     return crash_log_open(run);
 }
@@ -255,16 +276,25 @@ struct smf__wal_part *crash_part_of(struct smf__wal *wal, const struct crash_mod
     return smf__wal_topic_find(wal, model->topics[topic].name)->parts[partition];
 }
 
-static struct smf__wal_part *live(struct crash *run, uint32_t topic, uint32_t partition)
+struct smf__wal_part *crash_named(const struct crash *run, const char *topic, uint32_t partition)
 {
-    return crash_part_of(run->wal, &run->model, topic, partition);
+    struct smf__wal_part *part = find(run, topic, partition);
+
+    CRASH_PROMISE(run, "partitions_are_somewhere", part != NULL, "%s/%u is on no core", topic,
+                  partition);
+    return part;
+}
+
+struct smf__wal_part *crash_live(const struct crash *run, uint32_t topic, uint32_t partition)
+{
+    return crash_named(run, run->model.topics[topic].name, partition);
 }
 
 uint64_t crash_turn(struct crash *run)
 {
     uint64_t due;
 
-    CRASH_IN_LOG(due, smf__wal_turn(run->wal));
+    CRASH_IN_LOG(due, crash_cores_turn(run));
     return due;
 }
 
@@ -272,7 +302,7 @@ void crash_wait(struct crash *run)
 {
     int was = crash_malloc_enter(1);
 
-    smf__wal_wait(run->wal);
+    crash_cores_wait(run);
     crash_malloc_enter(was);
 }
 
@@ -286,9 +316,9 @@ void crash_settle(struct crash *run)
         if (run->options.faulty && run->clock.now_ns > until_ns)
             return;
         CRASH_PROMISE(run, "it_comes_to_rest", rounds < ROUNDS_MAX,
-                      "%u operations are under way, due in %" PRId64 " ns", run->wal->under_way,
-                      (int64_t)(due - run->clock.now_ns));
-        if (run->wal->under_way > 0)
+                      "%u operations are under way, due in %" PRId64 " ns",
+                      crash_cores_under_way(run), (int64_t)(due - run->clock.now_ns));
+        if (crash_cores_under_way(run) > 0)
             crash_wait(run);
         else if (due == UINT64_MAX || due > until_ns)
             return; /* what is tried again and again, without META for example, is no rest */
@@ -301,9 +331,9 @@ void crash_rest(struct crash *run, uint64_t span_ns)
 {
     uint64_t until_ns = run->clock.now_ns + span_ns;
 
-    while (run->clock.now_ns < until_ns || run->wal->under_way > 0) {
+    while (run->clock.now_ns < until_ns || crash_cores_under_way(run) > 0) {
         (void)crash_turn(run);
-        if (run->wal->under_way > 0)
+        if (crash_cores_under_way(run) > 0)
             crash_wait(run);
         else
             run->clock.now_ns += REST_STEP_NS;
@@ -314,7 +344,7 @@ int crash_append(struct crash *run, uint32_t topic, uint32_t partition, uint32_t
                  uint32_t value_max, uint32_t ack)
 {
     struct crash_part *part = &run->model.topics[topic].parts[partition];
-    struct smf__wal_part *log_part = live(run, topic, partition);
+    struct smf__wal_part *log_part = crash_live(run, topic, partition);
     struct crash_body *body = crash_body_make(&run->random, count, value_max, wall_us(run));
     uint64_t first = 0, user = ++run->model.users, expected = part->next;
     struct smf__wal_append append = {.body = body->data,
@@ -337,7 +367,7 @@ int crash_append(struct crash *run, uint32_t topic, uint32_t partition, uint32_t
         if (crash_malloc_failed())
             break;
         (void)crash_turn(run);
-        if (run->wal->under_way > 0)
+        if (crash_cores_under_way(run) > 0)
             crash_wait(run);
         else
             run->clock.now_ns += 1000000;
@@ -371,6 +401,8 @@ int crash_topic(struct crash *run, uint32_t topic, uint32_t partitions, uint64_t
     config.name = made->name;
     config.name_size = (uint32_t)strlen(made->name);
     CRASH_IN_LOG(status, smf__wal_topic_create(run->wal, &config, &info, &error));
+    for (uint32_t i = 1; status == SMF_OK && crash_cores_log(run, i) != NULL; i++)
+        CRASH_IN_LOG(status, smf__wal_office_topics(crash_cores_log(run, i), 0));
     if (expect(run, status, "create a topic", error.text) == SMF_OK)
         made->made = CRASH_MADE;
     return status;
@@ -379,7 +411,7 @@ int crash_topic(struct crash *run, uint32_t topic, uint32_t partitions, uint64_t
 int crash_sync(struct crash *run, uint32_t topic, uint32_t partition)
 {
     struct crash_part *part = &run->model.topics[topic].parts[partition];
-    struct smf__wal_part *log_part = live(run, topic, partition);
+    struct smf__wal_part *log_part = crash_live(run, topic, partition);
     int status;
 
     CRASH_IN_LOG(status, smf__wal_sync(log_part));
@@ -393,7 +425,7 @@ int crash_sync(struct crash *run, uint32_t topic, uint32_t partition)
 int crash_truncate_head(struct crash *run, uint32_t topic, uint32_t partition, uint64_t offset)
 {
     struct crash_part *part = &run->model.topics[topic].parts[partition];
-    struct smf__wal_part *log_part = live(run, topic, partition);
+    struct smf__wal_part *log_part = crash_live(run, topic, partition);
     struct smf_error error = {.text = ""};
     int status;
 
@@ -411,7 +443,7 @@ int crash_truncate_head(struct crash *run, uint32_t topic, uint32_t partition, u
 int crash_truncate_tail(struct crash *run, uint32_t topic, uint32_t partition, uint64_t offset)
 {
     struct crash_part *part = &run->model.topics[topic].parts[partition];
-    struct smf__wal_part *log_part = live(run, topic, partition);
+    struct smf__wal_part *log_part = crash_live(run, topic, partition);
     struct smf_error error = {.text = ""};
     int status;
 
@@ -444,7 +476,9 @@ void crash_note_marks(struct crash *run)
         if (topic->made != CRASH_MADE || i % CRASH_PARTITIONS_MAX >= topic->partitions ||
             part->tail_to != UINT64_MAX)
             continue;
-        log_part = live(run, i / CRASH_PARTITIONS_MAX, i % CRASH_PARTITIONS_MAX);
+        log_part = find(run, topic->name, i % CRASH_PARTITIONS_MAX);
+        if (log_part == NULL)
+            continue;
         crash_check_marks(run, log_part);
         if (log_part->durable.offset > part->durable)
             part->durable = log_part->durable.offset;
@@ -531,17 +565,18 @@ static void check_read_only(const struct crash *run, struct smf__disk_world *wor
         if (info == NULL || i % CRASH_PARTITIONS_MAX >= topic->partitions ||
             part->tail_to != UINT64_MAX || part->head != part->head_to)
             continue;
-        end = crash_check_read(look, info->parts[i % CRASH_PARTITIONS_MAX], part, part->head,
-                               SMF__WAL_BUFFERED, &status, text);
+        end = crash_check_read(look, crash_named(look, topic->name, i % CRASH_PARTITIONS_MAX), part,
+                               part->head, SMF__WAL_BUFFERED, &status, text);
         CRASH_PROMISE(run, "read_only_sees_what_is_promised",
                       status == SMF_OK && end >= (after_power ? part->durable : part->written),
                       "%s/%" PRIu64 ": read up to %" PRIu64 ", durable %" PRIu64 ", %s: %s (%s)",
                       topic->name, (uint64_t)i % CRASH_PARTITIONS_MAX, end, part->durable,
                       smf_status_name(status), text,
-                      info->parts[i % CRASH_PARTITIONS_MAX]->status_text);
+                      crash_named(look, topic->name, i % CRASH_PARTITIONS_MAX)->status_text);
     }
     (void)crash_log_close(look);
     crash_disk_close(&look->disk);
+    crash_cores_detach(look);
     CRASH_PROMISE(run, "read_only_changes_nothing", smf__disk_world_steps(world) == steps,
                   "%" PRIu64 " operations changed something", smf__disk_world_steps(world) - steps);
     free(look);
@@ -562,6 +597,7 @@ static void check_locked(const struct crash *run, struct smf__disk_world *world)
     CRASH_PROMISE(run, "second_open_is_refused", status == SMF_ELOCKED && error.text[0] != 0,
                   "a second open came to %s: %s", smf_status_name(status), error.text);
     crash_disk_close(&second->disk);
+    crash_cores_detach(second);
     free(second);
 }
 
@@ -578,7 +614,7 @@ static void check_leftovers(const struct crash *run, struct smf__disk_world *wor
         abort();
     for (struct smf__wal_topic_info *topic = wal->topics; topic != NULL; topic = topic->next) {
         for (uint32_t i = 0; i < topic->config.partitions; i++) {
-            const struct smf__wal_part *part = topic->parts[i];
+            const struct smf__wal_part *part = crash_named(run, topic->name, i);
             struct smf__disk_op op = {
                 .kind = SMF__DISK_LIST, .path = part->folder, .size = sizeof names, .data = names};
             uint32_t files = 0, live_files = 0;

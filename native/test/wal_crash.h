@@ -3,6 +3,7 @@
  *
  *   wal_model.c   what was appended, acknowledged, given up; is that what a log has to say for itself?
  *   wal_disk.c    the disk under a log that is to crash; memory that fails
+ *   wal_cores.c     a log that is opened by several cores, each with a disk of its own on the same world
  *   wal_workload.c  what is done next, drawn from a seed
  *   wal_crash.c   what is done to a log, cuts, and what is looked at afterwards
  *
@@ -16,10 +17,12 @@
 
 #include "disk/disk_sim.h"
 #include "wal/wal_log.h"
+#include "wal/wal_office.h"
 
 #define CRASH_TOPICS_MAX 4u
 #define CRASH_PARTITIONS_MAX 3u
 #define CRASH_PARTS_MAX (CRASH_TOPICS_MAX * CRASH_PARTITIONS_MAX)
+#define CRASH_CORES_MAX 4u
 #define CRASH_FILES_MAX 512u /* open at a time */
 #define CRASH_KILLED_MAX 1024u
 #define CRASH_FOLDER "/log"
@@ -133,9 +136,10 @@ struct crash_options {
     int exhaustive;       /* all subsets at each of them */
     int faulty;           /* operations may fail */
     int no_reopen;
-    int small;           /* no batch of several buffers */
-    uint32_t generation; /* of crashes before this one */
-    const char *story;   /* the test's name */
+    int small;                     /* no batch of several buffers */
+    uint32_t cores_min, cores_max; /* each open has so many cores, drawn; 0: 1 */
+    uint32_t generation;           /* of crashes before this one */
+    const char *story;             /* the test's name */
 };
 
 /* A reader that stays open while a workload goes on. */
@@ -148,6 +152,12 @@ struct crash_follow {
     uint64_t lent_from;
 };
 
+/* A core of a log behind the first one, which is the run's own disk and wal. */
+struct crash_core {
+    struct crash_disk disk;
+    struct smf__wal *wal; /* NULL: not open */
+};
+
 struct crash {
     uint64_t seed;
     struct crash_options options;
@@ -158,10 +168,14 @@ struct crash {
     int64_t wall_us;
     struct smf__wal_options wal_options;
     struct smf__wal *wal;
+    struct crash_core others[CRASH_CORES_MAX - 1];
+    struct crash_disk office_disk;
+    struct smf__wal_office *office; /* NULL: the log is open on one core */
     struct crash_model model;
     uint32_t burst; /* appends in a row without waiting */
     uint32_t value_max;
     struct crash_follow follow;
+    int spread;        /* it was open on several cores */
     int quiet;         /* no cuts now */
     int outcomes_late; /* the log is being closed: outcomes may be failures */
 };
@@ -171,11 +185,33 @@ struct crash_counts {
     uint64_t runs, crowded; /* runs; those with at least 4 writes under way */
     uint64_t steps, cuts, opens, recoveries_cut, generations;
     uint64_t appends, reads, damages, faults;
+    uint64_t spread;          /* runs that had several cores at some time */
     uint64_t files, recycled; /* that became part of a log; with blocks that had been used */
 };
 extern struct crash_counts crash_counts;
 extern const char *crash_program; /* for the line that says how to run it again */
 extern char crash_note[200];      /* what was about to be broken, for the same; or empty */
+
+/* --- wal_cores.c --- */
+
+/* Opens and closes the disks of all cores but the first; what they do is told to step. */
+void crash_cores_attach(struct crash *run, void (*step)(void *context));
+void crash_cores_detach(struct crash *run);
+void crash_cores_kill(struct crash *run);
+
+/* Opens the log, on one core or more. Status, with *error_out filled; then all of it is closed. */
+int crash_cores_open(struct crash *run, struct smf_error *error_out);
+/* Closes it, its cores in an order that is drawn. Returns the first error. */
+int crash_cores_close(struct crash *run);
+
+/* The log of the index-th core; NULL: there are not so many. */
+struct smf__wal *crash_cores_log(const struct crash *run, uint32_t index);
+/* Operations of a kind that have ended; that are under way. Those for META are among them. */
+uint64_t crash_cores_ended(const struct crash *run, uint32_t kind);
+uint32_t crash_cores_under_way(const struct crash *run);
+uint64_t crash_cores_turn(struct crash *run);
+/* Waits for one of those that have something under way. */
+void crash_cores_wait(struct crash *run);
 
 /* Calls into the log; what it allocates meanwhile is its own. */
 #define CRASH_IN_LOG(result, call)                                                                 \
@@ -215,6 +251,10 @@ void crash_settle(struct crash *run);
 void crash_rest(struct crash *run, uint64_t span_ns);
 struct smf__wal_part *crash_part_of(struct smf__wal *wal, const struct crash_model *model,
                                     uint32_t topic, uint32_t partition);
+/* The same, on whichever core it is. */
+struct smf__wal_part *crash_live(const struct crash *run, uint32_t topic, uint32_t partition);
+/* A partition of a topic that is there. */
+struct smf__wal_part *crash_named(const struct crash *run, const char *topic, uint32_t partition);
 
 /* What the marks say now is promised, too: into the model. */
 void crash_note_marks(struct crash *run);

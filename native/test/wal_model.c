@@ -401,7 +401,7 @@ static void check_topic(const struct crash *run, struct smf__wal *wal, struct cr
                   info->config.partitions, info->config.segment_bytes);
     topic->made = CRASH_MADE;
     for (uint32_t i = 0; i < topic->partitions; i++)
-        crash_check_part(run, info->parts[i], &topic->parts[i], after_power);
+        crash_check_part(run, crash_named(run, topic->name, i), &topic->parts[i], after_power);
 }
 
 void crash_check_topics(const struct crash *run, struct smf__wal *wal, struct crash_model *model,

@@ -61,7 +61,7 @@ static uint64_t mark_of(const struct smf__wal_part *part, uint32_t view)
 
 static void follow_from(struct crash *run, uint32_t topic, uint32_t partition)
 {
-    struct smf__wal_part *log_part = crash_part_of(run->wal, &run->model, topic, partition);
+    struct smf__wal_part *log_part = crash_live(run, topic, partition);
     struct crash_follow *follow = &run->follow;
     struct smf_error error = {.text = ""};
     uint64_t mark;
@@ -114,7 +114,7 @@ static void follow_on(struct crash *run)
 static void look_at(struct crash *run, uint32_t topic, uint32_t partition)
 {
     struct crash_part *part = &run->model.topics[topic].parts[partition];
-    struct smf__wal_part *log_part = crash_part_of(run->wal, &run->model, topic, partition);
+    struct smf__wal_part *log_part = crash_live(run, topic, partition);
     uint32_t view = (uint32_t)below(run, SMF__WAL_ACKS);
     uint64_t mark = mark_of(log_part, view), from, to;
     char text[SMF_ERROR_TEXT_SIZE_BYTES];
@@ -183,7 +183,7 @@ static void wait_a_little(struct crash *run)
 
     run->clock.now_ns += spans_ns[below(run, 5)];
     (void)crash_turn(run);
-    for (uint64_t i = below(run, 6); i > 0 && run->wal->under_way > 0; i--)
+    for (uint64_t i = below(run, 6); i > 0 && crash_cores_under_way(run) > 0; i--)
         crash_wait(run);
 }
 
@@ -245,6 +245,7 @@ void crash_run(uint64_t seed, const struct crash_options *options)
     crash_counts.files += run->disk.ended[SMF__DISK_RENAME];
     crash_counts.recycled += run->disk.ended[SMF__DISK_RECYCLE];
     crash_counts.crowded += run->disk.writes_most >= 4;
+    crash_counts.spread += run->spread;
     crash_log_abandon(run);
     crash_end(run);
     free(run);

@@ -15,6 +15,8 @@
  *             for (uint32_t i = 0; i < e->meta; i++) acknowledged(done[i].user, done[i].status);
  *     }
  *
+ * A log may be spread over several cores: each opens its share, and has a struct smf_wal.
+ *
  * Threads: the driver of the core, unless a function says otherwise. Functions that say "blocks" wait for
  * the disk: milliseconds, in which the core does nothing else but what is under way in the log. */
 #ifndef SMF_WAL_H
@@ -54,7 +56,8 @@ enum smf_wal_disk {
     SMF_WAL_DISK_POSIX = 2  /* threads */
 };
 
-/* Settings. Zero in a field means its default; size as in struct smf_engine_config. */
+/* Settings. Zero in a field means its default; size as in struct smf_engine_config. The delays are for tests
+ * and benchmarks of what a slower disk does; they run side by side. */
 struct smf_wal_config {
     uint32_t size;         /* sizeof(struct smf_wal_config) */
     uint32_t flags;        /* enum smf_wal_flag, or-ed */
@@ -63,10 +66,11 @@ struct smf_wal_config {
     uint32_t linger_us;    /* how long buffered records wait for their write; default 10000 */
     uint32_t disk;         /* enum smf_wal_disk */
 
-    /* For tests and benchmarks of what a slower disk does: flushes and durable writes, and all other
-     * writes, end so much later than they do, one beside the other. At most a minute. */
-    uint32_t flush_delay_us;
-    uint32_t write_delay_us;
+    uint32_t flush_delay_us; /* of flushes and durable writes; at most a minute */
+    uint32_t write_delay_us; /* of all other writes; at most a minute */
+
+    uint32_t cores; /* the log is spread over so many, with smf_wal_join; default 1, at most 256 */
+    uint32_t reserved; /* 0 */
 };
 
 /* Settings of a topic; zero: the default. */
@@ -149,13 +153,31 @@ struct smf_wal_run {
 };
 
 /* Opens a log on a core, and reads what is there: takes as long as the last seconds before a crash have
- * written, and no time after a clean end. Blocks. One log for each core.
+ * written, and no time after a clean end. Blocks. One log for each core; cores in config makes it the first of
+ * several (smf_wal_join).
  *
  * Errors, with *error_out filled: SMF_ELOCKED (another process writes to it), SMF_ENOTFOUND, SMF_EPERMISSION,
  * SMF_EREADONLY, SMF_ENOSPACE, SMF_EUNSUPPORTED (of a later format), SMF_EIO (its metadata is damaged),
  * SMF_ENOMEM, SMF_EINVAL. A partition that is damaged does not stop the others: see smf_wal_partition_info. */
 int smf_wal_open(struct smf_core *core, const struct smf_wal_config *config,
                  struct smf_wal **wal_out, struct smf_error *error_out);
+
+/* Opens one more core's share of a log that smf_wal_open has opened with cores in its settings, and with the
+ * settings from there: the lowest core that is not there yet. memory_bytes is for each core. Blocks. first is
+ * any of the log's, open for as long as this takes.
+ *
+ * Each partition is on one core (smf_wal_core_of), where it is asked for and used; topics can be made, and are
+ * listed, on all of them. Cores work without each other: what one of them needs of the log's metadata it does
+ * itself, so that one thread may drive all cores or each has its own, and they are closed in any order. The
+ * files do not depend on the number of cores.
+ *
+ * Errors as smf_wal_open; SMF_EINVAL when the log has one core, SMF_EEXIST when all of its cores are there.
+ * Threads: the driver of core. */
+int smf_wal_join(struct smf_core *core, struct smf_wal *first, struct smf_wal **wal_out,
+                 struct smf_error *error_out);
+
+/* The core, from 0, that a partition is on in a log of so many. Any thread. Cost: two hashes. */
+uint32_t smf_wal_core_of(const char *topic, uint32_t partition, uint32_t cores);
 
 /* Writes what is buffered and closes the log and its readers. Blocks. Returns 0, or what of that failed; it
  * is closed in any case. Nobody hears of appends any more that were not told of; events of this turn that
@@ -170,14 +192,16 @@ const char *smf_wal_describe(const struct smf_wal *wal);
 int smf_wal_topic_create(struct smf_wal *wal, const char *name, const struct smf_wal_topic *topic,
                          struct smf_error *error_out);
 
-/* The index-th topic's name (valid as long as the log is open) and settings, with every default filled
+/* The index-th topic's name (with those that were made on other cores before the last poll, or the last
+ * smf_wal_partition; valid as long as the log is open) and settings, with every default filled
  * in: topic_out's size field says how much it takes; NULL: they are not asked for. Returns NULL when there
  * are not so many, or for a size that fits nothing. */
 const char *smf_wal_topic_at(const struct smf_wal *wal, uint32_t index,
                              struct smf_wal_topic *topic_out);
 
 /* A handle of a partition, valid as long as the log is open. SMF_ENOTFOUND: no such topic (the text names
- * those that there are), or not so many partitions. */
+ * those that there are), or not so many partitions. SMF_EINVAL: it is on another core, which the text names.
+ * May block when another core has made a topic since the last poll. */
 int smf_wal_partition(struct smf_wal *wal, const char *topic, uint32_t number,
                       uint64_t *partition_out, struct smf_error *error_out);
 

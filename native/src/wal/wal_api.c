@@ -13,7 +13,7 @@
 #define INFO_SIZE_MIN_BYTES 344u
 #define NAMES_BYTES 120u /* of topics, in the text of an error */
 
-_Static_assert(sizeof(struct smf_wal_config) == 40, "what no program was compiled with, yet");
+_Static_assert(sizeof(struct smf_wal_config) == 48, "what no program was compiled with, yet");
 _Static_assert(sizeof(struct smf_wal_topic) == TOPIC_SIZE_MIN_BYTES, "nor this");
 _Static_assert(sizeof(struct smf_wal_info) == INFO_SIZE_MIN_BYTES, "nor this");
 _Static_assert(sizeof(struct smf_wal_done) == 32, "as the header says");
@@ -148,6 +148,8 @@ int smf_wal_partition(struct smf_wal *wal, const char *name, uint32_t number,
         return status;
     if (name == NULL || partition_out == NULL)
         return refuse(error_out, "smf_wal_partition: the topic or partition_out is NULL");
+    if (smf__wal_office_has_news(wal->log) && smf__wal_host_news(wal, 1) != SMF_OK)
+        return smf__error(error_out, SMF_ENOMEM, 0, "no memory for a log's topics");
     for (uint32_t i = 0; i < wal->topic_count; i++) {
         const struct smf__wal_topic_info *topic = wal->topics[i];
 
@@ -158,6 +160,12 @@ int smf_wal_partition(struct smf_wal *wal, const char *name, uint32_t number,
                 error_out, SMF_ENOTFOUND,
                 "topic %.100s has no partition %u: it has %u, counted from 0", name, number,
                 topic->config.partitions);
+        if (topic->parts[number] == NULL)
+            return smf__wal_host_error(
+                error_out, SMF_EINVAL,
+                "%.100s/%u is on core %u of this log's %u, and this is core %u: ask there", name,
+                number, smf_wal_core_of(name, number, wal->log->cores), wal->log->cores,
+                wal->log->core);
         *partition_out = ((uint64_t)i + 1) << 32 | number;
         return SMF_OK;
     }

@@ -59,19 +59,18 @@ static int check_append(const struct smf__wal_part *part, const struct smf__wal_
  * when it is, 0 when that is under way, or why it can't be. */
 static int revoke_clean(struct smf__wal_part *part)
 {
-    struct smf__wal_part *meta = &part->wal->meta;
     if (part->topic == NULL || (!part->clean && part->revoke_place == 0))
         return 1;
+    int status = SMF_OK;
     if (part->revoke_place == 0) {
-        int status = smf__wal_meta_checkpoint(part, 0, 0);
+        status = smf__wal_meta_checkpoint(part, 0, 0);
         if (status != SMF_OK)
             return status;
-        part->revoke_place = meta->buffered.place;
+        part->revoke_place = smf__wal_meta_end(part->wal);
     }
-    if (meta->status != SMF_OK)
-        return meta->status;
-    if (meta->durable.place < part->revoke_place)
-        return 0;
+    status = smf__wal_meta_reached(part->wal, part->revoke_place);
+    if (status != 1)
+        return status;
     part->clean = 0;
     part->revoke_place = 0;
     return 1;

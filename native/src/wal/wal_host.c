@@ -72,6 +72,15 @@ int smf__wal_host_topics(struct smf_wal *wal)
     return SMF_OK;
 }
 
+int smf__wal_host_news(struct smf_wal *wal, int block)
+{
+    int status = SMF_OK;
+
+    if (smf__wal_office_has_news(wal->log))
+        status = smf__wal_office_topics(wal->log, block);
+    return status == SMF_OK ? smf__wal_host_topics(wal) : status;
+}
+
 /* --- what is told --------------------------------------------------------------------------------- */
 
 static void take_outcome(void *context, const struct smf__wal_outcome *outcome)
@@ -166,7 +175,8 @@ static void hand_out(struct smf_wal *wal)
  * more room than there was. */
 static void call_back(struct smf_wal *wal)
 {
-    if (wal->log->ended == wal->refused_ended && wal->log->under_way > 0)
+    if (wal->log->ended == wal->refused_ended &&
+        (wal->log->under_way > 0 || wal->log->awaited != 0))
         return;
     wal->refused = 0;
     wal->core->hurry = 1;
@@ -202,6 +212,8 @@ static uint64_t host_poll(void *context)
         next_ns = follow_ns < next_ns ? follow_ns : next_ns;
     }
 
+    if (smf__wal_office_has_news(wal->log))
+        (void)smf__wal_host_news(wal, 0); /* or in a later turn */
     hand_out(wal);
     if (wal->refused)
         call_back(wal);
@@ -219,7 +231,7 @@ static uint64_t host_expects(void *context)
 
 static int free_host(struct smf_wal *wal)
 {
-    int status = SMF_OK;
+    int status = SMF_OK, left = SMF_OK;
 
     while (wal->readers != NULL)
         smf__wal_host_close_reader(wal->readers);
@@ -227,12 +239,22 @@ static int free_host(struct smf_wal *wal)
         status = smf__wal_close(wal->log);
     if (wal->disk != NULL)
         wal->disk->ops->close(wal->disk);
+    if (wal->shared != NULL)
+        left = smf__wal_shared_leave(wal->shared, wal->index);
     free(wal->topics);
     free(wal->told);
     free(wal->lent);
     free(wal->scratch);
     free(wal);
-    return status;
+    return status != SMF_OK ? status : left;
+}
+
+/* Nothing is polled from now on. */
+static void leave_core(struct smf_wal *wal)
+{
+    if (wal->shared != NULL)
+        smf__wal_shared_quit(wal);
+    smf__core_leave_side(wal->core);
 }
 
 /* An event of this turn that the program has not come to yet points to what is about to be freed. */
@@ -254,7 +276,7 @@ static void host_close(void *context)
 {
     struct smf_wal *wal = context;
 
-    smf__core_leave_side(wal->core);
+    leave_core(wal);
     (void)free_host(wal);
 }
 
@@ -269,7 +291,7 @@ int smf_wal_close(struct smf_wal *wal, struct smf_error *error_out)
         return smf__error(error_out, SMF_ECLOSED, 0, SMF__FORK_ADVICE);
     snprintf(folder, sizeof folder, "%.120s", wal->log->folder);
     empty_events(wal);
-    smf__core_leave_side(wal->core);
+    leave_core(wal);
     status = free_host(wal);
     if (status != SMF_OK)
         (void)smf__wal_host_error(
@@ -293,6 +315,10 @@ static int check_config(const struct smf_wal_config *config, struct smf_error *e
                           "flags: SMF_WAL_CREATE or SMF_WAL_READ_ONLY, not both");
     if (config->linger_us > LINGER_MAX_US)
         return smf__error(error_out, SMF_EINVAL, 0, "linger_us: at most 60000000, a minute");
+    if (config->cores > SMF__WAL_CORES_MAX)
+        return smf__error(error_out, SMF_EINVAL, 0, "cores: at most 256");
+    if (config->reserved != 0)
+        return smf__settings_unknown(CONFIG_NAME, error_out);
     if (config->disk > SMF_WAL_DISK_POSIX)
         return smf__error(error_out, SMF_EINVAL, 0,
                           "disk: this build knows SMF_WAL_DISK_AUTO, _URING and _POSIX");
@@ -322,7 +348,7 @@ static const char *probe_folder(const struct smf_wal_config *config, char *paren
     return (config->flags & SMF_WAL_CREATE) && access(parent, F_OK) == 0 ? parent : NULL;
 }
 
-static int slow_down(struct smf_wal *wal, const struct smf_wal_config *config,
+static int slow_down(struct smf__disk **disk, const struct smf_wal_config *config,
                      struct smf_error *error_out)
 {
     const struct smf__disk_slow_options delays = {.flush_delay_us = config->flush_delay_us,
@@ -330,21 +356,31 @@ static int slow_down(struct smf_wal *wal, const struct smf_wal_config *config,
 
     if (delays.flush_delay_us == 0 && delays.write_delay_us == 0)
         return SMF_OK;
-    return smf__disk_slow_open(&wal->disk, wal->disk, &delays, error_out);
+    return smf__disk_slow_open(disk, *disk, &delays, error_out);
+}
+
+int smf__wal_host_disk(const struct smf_wal_config *config, const char *folder, uint32_t threads,
+                       struct smf__disk **disk_out, struct smf_error *error_out)
+{
+    static const uint32_t backends[] = {[SMF_WAL_DISK_AUTO] = SMF__DISK_AUTO,
+                                        [SMF_WAL_DISK_URING] = SMF__DISK_URING,
+                                        [SMF_WAL_DISK_POSIX] = SMF__DISK_POSIX};
+    struct smf__disk_options options = {.backend = backends[config->disk],
+                                        .folder = folder,
+                                        .threads = threads,
+                                        .plain = (config->flags & SMF_WAL_PAGE_CACHE) != 0};
+
+    int status = smf__disk_open(disk_out, &options, error_out);
+
+    return status == SMF_OK ? slow_down(disk_out, config, error_out) : status;
 }
 
 static int open_disk(struct smf_wal *wal, const struct smf_wal_config *config,
                      struct smf_error *error_out)
 {
-    static const uint32_t backends[] = {[SMF_WAL_DISK_AUTO] = SMF__DISK_AUTO,
-                                        [SMF_WAL_DISK_URING] = SMF__DISK_URING,
-                                        [SMF_WAL_DISK_POSIX] = SMF__DISK_POSIX};
     char parent[SMF__DISK_PATH_MAX_BYTES];
-    struct smf__disk_options options = {.backend = backends[config->disk],
-                                        .folder = probe_folder(config, parent),
-                                        .plain = (config->flags & SMF_WAL_PAGE_CACHE) != 0};
 
-    return smf__disk_open(&wal->disk, &options, error_out);
+    return smf__wal_host_disk(config, probe_folder(config, parent), 0, &wal->disk, error_out);
 }
 
 static int open_log(struct smf_wal *wal, const struct smf_wal_config *config,
@@ -356,7 +392,9 @@ static int open_log(struct smf_wal *wal, const struct smf_wal_config *config,
                                        .memory_bytes = config->memory_bytes,
                                        .linger_us = config->linger_us,
                                        .read_only = (config->flags & SMF_WAL_READ_ONLY) != 0,
-                                       .create = (config->flags & SMF_WAL_CREATE) != 0};
+                                       .create = (config->flags & SMF_WAL_CREATE) != 0,
+                                       .office = wal->shared != NULL ? wal->shared->office : NULL,
+                                       .core = wal->index};
     int status = smf__wal_open(&wal->log, &options, error_out);
 
     if (status != SMF_OK) {
@@ -388,6 +426,8 @@ static int join_core(struct smf_wal *wal, struct smf_error *error_out)
                              .close = host_close};
     int status = smf__core_furnish_side(wal->core, &side);
 
+    if (status == SMF_OK && wal->shared != NULL)
+        smf__wal_shared_enter(wal);
     if (status == SMF_OK)
         return SMF_OK;
     return smf__error(error_out, status, 0,
@@ -402,41 +442,43 @@ static void describe(struct smf_wal *wal)
     smf__disk_describe(wal->disk, disk, sizeof disk);
     snprintf(wal->description, sizeof wal->description, "%.200s: %s%s", wal->log->folder, disk,
              (wal->flags & SMF_WAL_READ_ONLY) ? ", read only" : "");
+    if (wal->shared != NULL)
+        snprintf(wal->description + strlen(wal->description),
+                 sizeof wal->description - strlen(wal->description), ", on %u cores",
+                 wal->shared->office->cores);
 }
 
-int smf_wal_open(struct smf_core *core, const struct smf_wal_config *given,
-                 struct smf_wal **wal_out, struct smf_error *error_out)
+int smf__wal_host_check_core(const struct smf_core *core, struct smf_error *error_out)
 {
-    struct smf_wal_config config;
-    struct smf_wal *wal;
-    int status;
-
-    if (core == NULL || given == NULL || wal_out == NULL)
-        return smf__error(error_out, SMF_EINVAL, 0,
-                          "smf_wal_open: the core, config or wal_out is NULL");
-    status = smf__settings_read(&config, sizeof config, given, CONFIG_SIZE_MIN_BYTES, CONFIG_NAME,
-                                error_out);
-    if (status == SMF_OK)
-        status = check_config(&config, error_out);
-    if (status != SMF_OK)
-        return status;
     if (!smf__core_is_ours(core))
         return smf__error(error_out, SMF_ECLOSED, 0, SMF__FORK_ADVICE);
     if (core->side.poll != NULL)
         return smf__error(error_out, SMF_EINVAL, 0,
                           "this core has a log already: close that one, or take another core");
-    wal = calloc(1, sizeof *wal);
-    if (wal == NULL)
+    return SMF_OK;
+}
+
+int smf__wal_host_open(struct smf_core *core, const struct smf_wal_config *config,
+                       struct smf__wal_shared *shared, uint32_t index, struct smf_wal **wal_out,
+                       struct smf_error *error_out)
+{
+    struct smf_wal *wal = calloc(1, sizeof *wal);
+    int status;
+
+    if (wal == NULL) {
+        if (shared != NULL)
+            (void)smf__wal_shared_leave(shared, index);
         return smf__error(error_out, SMF_ENOMEM, 0, "no memory for a log");
+    }
     wal->core = core;
-    wal->flags = config.flags;
+    wal->flags = config->flags;
+    wal->shared = shared;
+    wal->index = index;
     status = open_memory(wal, error_out);
     if (status == SMF_OK)
-        status = open_disk(wal, &config, error_out);
+        status = open_disk(wal, config, error_out);
     if (status == SMF_OK)
-        status = slow_down(wal, &config, error_out);
-    if (status == SMF_OK)
-        status = open_log(wal, &config, error_out);
+        status = open_log(wal, config, error_out);
     if (status == SMF_OK && smf__wal_host_topics(wal) != SMF_OK)
         status = smf__error(error_out, SMF_ENOMEM, 0, "no memory for a log's topics");
     if (status == SMF_OK)
@@ -448,6 +490,28 @@ int smf_wal_open(struct smf_core *core, const struct smf_wal_config *given,
     describe(wal);
     *wal_out = wal;
     return SMF_OK;
+}
+
+int smf_wal_open(struct smf_core *core, const struct smf_wal_config *given,
+                 struct smf_wal **wal_out, struct smf_error *error_out)
+{
+    struct smf_wal_config config;
+    int status;
+
+    if (core == NULL || given == NULL || wal_out == NULL)
+        return smf__error(error_out, SMF_EINVAL, 0,
+                          "smf_wal_open: the core, config or wal_out is NULL");
+    status = smf__settings_read(&config, sizeof config, given, CONFIG_SIZE_MIN_BYTES, CONFIG_NAME,
+                                error_out);
+    if (status == SMF_OK)
+        status = check_config(&config, error_out);
+    if (status == SMF_OK)
+        status = smf__wal_host_check_core(core, error_out);
+    if (status != SMF_OK)
+        return status;
+    if (config.cores > 1)
+        return smf__wal_shared_open(core, &config, wal_out, error_out);
+    return smf__wal_host_open(core, &config, NULL, 0, wal_out, error_out);
 }
 
 const char *smf_wal_describe(const struct smf_wal *wal)

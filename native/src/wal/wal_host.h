@@ -1,6 +1,7 @@
 /* A log on its core: what smf/wal.h shows to programs stands on this.
  *
  *   wal_host.c     opening, closing, a turn, what is told
+ *   wal_join.c     what the cores of one log share, beside the office
  *   wal_api.c      topics, partitions, appending, cutting
  *   wal_api_read.c batches and runs in the caller's memory, readers
  *
@@ -10,7 +11,7 @@
 
 #include <smf/wal.h>
 
-#include "wal/wal_log.h"
+#include "wal/wal_office.h"
 
 /* Told in one event. Appends that are not told of are never more than SMF__WAL_APPENDS_MAX: then nothing
  * is taken. The rest is for readers; what of them does not fit waits for the next turn. */
@@ -34,7 +35,18 @@ struct smf_wal_reader {
     struct smf_error error; /* of a look at what another process has written */
 };
 
+/* Of a log on several cores; it goes with the last of them. */
+struct smf__wal_shared {
+    struct smf__wal_office *office;
+    struct smf__disk *disk; /* the office's; NULL: read only */
+    struct smf_wal_config
+        config; /* that the first core was opened with; folder is the next field */
+    char folder[SMF__DISK_PATH_MAX_BYTES];
+};
+
 struct smf_wal {
+    struct smf__wal_shared *shared; /* NULL: the log has this core alone */
+    uint32_t index;                 /* of its cores */
     struct smf__wal *log;
     struct smf__disk *disk;
     struct smf_core *core;
@@ -59,6 +71,32 @@ struct smf_wal {
     uint8_t *scratch; /* [SMF__WAL_SCRATCH_BYTES] */
     char description[2 * SMF_ERROR_TEXT_SIZE_BYTES];
 };
+
+/* Opens a log, or a share of it (that core was claimed for it, and is given back when it fails). */
+int smf__wal_host_open(struct smf_core *core, const struct smf_wal_config *config,
+                       struct smf__wal_shared *shared, uint32_t index, struct smf_wal **wal_out,
+                       struct smf_error *error_out);
+
+/* Refuses a core that can't have a log. */
+int smf__wal_host_check_core(const struct smf_core *core, struct smf_error *error_out);
+
+/* The way to the disk that the settings want; folder: for its probe, or NULL; threads: 0 for the default. */
+int smf__wal_host_disk(const struct smf_wal_config *config, const char *folder, uint32_t threads,
+                       struct smf__disk **disk_out, struct smf_error *error_out);
+
+/* Opens what cores share, and the first one's share. */
+int smf__wal_shared_open(struct smf_core *core, const struct smf_wal_config *config,
+                         struct smf_wal **wal_out, struct smf_error *error_out);
+
+/* A share that is on its core, and polled, from now on; not any more. */
+void smf__wal_shared_enter(struct smf_wal *wal);
+void smf__wal_shared_quit(struct smf_wal *wal);
+
+/* Gives a core back, and closes what is shared behind the last one. Returns what that came to. */
+int smf__wal_shared_leave(struct smf__wal_shared *shared, uint32_t index);
+
+/* Takes up the topics that other cores have made. Returns 0, or as smf__wal_office_topics. */
+int smf__wal_host_news(struct smf_wal *wal, int block);
 
 /* The partition of a handle, or NULL. */
 struct smf__wal_part *smf__wal_host_part(const struct smf_wal *wal, uint64_t partition);

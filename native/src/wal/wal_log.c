@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "wal/wal_look.h"
+#include "wal/wal_office.h"
 
 #define READ_ONLY_TRIES                                                                            \
     4 /* beside a process that writes, files come and go while they are looked at */
@@ -81,7 +82,9 @@ static int open_parts(struct smf__wal *wal, struct smf_error *error_out)
     for (struct smf__wal_topic_info *topic = wal->topics; topic != NULL; topic = topic->next) {
         for (uint32_t i = 0; i < topic->config.partitions; i++) {
             struct smf__wal_part *part = topic->parts[i];
-            int status = smf__wal_recover_part(part, &part->checkpoint, error_out);
+            int status = SMF_OK;
+            if (part != NULL)
+                status = smf__wal_recover_part(part, &part->checkpoint, error_out);
             if (status != SMF_OK)
                 return status;
         }
@@ -96,9 +99,15 @@ static void remove_leftover(struct smf__wal *wal)
     (void)smf__wal_do_path(wal, SMF__DISK_UNLINK, path, NULL);
 }
 
-static int open_files(struct smf__wal *wal, struct smf_error *error_out)
+/* LOCK and META, or what the office knows of it. */
+static int open_meta(struct smf__wal *wal, struct smf_error *error_out)
 {
     int writes = !wal->options.read_only;
+    if (wal->office != NULL) {
+        int taken = smf__wal_office_topics(wal, 1);
+        return taken == SMF_OK ? SMF_OK
+                               : smf__wal_say(error_out, taken, "no memory for a log's topics");
+    }
     int status = check_folder(wal, error_out);
     if (status == SMF_OK && writes)
         status = check_log(wal, error_out);
@@ -106,13 +115,18 @@ static int open_files(struct smf__wal *wal, struct smf_error *error_out)
         status = take_lock(wal, error_out);
     if (status == SMF_OK)
         status = smf__wal_recover_meta(wal, error_out);
-    if (status == SMF_OK && writes) {
+    if (status == SMF_OK && writes)
         remove_leftover(wal);
-        if (smf__wal_buffers_open(wal) != SMF_OK)
-            status = smf__wal_say(error_out, SMF_ENOMEM, "no memory for %llu bytes of buffers",
-                                  (unsigned long long)wal->options.memory_bytes);
-    }
-    return status == SMF_OK ? open_parts(wal, error_out) : status;
+    return status;
+}
+
+static int open_files(struct smf__wal *wal, struct smf_error *error_out)
+{
+    int status = open_meta(wal, error_out);
+    if (status == SMF_OK && !wal->options.read_only && smf__wal_buffers_open(wal) != SMF_OK)
+        status = smf__wal_say(error_out, SMF_ENOMEM, "no memory for %llu bytes of buffers",
+                              (unsigned long long)wal->options.memory_bytes);
+    return status == SMF_OK && !wal->options.only_meta ? open_parts(wal, error_out) : status;
 }
 
 static int take_options(struct smf__wal *wal, const struct smf__wal_options *options,
@@ -134,6 +148,11 @@ static int take_options(struct smf__wal *wal, const struct smf__wal_options *opt
     wal->options = *options;
     wal->options.folder = wal->folder;
     wal->disk = options->disk;
+    if (options->office != NULL) {
+        wal->office = options->read_only ? NULL : options->office;
+        wal->cores = options->office->cores;
+        wal->core = options->core;
+    }
     if (wal->options.memory_bytes == 0)
         wal->options.memory_bytes = SMF__WAL_MEMORY_DEFAULT_BYTES;
     if (wal->options.linger_us == 0)
@@ -153,6 +172,8 @@ static int take_options(struct smf__wal *wal, const struct smf__wal_options *opt
 
 static void close_files(struct smf__wal *wal, struct smf__wal_part *part)
 {
+    if (part == NULL)
+        return;
     for (struct smf__wal_segment *segment = part->first; segment != NULL; segment = segment->next)
         smf__wal_do_close(wal, &segment->file);
 }
@@ -207,7 +228,7 @@ static int has_damage(const struct smf__wal *wal)
     for (const struct smf__wal_topic_info *topic = wal->topics; topic != NULL;
          topic = topic->next) {
         for (uint32_t i = 0; i < topic->config.partitions; i++) {
-            if (topic->parts[i]->damage.place != 0)
+            if (topic->parts[i] != NULL && topic->parts[i]->damage.place != 0)
                 return 1;
         }
     }
@@ -264,7 +285,7 @@ static int write_checkpoints(struct smf__wal *wal)
          topic = topic->next) {
         for (uint32_t i = 0; i < topic->config.partitions && status == SMF_OK; i++) {
             struct smf__wal_part *part = topic->parts[i];
-            if (!last_checkpoint(part, &part->checkpoint))
+            if (part == NULL || !last_checkpoint(part, &part->checkpoint))
                 continue;
             size += smf__wal_checkpoint_write(&part->checkpoint, items + size);
             if (size > CHECKPOINTS_BYTES - SMF__WAL_ITEM_WRITTEN_MAX_BYTES) {
@@ -295,6 +316,8 @@ static int close_parts(struct smf__wal *wal)
     for (struct smf__wal_topic_info *topic = wal->topics; topic != NULL; topic = topic->next) {
         for (uint32_t i = 0; i < topic->config.partitions; i++) {
             struct smf__wal_part *part = topic->parts[i];
+            if (part == NULL)
+                continue;
             int was_fenced = part->damage.place != 0;
             int ended = close_part(part);
             if (!was_fenced) /* that it was damaged was known when it was opened */
@@ -304,23 +327,31 @@ static int close_parts(struct smf__wal *wal)
     return status;
 }
 
+static void close_readers(struct smf__wal *wal)
+{
+    for (struct smf__wal_topic_info *topic = wal->topics; topic != NULL; topic = topic->next) {
+        for (uint32_t i = 0; i < topic->config.partitions; i++) {
+            struct smf__wal_part *part = topic->parts[i];
+            while (part != NULL && part->readers != NULL)
+                smf__wal_reader_close(part->readers);
+        }
+    }
+}
+
 int smf__wal_close(struct smf__wal *wal)
 {
     int status = SMF_OK;
     wal->closing = 1;
-    if (!wal->options.read_only) {
+    if (wal->options.read_only) {
+        close_readers(wal);
+    } else if (!wal->options.only_meta) {
         status = close_parts(wal);
         keep_first(&status, write_checkpoints(wal));
+    }
+    if (!wal->options.read_only) {
         while (wal->meta_rewriting)
             smf__wal_wait(wal);
         smf__wal_segments_close(&wal->meta);
-    } else {
-        for (struct smf__wal_topic_info *topic = wal->topics; topic != NULL; topic = topic->next) {
-            for (uint32_t i = 0; i < topic->config.partitions; i++) {
-                while (topic->parts[i]->readers != NULL)
-                    smf__wal_reader_close(topic->parts[i]->readers);
-            }
-        }
     }
     while (wal->under_way > 0)
         smf__wal_wait(wal);

@@ -1,5 +1,5 @@
-/* The log of one core: a directory of topics, their partitions, what is appended to them and read from
- * them. This header has the structures that the files of this room share:
+/* The log of one core, or its share of one: a directory of topics, their partitions, what is appended to
+ * them and read from them. This header has the structures that the files of this room share:
  *
  *   wal_log.c       opening, closing, a turn, topics
  *   wal_recover.c   what a directory holds: META, segments, where each partition ends
@@ -14,6 +14,7 @@
  *   wal_time.c      the offset for a time
  *   wal_expect.c    when what is under way will end
  *   wal_follow.c    what a process that writes adds to a log that is read beside it
+ *   wal_office.c    META of a log that several cores serve: one struct smf__wal each
  *
  * Everything is driven by smf__wal_turn, which never blocks. What says "blocks" runs its operations to
  * their end before it returns; turns of others go on meanwhile (smf__wal_run).
@@ -53,6 +54,7 @@
 #define SMF__WAL_FOLLOW_BYTES (64u << 20) /* that one look at a log of another process reads */
 
 struct smf__wal;
+struct smf__wal_office;
 struct smf__wal_part;
 struct smf__wal_segment;
 struct smf__wal_reader;
@@ -239,7 +241,7 @@ struct smf__wal_part {
 struct smf__wal_topic_info {
     struct smf__wal_topic config; /* name points to the next field */
     char name[SMF__WAL_TOPIC_NAME_MAX_BYTES + 1];
-    struct smf__wal_part **parts; /* [config.partitions] */
+    struct smf__wal_part **parts; /* [config.partitions]; NULL: another core's */
     struct smf__wal_topic_info *next;
     uint32_t index; /* the host's: in its table */
 };
@@ -255,6 +257,9 @@ struct smf__wal_options {
     uint32_t linger_us;    /* 0: the default */
     int read_only;         /* beside a process that writes, or a log that is not to be changed */
     int create;            /* the folder, when it is not there */
+    int only_meta;         /* no partition's files are touched */
+    struct smf__wal_office *office; /* of a log on several cores; NULL: it has one */
+    uint32_t core;                  /* of them: which this one is */
 };
 
 /* What an append came to. */
@@ -310,6 +315,14 @@ struct smf__wal {
     uint64_t meta_retry_ns;
 
     uint32_t pending_used; /* of pendings[]: those behind were never in pending_free */
+
+    /* wal_office.c. */
+    struct smf__wal_office *office; /* that has META; NULL: meta is this one's own */
+    uint32_t core, cores;           /* which one of how many this is */
+    uint32_t topics_taken;          /* of those that the office knows */
+    uint64_t meta_end;              /* where the last items of this core end */
+    uint64_t awaited;               /* a place in META that appends wait for, or 0 */
+    int meta_watched;               /* its driver is woken when something in the office completes */
 };
 
 /* --- wal_log.c --- */
@@ -384,6 +397,12 @@ int smf__wal_meta_write(struct smf__wal *wal, const uint8_t *items, uint32_t siz
 /* A checkpoint of a partition's durable mark; nothing when it has none. With block part->clean is set to
  * clean when that is durable; else it stays as it is. */
 int smf__wal_meta_checkpoint(struct smf__wal_part *part, int clean, int block);
+
+/* Where what was written last ends: a place that is reached when that is durable. */
+uint64_t smf__wal_meta_end(const struct smf__wal *wal);
+
+/* Is META durable up to there? 1, 0 (not yet: ask again after a turn), or the status it is fenced with. */
+int smf__wal_meta_reached(struct smf__wal *wal, uint64_t place);
 
 /* Has META grown so much that it should be written anew? Cost: two loads. */
 int smf__wal_meta_has_grown(const struct smf__wal *wal);

@@ -103,6 +103,9 @@ void smf__wal_topic_free(struct smf__wal_topic_info *topic);
 struct smf__wal_topic_info *smf__wal_topic_by_id(const struct smf__wal *wal, uint64_t topic_id);
 void smf__wal_topic_append(struct smf__wal *wal, struct smf__wal_topic_info *topic);
 
+/* Notes in wal->topics what items say that smf__wal_meta_write has taken. */
+void smf__wal_meta_take(struct smf__wal *wal, const uint8_t *items, uint32_t size_bytes);
+
 /* The bytes of all items that count. */
 uint32_t smf__wal_meta_live(struct smf__wal *wal);
 

@@ -6,6 +6,7 @@
 #include "wal/wal_crc.h"
 #include "wal/wal_look.h"
 #include "wal/wal_make.h"
+#include "wal/wal_office.h"
 
 #define META_GROWN_BYTES (1u << 20)  /* before that it is not worth the while */
 #define META_GROWN_TIMES 4u          /* what still counts */
@@ -50,6 +51,8 @@ int smf__wal_meta_write(struct smf__wal *wal, const uint8_t *items, uint32_t siz
 {
     if (wal->options.read_only)
         return SMF_EREADONLY;
+    if (wal->office != NULL)
+        return smf__wal_office_write(wal, items, size_bytes, block);
     if (wal->meta.status != SMF_OK)
         return wal->meta.status;
     if (!block) {
@@ -171,8 +174,10 @@ static void fill(struct next_meta *next)
     for (const struct smf__wal_topic_info *topic = next->wal->topics; topic != NULL;
          topic = topic->next) {
         add_item(next, item, smf__wal_topic_write(&topic->config, item));
-        for (uint32_t i = 0; i < topic->config.partitions; i++)
-            add_part(next, topic->parts[i]);
+        for (uint32_t i = 0; i < topic->config.partitions; i++) {
+            if (topic->parts[i] != NULL) /* what is read only is nobody's to write */
+                add_part(next, topic->parts[i]);
+        }
     }
     end_batch(next);
 }

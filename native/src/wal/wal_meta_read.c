@@ -114,6 +114,14 @@ static int take_batch(struct smf__wal *wal, const struct smf__wal_batch *batch, 
     return status == SMF__WAL_END ? (int)SMF__WAL_GOOD : status;
 }
 
+void smf__wal_meta_take(struct smf__wal *wal, const uint8_t *items, uint32_t size_bytes)
+{
+    struct smf__wal_rest rest = {.data = items, .size = size_bytes};
+    struct smf__wal_item item;
+    while (smf__wal_item_next(&rest, &item) == SMF__WAL_GOOD)
+        smf__check(take_item(wal, &item) == SMF__WAL_GOOD);
+}
+
 /* --- the file ------------------------------------------------------------------------------------- */
 
 static int damaged(const struct reading *reading, uint64_t position, int why)

@@ -5,6 +5,8 @@
 
 #include "wal/wal_bytes.h"
 #include "wal/wal_look.h"
+#include "wal/wal_office.h"
+#include "wal/wal_spread.h"
 
 /* --- in memory ------------------------------------------------------------------------------------ */
 
@@ -30,6 +32,30 @@ void smf__wal_topic_free(struct smf__wal_topic_info *topic)
     free(topic);
 }
 
+static int is_ours(const struct smf__wal *wal, const struct smf__wal_topic_info *topic,
+                   uint32_t number)
+{
+    return wal->cores < 2 || smf__wal_core_of(topic->name, (uint32_t)strlen(topic->name), number,
+                                              wal->cores) == wal->core;
+}
+
+static struct smf__wal_part *new_part(struct smf__wal *wal, struct smf__wal_topic_info *topic,
+                                      uint32_t number)
+{
+    char folder[SMF__DISK_PATH_MAX_BYTES];
+    int length =
+        snprintf(folder, sizeof(folder), "%.3800s/%s/%u", wal->folder, topic->name, number);
+    struct smf__wal_part *part = calloc(1, sizeof(*part) + (size_t)length + 1);
+    if (part == NULL)
+        return NULL;
+    part->folder = memcpy(part + 1, folder, (size_t)length + 1);
+    part->wal = wal;
+    part->topic = topic;
+    part->number = number;
+    part->next_number = 1;
+    return part;
+}
+
 /* Makes it have so many partitions, at least as many as before. Returns 0 or SMF_ENOMEM. */
 static int have_parts(struct smf__wal *wal, struct smf__wal_topic_info *topic, uint32_t partitions)
 {
@@ -39,18 +65,10 @@ static int have_parts(struct smf__wal *wal, struct smf__wal_topic_info *topic, u
     topic->parts = parts;
     while (topic->config.partitions < partitions) {
         uint32_t number = topic->config.partitions;
-        char folder[SMF__DISK_PATH_MAX_BYTES];
-        int length =
-            snprintf(folder, sizeof(folder), "%.3800s/%s/%u", wal->folder, topic->name, number);
-        struct smf__wal_part *part = calloc(1, sizeof(*part) + (size_t)length + 1);
-        if (part == NULL)
+        int ours = is_ours(wal, topic, number);
+        parts[number] = ours ? new_part(wal, topic, number) : NULL;
+        if (ours && parts[number] == NULL)
             return SMF_ENOMEM;
-        part->folder = memcpy(part + 1, folder, (size_t)length + 1);
-        part->wal = wal;
-        part->topic = topic;
-        part->number = number;
-        part->next_number = 1;
-        parts[number] = part;
         topic->config.partitions = number + 1;
     }
     return SMF_OK;
@@ -217,6 +235,8 @@ int smf__wal_topic_create(struct smf__wal *wal, const struct smf__wal_topic *con
     if (wal->options.read_only)
         return smf__wal_say(error_out, SMF_EREADONLY,
                             "the log is open for reading only; open it for writing to make topics");
+    if (wal->office != NULL)
+        return smf__wal_office_create(wal, config, topic_out, error_out);
     int status = check_config(wal, &own, error_out);
     if (status != SMF_OK)
         return status;

@@ -2,7 +2,7 @@
  * have come. */
 #include <time.h>
 
-#include "wal/wal_log.h"
+#include "wal/wal_office.h"
 
 #define COLLECT 64u /* operations that are taken at once */
 #define ROUNDS 4u   /* over partitions that touch each other, in one turn */
@@ -113,7 +113,8 @@ uint64_t smf__wal_turn(struct smf__wal *wal)
         wal->at_turn(wal);
     wal->disk->ops->submit(wal->disk);
     wal->turning = 0;
-    return wal->dirty != NULL ? wal->now_ns : wal->due_ns;
+    uint64_t due_ns = wal->dirty != NULL ? wal->now_ns : wal->due_ns;
+    return wal->office == NULL ? due_ns : smf__wal_office_turn(wal, due_ns);
 }
 
 void smf__wal_wait(struct smf__wal *wal)
