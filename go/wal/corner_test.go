@@ -97,21 +97,22 @@ func TestClosingMeetsAPartition(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, l.CreateTopic("t", TopicConfig{Partitions: 2}))
 	held := make(chan struct{})
-	l.loop.Do(func() { <-held })
+	c := l.coreOf("t", 1)
+	c.loop.Do(func() { <-held })
 	found := make(chan *Partition, 1)
 	go func() {
 		p, _ := l.Partition("t", 1)
 		found <- p
 	}()
 	uses := func() int {
-		l.mu.Lock()
-		defer l.mu.Unlock()
-		return l.uses
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		return c.uses
 	}
 	require.Eventually(t, func() bool { return uses() == 1 }, 20*time.Second, time.Millisecond)
 	closed := make(chan error, 1)
 	go func() { closed <- l.Close() }()
-	require.Eventually(t, func() bool { l.mu.Lock(); defer l.mu.Unlock(); return l.closing }, 20*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { c.mu.Lock(); defer c.mu.Unlock(); return c.closing }, 20*time.Second, time.Millisecond)
 	close(held)
 	p := <-found
 	require.NoError(t, <-closed)

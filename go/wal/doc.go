@@ -28,7 +28,7 @@
 //
 // # Memory
 //
-// Appends are copied into memory that is bounded ([Options.MemoryBytes]); when the disk does not keep up
+// Appends are copied into memory that is bounded for each core ([Options.MemoryBytes]); when the disk does not keep up
 // they wait, as long as their context lets them.
 //
 // A context that ends takes its records back when they were not handed to the disk yet. Else Append
@@ -38,7 +38,8 @@
 // # Goroutines
 //
 // Everything may be called by any goroutine at the same time. There is no goroutine for each partition or
-// append: those who wait drive the log's loop, see docs/decisions/0005-the-caller-drives.md. What blocks
-// on metadata (Open, CreateTopic, Sync, truncation, OffsetForTime, Close) holds up other appends and reads
-// for that time, which is milliseconds.
+// append: those who wait drive the loop of their partition's core, see
+// docs/decisions/0005-the-caller-drives.md. What blocks on metadata (CreateTopic, Sync, truncation,
+// OffsetForTime, Close) holds up other appends and reads of its core for that time, which is milliseconds.
+// A log has one core, or several ([Options.Cores]) that do not wait for each other.
 package wal

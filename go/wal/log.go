@@ -41,10 +41,18 @@ type border interface {
 
 // Log is an open log. Any goroutine.
 type Log struct {
+	options Options
+	folder  string
+	engine  *native.Engine
+	cores   []*coreLog
+}
+
+// coreLog is what one core has of a log: its partitions, what is staged for them, and a loop.
+type coreLog struct {
 	options  Options
-	folder   string
 	batchMax int // bytes
-	engine   *native.Engine
+	core     *native.Core
+	index    int // of it
 	loop     *turns.Loop
 	border   border
 	budget   *semaphore.Weighted // bytes of what is staged
@@ -102,35 +110,53 @@ func Open(folder string, options Options) (*Log, error) {
 	if folder == "" {
 		return nil, errorf(ErrInvalid, "a log needs a folder; its name is empty")
 	}
-	engine, err := native.Open(native.Config{Cores: 1, SpinMicros: spinMicros, MemoryBytes: coreBytes})
+	engine, err := native.Open(native.Config{Cores: options.Cores, SpinMicros: spinMicros, MemoryBytes: coreBytes})
 	if err != nil {
 		return nil, fromNative(err)
 	}
-	wal, err := engine.Cores()[0].OpenWal(native.WalConfig{
-		Folder: folder, ReadOnly: options.ReadOnly, Create: options.Create, PageCache: options.PageCache,
-		Disk: options.Disk, MemoryBytes: options.MemoryBytes - options.stagedBytes(),
-		LingerMicros:     int(options.Linger / time.Microsecond),
-		FlushDelayMicros: int(options.SlowDiskForTests.Flush / time.Microsecond),
-		WriteDelayMicros: int(options.SlowDiskForTests.Write / time.Microsecond),
-	})
-	if err != nil {
-		engine.Close()
-		return nil, fromNative(err)
-	}
-	l := newLog(options, engine, wal)
-	l.wal, l.folder = wal, folder
-	if err := l.run(); err != nil {
-		_ = wal.Close()
-		engine.Close()
-		return nil, err
+	l := &Log{options: options, folder: folder, engine: engine}
+	for _, core := range engine.Cores() {
+		if err := l.join(core); err != nil {
+			_ = l.Close()
+			return nil, err
+		}
 	}
 	return l, nil
 }
 
-// newLog makes a log that run makes run.
-func newLog(options Options, engine *native.Engine, b border) *Log {
-	l := &Log{
-		options: options, engine: engine, border: b, batchMax: options.batchMax(),
+// join opens what one more core has of the log.
+func (l *Log) join(core *native.Core) error {
+	var wal *native.Wal
+	var err error
+	if len(l.cores) > 0 {
+		wal, err = core.JoinWal(l.cores[0].wal)
+	} else {
+		wal, err = core.OpenWal(native.WalConfig{
+			Folder: l.folder, ReadOnly: l.options.ReadOnly, Create: l.options.Create, PageCache: l.options.PageCache,
+			Disk: l.options.Disk, MemoryBytes: l.options.MemoryBytes - l.options.stagedBytes(),
+			LingerMicros:     int(l.options.Linger / time.Microsecond),
+			FlushDelayMicros: int(l.options.SlowDiskForTests.Flush / time.Microsecond),
+			WriteDelayMicros: int(l.options.SlowDiskForTests.Write / time.Microsecond),
+			Cores:            l.options.Cores,
+		})
+	}
+	if err != nil {
+		return fromNative(err)
+	}
+	c := newCoreLog(l.options, core, wal)
+	c.wal, c.index = wal, len(l.cores)
+	if err := c.run(); err != nil {
+		_ = wal.Close()
+		return err
+	}
+	l.cores = append(l.cores, c)
+	return nil
+}
+
+// newCoreLog makes a log that run makes run.
+func newCoreLog(options Options, core *native.Core, b border) *coreLog {
+	l := &coreLog{
+		options: options, core: core, border: b, batchMax: options.batchMax(),
 		budget:     semaphore.NewWeighted(options.stagedBytes()),
 		partitions: map[name]*Partition{},
 		readers:    map[uint64]*cursor{},
@@ -140,8 +166,8 @@ func newLog(options Options, engine *native.Engine, b border) *Log {
 	return l
 }
 
-func (l *Log) run() (err error) {
-	if l.loop, err = turns.OpenSleeping(l.engine.Cores()[0], l, sleepMax); err != nil {
+func (l *coreLog) run() (err error) {
+	if l.loop, err = turns.OpenSleeping(l.core, l, sleepMax); err != nil {
 		return fmt.Errorf("wal: a loop for the log: %w", err)
 	}
 	l.timer = time.AfterFunc(time.Hour, l.lingered)
@@ -155,17 +181,44 @@ func (l *Log) run() (err error) {
 //
 // Not for callbacks of AppendAsync.
 func (l *Log) Close() error {
-	l.mu.Lock()
-	if l.closing {
-		l.mu.Unlock()
+	for _, c := range l.cores {
+		if !c.refuse() {
+			return errClosed // the first one says so, to all but one caller
+		}
+	}
+	var problems []error
+	for _, c := range l.cores {
+		problems = append(problems, c.finish())
+	}
+	l.engine.Close()
+	return errors.Join(problems...)
+}
+
+// Close is for a core alone.
+func (l *coreLog) Close() error {
+	if !l.refuse() {
 		return errClosed
+	}
+	return l.finish()
+}
+
+// refuse has later calls refused. False: they are already.
+func (l *coreLog) refuse() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closing {
+		return false
 	}
 	l.closing = true
 	if l.uses == 0 {
 		close(l.unused)
 	}
 	l.timer.Stop()
-	l.mu.Unlock()
+	return true
+}
+
+// finish ends what is under way, and closes.
+func (l *coreLog) finish() error {
 	<-l.unused
 	l.mu.Lock() // a call that was still under way may have added one
 	all := slices.Collect(maps.Values(l.partitions))
@@ -204,12 +257,11 @@ func (l *Log) Close() error {
 		done()
 	})
 	l.loop.Stop()
-	l.engine.Close()
 	return errors.Join(problems...)
 }
 
 // await has the driver call f, and waits until f, or what it left behind, calls done.
-func (l *Log) await(f func(done func())) {
+func (l *coreLog) await(f func(done func())) {
 	w := turns.NewWaiter()
 	l.loop.Expect()
 	l.loop.Do(func() {
@@ -222,12 +274,12 @@ func (l *Log) await(f func(done func())) {
 }
 
 // do has the driver call f, which uses the native log, and waits for it.
-func (l *Log) do(ctx context.Context, f func() error) error {
+func (l *coreLog) do(ctx context.Context, f func() error) error {
 	return l.begin(ctx, func(done func(error)) { done(f()) })
 }
 
 // begin is do for what may be over only later.
-func (l *Log) begin(ctx context.Context, f func(done func(error))) (err error) {
+func (l *coreLog) begin(ctx context.Context, f func(done func(error))) (err error) {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
@@ -245,7 +297,7 @@ func (l *Log) begin(ctx context.Context, f func(done func(error))) (err error) {
 }
 
 // use keeps the log open until unuse. False: it is closed.
-func (l *Log) use() bool {
+func (l *coreLog) use() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.closing {
@@ -255,7 +307,7 @@ func (l *Log) use() bool {
 	return true
 }
 
-func (l *Log) unuse() {
+func (l *coreLog) unuse() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.uses--; l.uses == 0 && l.closing {
@@ -265,15 +317,16 @@ func (l *Log) unuse() {
 
 // Describe says in one line how the log gets to its disk. Empty: it is closed.
 func (l *Log) Describe() (text string) {
-	_ = l.do(context.Background(), func() error {
-		text = l.wal.Describe()
+	c := l.cores[0]
+	_ = c.do(context.Background(), func() error {
+		text = c.wal.Describe()
 		return nil
 	})
 	return text
 }
 
 // enqueue has the driver look at a partition, whose mutex the caller holds.
-func (l *Log) enqueue(p *Partition) {
+func (l *coreLog) enqueue(p *Partition) {
 	l.mu.Lock()
 	l.queue = append(l.queue, p)
 	l.mu.Unlock()
@@ -281,7 +334,7 @@ func (l *Log) enqueue(p *Partition) {
 }
 
 // Flush is for the loop: it hands over what is staged.
-func (l *Log) Flush() {
+func (l *coreLog) Flush() {
 	l.mu.Lock()
 	l.flushing, l.queue = l.queue, l.flushing[:0]
 	l.mu.Unlock()
@@ -295,13 +348,13 @@ func (l *Log) Flush() {
 }
 
 // Note is for the loop: it takes acknowledgements, and news for readers.
-func (l *Log) Note(e *native.Event) {
+func (l *coreLog) Note(e *native.Event) {
 	if e.Kind == native.EventWal {
 		l.note(e.WalDone())
 	}
 }
 
-func (l *Log) note(list []native.WalDone) {
+func (l *coreLog) note(list []native.WalDone) {
 	for i := range list {
 		switch d := &list[i]; d.Kind {
 		case native.WalAppended:
@@ -318,7 +371,7 @@ func (l *Log) note(list []native.WalDone) {
 }
 
 // depart gives a stage the value by which its acknowledgement is found.
-func (l *Log) depart(p *Partition, st *stage) (user uint64) {
+func (l *coreLog) depart(p *Partition, st *stage) (user uint64) {
 	if n := len(l.free); n > 0 {
 		user, l.free = l.free[n-1], l.free[:n-1]
 	} else {
@@ -331,7 +384,7 @@ func (l *Log) depart(p *Partition, st *stage) (user uint64) {
 }
 
 // arrive finds it.
-func (l *Log) arrive(user uint64) (*Partition, *stage) {
+func (l *coreLog) arrive(user uint64) (*Partition, *stage) {
 	f := l.flights[user]
 	l.flights[user] = flight{}
 	l.free = append(l.free, user)
@@ -340,7 +393,7 @@ func (l *Log) arrive(user uint64) (*Partition, *stage) {
 }
 
 // land calls what waits until nothing is in flight.
-func (l *Log) land() {
+func (l *coreLog) land() {
 	if l.landed != nil && l.flying == 0 {
 		landed := l.landed
 		l.landed = nil
@@ -349,7 +402,7 @@ func (l *Log) land() {
 }
 
 // answer tells the members of a stage what has come of it.
-func (l *Log) answer(st *stage) {
+func (l *coreLog) answer(st *stage) {
 	for i, m := range st.members {
 		st.members[i] = nil
 		if m.done == nil {
@@ -363,13 +416,13 @@ func (l *Log) answer(st *stage) {
 	}
 }
 
-func (l *Log) recycle(m *member) {
+func (l *coreLog) recycle(m *member) {
 	m.done, m.stage, m.err = nil, nil, nil
 	l.members.Put(m)
 }
 
 // stall has a partition tried again that the native library had no room for.
-func (l *Log) stall(p *Partition) {
+func (l *coreLog) stall(p *Partition) {
 	l.stalled = append(l.stalled, p)
 	if !l.retries {
 		l.retries = true
@@ -381,12 +434,12 @@ func (l *Log) stall(p *Partition) {
 }
 
 // later has the driver call f in a moment.
-func (l *Log) later(f func()) {
+func (l *coreLog) later(f func()) {
 	time.AfterFunc(stalledRetry, func() { l.loop.Do(f) })
 }
 
 // unstall tries again.
-func (l *Log) unstall() {
+func (l *coreLog) unstall() {
 	for i, p := range l.stalled {
 		p.mu.Lock()
 		p.ask()
@@ -397,7 +450,7 @@ func (l *Log) unstall() {
 }
 
 // linger has a partition's open stage handed over when it has lingered long enough.
-func (l *Log) linger(p *Partition) {
+func (l *coreLog) linger(p *Partition) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.lingering = append(l.lingering, p); len(l.lingering) == 1 {
@@ -406,7 +459,7 @@ func (l *Log) linger(p *Partition) {
 }
 
 // lingered is called by the timer. What began to linger later than the first goes with it.
-func (l *Log) lingered() {
+func (l *coreLog) lingered() {
 	l.loop.Do(func() {
 		l.mu.Lock()
 		due := l.lingering

@@ -18,9 +18,16 @@ import (
 	"github.com/smf-go/smf/go/wal"
 )
 
+// cores is how many cores logs have that do not say, 0 for the default: SMF_WAL_CORES=3 runs all tests on
+// three.
+var cores, _ = strconv.Atoi(os.Getenv("SMF_WAL_CORES"))
+
 // open opens a log that is closed with the test, if it was not before.
 func open(t *testing.T, folder string, options wal.Options) *wal.Log {
 	t.Helper()
+	if options.Cores == 0 {
+		options.Cores = cores
+	}
 	log, err := wal.Open(folder, options)
 	require.NoError(t, err)
 	t.Cleanup(func() {

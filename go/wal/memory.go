@@ -43,19 +43,19 @@ func newStage() *stage {
 
 // short is how much of the budget a stage needs for this capacity. One append may take the whole budget,
 // and then be larger than it.
-func (l *Log) short(st *stage, capacity int) int64 {
+func (l *coreLog) short(st *stage, capacity int) int64 {
 	return min(int64(capacity), l.options.stagedBytes()) - st.reserved
 }
 
 // grow gives a stage memory of this capacity, which the budget has counted.
-func (l *Log) grow(st *stage, capacity int) {
+func (l *coreLog) grow(st *stage, capacity int) {
 	old := st.body.Body()
 	st.body.Move(l.takeBody(capacity))
 	l.keepBody(old)
 }
 
 // takeBody is memory of this capacity, the last that was given back if there is one.
-func (l *Log) takeBody(capacity int) []byte {
+func (l *coreLog) takeBody(capacity int) []byte {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for i, memory := range slices.Backward(l.spare) {
@@ -69,7 +69,7 @@ func (l *Log) takeBody(capacity int) []byte {
 }
 
 // keepBody keeps memory for others.
-func (l *Log) keepBody(memory []byte) {
+func (l *coreLog) keepBody(memory []byte) {
 	if cap(memory) == 0 {
 		return
 	}
@@ -82,7 +82,7 @@ func (l *Log) keepBody(memory []byte) {
 }
 
 // freeBody gives a stage's memory back.
-func (l *Log) freeBody(st *stage) {
+func (l *coreLog) freeBody(st *stage) {
 	if st.reserved > 0 {
 		l.budget.Release(st.reserved)
 		st.reserved = 0
@@ -93,7 +93,7 @@ func (l *Log) freeBody(st *stage) {
 }
 
 // freeStage gives back a stage that nobody waits for.
-func (l *Log) freeStage(st *stage) {
+func (l *coreLog) freeStage(st *stage) {
 	l.freeBody(st)
 	stages.Put(st)
 }

@@ -220,7 +220,7 @@ func (m *machine) truncateTail(t *rapid.T) {
 
 func (m *machine) reopen(t *rapid.T) {
 	require.NoError(t, m.log.Close())
-	m.open(wal.Options{})
+	m.open(wal.Options{Cores: rapid.IntRange(1, 4).Draw(t, "cores")})
 }
 
 // check looks at what needs no disk.
@@ -264,7 +264,7 @@ func TestModel(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		runs++
 		m := &machine{t: t, folder: filepath.Join(root, fmt.Sprint(runs)), topics: map[string][]*modelled{}}
-		m.open(wal.Options{Create: true, Linger: time.Millisecond})
+		m.open(wal.Options{Create: true, Linger: time.Millisecond, Cores: rapid.IntRange(1, 4).Draw(t, "cores")})
 		defer func() { _ = m.log.Close() }()
 		m.createTopic(t)
 		t.Repeat(map[string]func(*rapid.T){

@@ -12,8 +12,13 @@ type Options struct {
 	ReadOnly bool // beside a process that writes; nothing in the folder is changed
 	Create   bool // the folder and the log, where there is none
 
-	// MemoryBytes bounds what waits to be written, three quarters of it in the native library, one in
-	// Go's memory. 0: 64 MiB. Less than 8 MiB counts as 8 MiB. With less than 45 MiB an append is limited
+	// Cores is how many cores of the native library serve the log, each for partitions of its own. Files do
+	// not depend on it: a log that was written with eight opens with two, also to be read only. 0: 1, which
+	// is enough until one processor is busy with the log alone. At most 256.
+	Cores int
+
+	// MemoryBytes bounds what waits on each core to be written, three quarters of it in the native library,
+	// one in Go's memory. 0: 64 MiB. Less than 8 MiB counts as 8 MiB. With less than 45 MiB an append is limited
 	// to less than the 32 MiB that the format allows.
 	MemoryBytes int64
 
@@ -40,6 +45,7 @@ type SlowDisk struct {
 
 // What Options has when it does not say.
 const (
+	coresMax      = 256
 	memoryDefault = 64 << 20
 	memoryMin     = 8 << 20
 	lingerDefault = 10 * time.Millisecond
@@ -49,6 +55,10 @@ const (
 
 // withDefaults fills in what is zero, and refuses what makes no sense.
 func (o Options) withDefaults() (Options, error) {
+	if o.Cores < 0 || o.Cores > coresMax {
+		return o, errorf(ErrInvalid, "Cores is %d; there can be 1 to %d, and 0 means 1", o.Cores, coresMax)
+	}
+	o.Cores = max(o.Cores, 1)
 	if o.MemoryBytes < 0 {
 		return o, errorf(ErrInvalid, "MemoryBytes is %d; it can't be negative, and 0 means %d", o.MemoryBytes, memoryDefault)
 	}

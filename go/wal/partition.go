@@ -13,7 +13,7 @@ import (
 
 // Partition is one sequence of records. Any goroutine.
 type Partition struct {
-	log       *Log
+	log       *coreLog
 	topic     string
 	number    int
 	handle    uint64
@@ -39,6 +39,9 @@ func (p *Partition) Topic() string { return p.topic }
 
 // Number says which of the topic's partitions it is, from 0.
 func (p *Partition) Number() int { return p.number }
+
+// Core says which of the log's cores it is on, from 0 (Options.Cores).
+func (p *Partition) Core() int { return p.log.index }
 
 // String is the topic and the number.
 func (p *Partition) String() string { return fmt.Sprintf("%s/%d", p.topic, p.number) }
@@ -81,7 +84,8 @@ func (p *Partition) Append(ctx context.Context, batch Batch, ack Ack) (first uin
 // AppendAsync is Append for callers that do not wait: done is called with what Append would return, once,
 // unless an error is returned here. The context counts until then: for as long as memory has no room.
 //
-// done is called by whichever goroutine drives the log, for Buffered by the caller before this returns.
+// done is called by whichever goroutine drives the partition's core of the log, for Buffered by the caller
+// before this returns; on several cores at the same time for partitions of each.
 // It must not block and must not call methods of the log, of its topics and of its partitions: all other
 // appends wait meanwhile. In one partition, calls for appends that wait for the same come in the order of
 // offsets; one that waits for less may be told before an earlier one that waits for more.

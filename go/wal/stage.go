@@ -106,7 +106,7 @@ func (st *stage) handOver() (native.WalBody, native.WalAck) {
 }
 
 // settle says what came of it. After that the caller answers the members.
-func (st *stage) settle(l *Log, err error) {
+func (st *stage) settle(l *coreLog, err error) {
 	kept := st.members[:0]
 	for _, m := range st.members {
 		if m.state == memberAbandoned {

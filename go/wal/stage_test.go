@@ -24,7 +24,7 @@ const patience = 60 * time.Second
 // told to, or at once.
 type pretended struct {
 	t    *testing.T
-	log  *Log
+	log  *coreLog
 	auto bool          // acknowledges by itself, a turn later
 	slow time.Duration // or so much later
 
@@ -138,7 +138,7 @@ func pretend(t *testing.T, options Options, auto bool) (*pretended, *Partition) 
 	f := &pretended{t: t, auto: auto}
 	options, err = options.withDefaults()
 	require.NoError(t, err)
-	f.log = newLog(options, engine, f)
+	f.log = newCoreLog(options, engine.Cores()[0], f)
 	require.NoError(t, f.log.run())
 	p := &Partition{log: f.log, topic: "t", recordMax: walbody.RecordSizeMax}
 	f.log.partitions[name{"t", 0}] = p
@@ -147,6 +147,7 @@ func pretend(t *testing.T, options Options, auto bool) (*pretended, *Partition) 
 		if err := f.log.Close(); err != nil {
 			require.ErrorIs(t, err, ErrClosed)
 		}
+		engine.Close()
 	})
 	return f, p
 }

@@ -3,33 +3,37 @@ package wal
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync/atomic"
 	"time"
 
 	"github.com/cespare/xxhash/v2"
 
+	native "github.com/smf-go/smf/cgo"
 	"github.com/smf-go/smf/go/internal/walbody"
 )
 
 // CreateTopic makes a topic, durably. Its name has letters, digits, '.', '_' and '-'. Errors: ErrExists,
 // ErrInvalid, ErrReadOnly, ErrNoSpace.
 func (l *Log) CreateTopic(topic string, config TopicConfig) error {
-	return l.do(context.Background(), func() error {
-		return fromNative(l.wal.CreateTopic(topic, config.native()))
+	c := l.cores[0] // the others learn of it when they are asked for a partition
+	return c.do(context.Background(), func() error {
+		return fromNative(c.wal.CreateTopic(topic, config.native()))
 	})
 }
 
 // Topics lists the log's topics.
 func (l *Log) Topics() (topics []TopicInfo, err error) {
-	err = l.do(context.Background(), func() error {
-		topics = l.topics()
+	c := l.cores[0]
+	err = c.do(context.Background(), func() error {
+		topics = c.topics()
 		return nil
 	})
 	return topics, err
 }
 
 // topics is for the driver.
-func (l *Log) topics() (topics []TopicInfo) {
+func (l *coreLog) topics() (topics []TopicInfo) {
 	for i := 0; ; i++ {
 		topic, config, ok := l.wal.TopicAt(i)
 		if !ok {
@@ -39,23 +43,29 @@ func (l *Log) topics() (topics []TopicInfo) {
 	}
 }
 
+// coreOf is the core that has a partition.
+func (l *Log) coreOf(topic string, number int) *coreLog {
+	return l.cores[native.WalCoreOf(topic, number, len(l.cores))]
+}
+
 // Partition is a partition of a topic; they are counted from 0. ErrNotFound: there is none.
 func (l *Log) Partition(topic string, number int) (p *Partition, err error) {
-	l.mu.Lock()
-	p = l.partitions[name{topic, number}]
-	l.mu.Unlock()
+	c := l.coreOf(topic, number)
+	c.mu.Lock()
+	p = c.partitions[name{topic, number}]
+	c.mu.Unlock()
 	if p != nil {
 		return p, nil
 	}
-	err = l.do(context.Background(), func() error {
-		p, err = l.partition(topic, number)
+	err = c.do(context.Background(), func() error {
+		p, err = c.partition(topic, number)
 		return err
 	})
 	return p, err
 }
 
 // partition is for the driver: nobody else makes one.
-func (l *Log) partition(topic string, number int) (*Partition, error) {
+func (l *coreLog) partition(topic string, number int) (*Partition, error) {
 	if p := l.partitions[name{topic, number}]; p != nil {
 		return p, nil
 	}
@@ -91,24 +101,27 @@ type Topic struct {
 
 // Topic finds a topic. ErrNotFound: there is none.
 func (l *Log) Topic(topic string) (*Topic, error) {
-	t := &Topic{name: topic}
-	err := l.do(context.Background(), func() error {
-		if _, err := l.partition(topic, 0); err != nil {
-			return err
-		}
-		for _, info := range l.topics() {
-			for i := 0; info.Name == topic && i < info.Partitions; i++ {
-				p, err := l.partition(topic, i)
-				if err != nil {
-					return err
-				}
-				t.partitions = append(t.partitions, p)
-			}
-		}
-		return nil
-	})
+	if _, err := l.Partition(topic, 0); err != nil {
+		return nil, err
+	}
+	topics, err := l.Topics()
 	if err != nil {
 		return nil, err
+	}
+	i := slices.IndexFunc(topics, func(info TopicInfo) bool { return info.Name == topic })
+	t := &Topic{name: topic, partitions: make([]*Partition, topics[i].Partitions)}
+	for _, c := range l.cores {
+		err := c.do(context.Background(), func() (err error) {
+			for i := range t.partitions {
+				if err == nil && l.coreOf(topic, i) == c {
+					t.partitions[i], err = c.partition(topic, i)
+				}
+			}
+			return err
+		})
+		if err != nil {
+			return nil, err
+		}
 	}
 	return t, nil
 }
@@ -152,10 +165,10 @@ func (p *Partition) TruncateTail(ctx context.Context, offset uint64) error {
 	return p.truncate(ctx, offset, p.log.truncateTail, false)
 }
 
-func (l *Log) truncateHead(p *Partition, offset uint64) error {
+func (l *coreLog) truncateHead(p *Partition, offset uint64) error {
 	return l.wal.TruncateHead(p.handle, offset)
 }
-func (l *Log) truncateTail(p *Partition, offset uint64) error {
+func (l *coreLog) truncateTail(p *Partition, offset uint64) error {
 	return l.wal.TruncateTail(p.handle, offset)
 }
 
@@ -247,14 +260,37 @@ type Stats struct {
 	Waits     uint64 // of appends for memory
 }
 
-// Stats reads the counters.
-func (l *Log) Stats() Stats {
+// Stats reads the counters of all cores together.
+func (l *Log) Stats() (sum Stats) {
+	for _, s := range l.CoreStats() {
+		sum.Appends += s.Appends
+		sum.HandOvers += s.HandOvers
+		sum.Waits += s.Waits
+	}
+	return sum
+}
+
+// CoreStats reads the counters of each core; Partition.Core says which one a partition is on.
+func (l *Log) CoreStats() []Stats {
+	stats := make([]Stats, 0, len(l.cores))
+	for _, c := range l.cores {
+		stats = append(stats, c.Stats())
+	}
+	return stats
+}
+
+// Stats reads the counters of the core.
+func (l *coreLog) Stats() Stats {
 	return Stats{Appends: l.appends.Load(), HandOvers: l.handOvers.Load(), Waits: l.waits.Load()}
 }
 
 // String is the folder and the number of partitions in use.
 func (l *Log) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return fmt.Sprintf("log %s, %d partitions in use", l.folder, len(l.partitions))
+	used := 0
+	for _, c := range l.cores {
+		c.mu.Lock()
+		used += len(c.partitions)
+		c.mu.Unlock()
+	}
+	return fmt.Sprintf("log %s, %d partitions in use", l.folder, used)
 }

@@ -88,7 +88,7 @@ func (f *logFolder) open(command string, options wal.Options) (*wal.Log, error) 
 	if err := f.check(command, !options.Create); err != nil {
 		return nil, err
 	}
-	raiseProcs(1) // the log's loop
+	raiseProcs(options.Cores) // the log's loops
 	log, err := wal.Open(f.path, options)
 	return log, f.explain(err)
 }
@@ -164,6 +164,23 @@ func checkPartition(partition int, t wal.TopicInfo) error {
 	}
 	return nil
 }
+
+// logCores is the --cores of commands that append.
+type logCores struct{ cores int }
+
+func (c *logCores) flag(command *cobra.Command) {
+	command.Flags().IntVar(&c.cores, "cores", 1, "cores of the engine that partitions are spread over; files do not depend on it")
+}
+
+func (c *logCores) check() error {
+	if c.cores < 1 || c.cores > logCoresMax {
+		return wrongUsage(fmt.Errorf("--cores %d: it must be from 1 to %d", c.cores, logCoresMax))
+	}
+	return nil
+}
+
+// logCoresMax is how many cores a log can have.
+const logCoresMax = 256
 
 // oneTopic takes the argument of commands that want a topic.
 func oneTopic(command string, topic *string) cobra.PositionalArgs {

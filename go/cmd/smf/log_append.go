@@ -28,6 +28,7 @@ const (
 
 type logAppendOptions struct {
 	logFolder
+	spread                logCores
 	topic, ack, separator string
 	partition             int
 	printOffsets          bool
@@ -56,6 +57,7 @@ before the program ends; a second one ends it at once.`,
 		},
 	}
 	o.flag(command)
+	o.spread.flag(command)
 	flags := command.Flags()
 	flags.IntVar(&o.partition, "partition", allPartitions, "append all records to this one (default: by key, or in turns)")
 	flags.StringVar(&o.ack, "ack", "durable", acksHelp)
@@ -104,7 +106,10 @@ func logAppend(o *logAppendOptions, stdin io.Reader, stdout, stderr io.Writer) (
 	if a.separator, err = parseSeparator(o.separator); err != nil {
 		return err
 	}
-	log, err := o.open("append", wal.Options{})
+	if err := o.spread.check(); err != nil {
+		return err
+	}
+	log, err := o.open("append", wal.Options{Cores: o.spread.cores})
 	if err != nil {
 		return err
 	}

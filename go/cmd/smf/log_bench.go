@@ -18,21 +18,24 @@ import (
 )
 
 const (
-	benchTopic      = "bench"
-	benchWritersMax = 10_000
-	benchSizeMax    = 16<<20 - 16
-	benchWarmup     = 300 * time.Millisecond
-	benchSlowest    = time.Minute // that a histogram tells apart
+	benchTopic         = "bench"
+	benchWritersMax    = 10_000
+	benchPartitionsMax = 1_000
+	benchSizeMax       = 16<<20 - 16
+	benchWarmup        = 300 * time.Millisecond
+	benchSlowest       = time.Minute // that a histogram tells apart
 )
 
 type logBenchOptions struct {
 	logFolder
-	writers int
-	size    size
-	ack     string
-	seconds float64
-	disk    string
-	json    bool
+	spread     logCores
+	writers    int
+	partitions int
+	size       size
+	ack        string
+	seconds    float64
+	disk       string
+	json       bool
 }
 
 func newLogBenchCommand() *cobra.Command {
@@ -40,9 +43,9 @@ func newLogBenchCommand() *cobra.Command {
 	command := &cobra.Command{
 		Use:   "bench --dir DIR",
 		Short: "Append records as fast as it goes, and print how fast that was",
-		Long: `smf log bench makes a log in a new folder below --dir, appends records of one size to one partition, one by
-one from each of many goroutines, prints figures, and removes the folder. SIGINT ends it early, with the
-figures.
+		Long: `smf log bench makes a log in a new folder below --dir, appends records of one size, one by one from
+each of many goroutines, to one partition or, in turns, to several, prints figures, and removes the folder.
+SIGINT ends it early, with the figures.
 
 The words are those of docs/performance.md: writers × a record's size; MiB/s of values; latencies from a
 call to its return; CPU, user and system time of the whole process; per encoded byte, what the log wrote of
@@ -55,7 +58,9 @@ zeroes ahead that are not counted.`,
 		},
 	}
 	o.flag(command)
+	o.spread.flag(command)
 	flags := command.Flags()
+	flags.IntVar(&o.partitions, "partitions", 1, "partitions that writers are spread over")
 	flags.IntVar(&o.writers, "writers", 64, "goroutines that append, each one record at a time")
 	flags.Var(&o.size, "size", "bytes of a record's value")
 	flags.StringVar(&o.ack, "ack", "durable", acksHelp)
@@ -69,6 +74,8 @@ func (o *logBenchOptions) verify() error {
 	switch {
 	case o.writers < 1 || o.writers > benchWritersMax:
 		return fmt.Errorf("--writers %d: it must be from 1 to %d", o.writers, benchWritersMax)
+	case o.partitions < 1 || o.partitions > benchPartitionsMax:
+		return fmt.Errorf("--partitions %d: it must be from 1 to %d", o.partitions, benchPartitionsMax)
 	case o.size > benchSizeMax:
 		return fmt.Errorf("--size %s: a record's value has at most %d bytes", &o.size, benchSizeMax)
 	case !(o.seconds > 0 && o.seconds <= 86400):
@@ -76,7 +83,7 @@ func (o *logBenchOptions) verify() error {
 	case o.disk != "" && o.disk != "uring" && o.disk != "posix":
 		return fmt.Errorf("--disk %q: there are uring and posix", o.disk)
 	}
-	return nil
+	return o.spread.check()
 }
 
 func logBench(o *logBenchOptions, stdout, stderr io.Writer) (err error) {
@@ -95,8 +102,8 @@ func logBench(o *logBenchOptions, stdout, stderr io.Writer) (err error) {
 		return wrongUsage(fmt.Errorf("--dir %s: %w", o.path, reasonOf(err)))
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(folder)) }()
-	raiseProcs(1) // the log's loop and the writers
-	log, err := wal.Open(folder, wal.Options{Create: true, Disk: o.disk})
+	raiseProcs(o.spread.cores) // the log's loops and the writers
+	log, err := wal.Open(folder, wal.Options{Create: true, Disk: o.disk, Cores: o.spread.cores})
 	if err != nil {
 		return o.explain(err)
 	}
@@ -113,6 +120,8 @@ func logBench(o *logBenchOptions, stdout, stderr io.Writer) (err error) {
 // benchResult is what --json prints.
 type benchResult struct {
 	Disk             string  `json:"disk"`
+	Cores            int     `json:"cores"`
+	Partitions       int     `json:"partitions"`
 	Writers          int     `json:"writers"`
 	ValueBytes       int64   `json:"value_bytes"`
 	Ack              string  `json:"ack"`
@@ -130,10 +139,10 @@ type benchResult struct {
 
 // benchRun is a run at work.
 type benchRun struct {
-	partition *wal.Partition
-	ack       wal.Ack
-	value     []byte
-	ctx       context.Context
+	partitions []*wal.Partition
+	ack        wal.Ack
+	value      []byte
+	ctx        context.Context
 
 	mu      sync.Mutex
 	all     *hdrhistogram.Histogram
@@ -145,10 +154,10 @@ func newBenchHistogram() *hdrhistogram.Histogram {
 }
 
 func (o *logBenchOptions) run(log *wal.Log, ack wal.Ack, stderr io.Writer) (*benchResult, error) {
-	if err := log.CreateTopic(benchTopic, wal.TopicConfig{}); err != nil {
+	if err := log.CreateTopic(benchTopic, wal.TopicConfig{Partitions: o.partitions}); err != nil {
 		return nil, err
 	}
-	p, err := log.Partition(benchTopic, 0)
+	topic, err := log.Topic(benchTopic)
 	if err != nil {
 		return nil, err
 	}
@@ -161,7 +170,7 @@ func (o *logBenchOptions) run(log *wal.Log, ack wal.Ack, stderr io.Writer) (*ben
 		<-second
 		os.Exit(1)
 	}()
-	r := &benchRun{partition: p, ack: ack, value: make([]byte, o.size), ctx: ctx, all: newBenchHistogram()}
+	r := &benchRun{partitions: topic.Partitions(), ack: ack, value: make([]byte, o.size), ctx: ctx, all: newBenchHistogram()}
 	for i := range r.value {
 		r.value[i] = byte('a' + i%26)
 	}
@@ -170,15 +179,15 @@ func (o *logBenchOptions) run(log *wal.Log, ack wal.Ack, stderr io.Writer) (*ben
 	hide := progressLine(stderr, func(elapsed time.Duration) string {
 		return fmt.Sprintf("%.1f of %.1f s", elapsed.Seconds(), o.seconds)
 	})
-	before, cpu, began := infoOf(p), cpuTime(), time.Now()
+	before, cpu, began := r.info(), cpuTime(), time.Now()
 	var writers sync.WaitGroup
-	for range o.writers {
-		writers.Go(func() { r.write(stop) })
+	for i := range o.writers {
+		writers.Go(func() { r.write(r.partitions[i%len(r.partitions)], stop) })
 	}
 	wait(ctx, time.Duration(o.seconds*float64(time.Second)), nil)
 	close(stop)
 	writers.Wait()
-	elapsed, spent, after := time.Since(began), cpuTime()-cpu, infoOf(p)
+	elapsed, spent, after := time.Since(began), cpuTime()-cpu, r.info()
 	hide()
 	if r.failure != nil {
 		return nil, r.failure
@@ -187,7 +196,7 @@ func (o *logBenchOptions) run(log *wal.Log, ack wal.Ack, stderr io.Writer) (*ben
 }
 
 // write appends until it is told to stop.
-func (r *benchRun) write(stop <-chan struct{}) {
+func (r *benchRun) write(p *wal.Partition, stop <-chan struct{}) {
 	latencies := newBenchHistogram()
 	batch := wal.Batch{{Value: r.value}}
 	var failure error
@@ -199,7 +208,7 @@ func (r *benchRun) write(stop <-chan struct{}) {
 		default:
 		}
 		began := time.Now()
-		if _, failure = r.partition.Append(context.Background(), batch, r.ack); failure == nil {
+		if _, failure = p.Append(context.Background(), batch, r.ack); failure == nil {
 			_ = latencies.RecordValue(min(int64(time.Since(began)), int64(benchSlowest)))
 		}
 	}
@@ -215,10 +224,14 @@ func (r *benchRun) add(latencies *hdrhistogram.Histogram, failure error) {
 	}
 }
 
-// infoOf is the zero value when it can't be told, which then shows as a failed append.
-func infoOf(p *wal.Partition) wal.Info {
-	info, _ := p.Info()
-	return info
+// info sums up what partitions have written. What can't be told then shows as a failed append.
+func (r *benchRun) info() (sum wal.Info) {
+	for _, p := range r.partitions {
+		info, _ := p.Info()
+		sum.AppendedBytes += info.AppendedBytes
+		sum.WrittenBytes += info.WrittenBytes
+	}
+	return sum
 }
 
 // cpuTime is the processor time of this process.
@@ -234,7 +247,7 @@ func (o *logBenchOptions) result(log *wal.Log, r *benchRun, elapsed, spent time.
 	records := r.all.TotalCount()
 	micros := func(percent float64) float64 { return float64(r.all.ValueAtQuantile(percent)) / 1000 }
 	result := &benchResult{
-		Disk: log.Describe(), Writers: o.writers, ValueBytes: int64(o.size), Ack: o.ack, Seconds: elapsed.Seconds(), Records: records,
+		Disk: log.Describe(), Cores: o.spread.cores, Partitions: o.partitions, Writers: o.writers, ValueBytes: int64(o.size), Ack: o.ack, Seconds: elapsed.Seconds(), Records: records,
 		RecordsPerSecond: float64(records) / elapsed.Seconds(),
 		MiBPerSecond:     float64(records) * float64(o.size) / (1 << 20) / elapsed.Seconds(),
 		P50Micros:        micros(50), P99Micros: micros(99), P999Micros: micros(99.9), MaxMicros: micros(100),
@@ -254,7 +267,11 @@ func (b *benchResult) print(w io.Writer, o *logBenchOptions) error {
 		encoder.SetEscapeHTML(false)
 		return encoder.Encode(b)
 	}
-	fmt.Fprintf(w, "%s\n%d × %s, %s: %s records in %.2f s\n\n", b.Disk, b.Writers, recordSize(b.ValueBytes), b.Ack,
+	partitions := ""
+	if b.Partitions > 1 {
+		partitions = " to " + counted(b.Partitions, "partition")
+	}
+	fmt.Fprintf(w, "%s\n%d × %s%s, %s: %s records in %.2f s\n\n", b.Disk, b.Writers, recordSize(b.ValueBytes), partitions, b.Ack,
 		grouped(uint64(b.Records)), b.Seconds)
 	fmt.Fprintf(w, "%12s  %10s  %10s  %10s  %10s  %10s  %14s  %16s\n", "records/s", "MiB/s", "p50 µs", "p99 µs", "p99.9 µs", "max µs",
 		"CPU µs/record", "per encoded byte")

@@ -20,6 +20,7 @@ import (
 
 const (
 	killPartitions = 3
+	killCoresMax   = 4 // the log is opened with another number of cores every time
 	killsDefault   = 50
 	killsShort     = 5
 )
@@ -59,9 +60,9 @@ func (k *killer) line() (line, value string, partition int) {
 
 // round appends until it is killed, and returns what was sent to each partition and how much of that was
 // acknowledged.
-func (k *killer) round(ack string) (sent [killPartitions][]string, acknowledged [killPartitions]int) {
+func (k *killer) round(ack string, cores int) (sent [killPartitions][]string, acknowledged [killPartitions]int) {
 	t := k.t
-	a := startAppending(t, "orders", "--dir", k.dir, "--key-separator", "=", "--ack", ack, "--print-offsets")
+	a := startAppending(t, "orders", "--dir", k.dir, "--key-separator", "=", "--ack", ack, "--print-offsets", "--cores", strconv.Itoa(cores))
 	after := time.Duration(k.random.IntN(100)) * time.Millisecond
 	fed := make(chan struct{})
 	go func() {
@@ -119,7 +120,7 @@ func TestLogIsKilled(t *testing.T) {
 	k := &killer{t: t, random: rand.New(rand.NewPCG(seed, 0)), dir: newLog(t, killPartitions, "--segment-bytes", "1M")}
 	total, beyond := 0, 0
 	for i := range killCount(t) {
-		sent, acknowledged := k.round([]string{"durable", "written"}[i%2])
+		sent, acknowledged := k.round([]string{"durable", "written"}[i%2], 1+i%killCoresMax)
 		for p := range killPartitions {
 			found := k.look(p)
 			require.GreaterOrEqual(t, len(found), acknowledged[p], "round %d: acknowledged records of partition %d are lost", i, p)

@@ -69,6 +69,9 @@ func TestBadLogCommandLines(t *testing.T) {
 		{"log create x --dir DIR --partitions 0", "--partitions 0: it must be from 1 to 65536"},
 		{"log create x --dir DIR --segment-bytes 1K", "--segment-bytes 1KiB: it must be from 64KiB to 2GiB"},
 		{"log create x --dir DIR --record-bytes-max 17M", "--record-bytes-max 17MiB: it must be from 64 to 16MiB"},
+		{"log append orders --dir DIR --cores 0", "--cores 0: it must be from 1 to 256"},
+		{"log bench --dir DIR --cores 257", "--cores 257: it must be from 1 to 256"},
+		{"log bench --dir DIR --partitions 0", "--partitions 0: it must be from 1 to 1000"},
 		{"log bench --dir DIR --writers 0", "--writers 0: it must be from 1 to 10000"},
 		{"log bench --dir DIR --seconds 0", "--seconds 0: it must be more than 0, and at most 86400"},
 		{"log bench --dir DIR --size 16M", "--size 16MiB: a record's value has at most 16777200 bytes"},
@@ -320,6 +323,9 @@ func TestLogBench(t *testing.T) {
 	require.Zero(t, got.status)
 	require.Contains(t, got.stdout, "1 × 1 KiB, durable: ")
 	require.Contains(t, got.stdout, "CPU µs/record  per encoded byte\n")
+	got = smf(t, "log", "bench", "--dir", dir, "--seconds", "0.1", "--writers", "6", "--partitions", "6", "--cores", "3")
+	require.Zero(t, got.status, got.stderr)
+	require.Contains(t, got.stdout, "on 3 cores\n6 × 1 KiB to 6 partitions, durable: ")
 	entries, err := os.ReadDir(dir)
 	require.NoError(t, err)
 	require.Empty(t, entries, "nothing is left")
