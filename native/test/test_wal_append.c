@@ -127,6 +127,28 @@ static void buffered_bytes_linger(void)
     rig_close();
 }
 
+/* A stream that never lets the disk rest: there are always writes under way, and nobody waits for a flush. */
+static void what_lingers_in_a_stream_becomes_durable(void)
+{
+    rig_open(&(struct rig_options){.segment_bytes = 64 << 20, .linger_us = 5000});
+    uint64_t moves = 0, durable = 0, rests = 0;
+    for (int turn = 0; turn < 1000 && rig.part.last == rig.part.first; turn++) {
+        for (int i = 0; i < 32 && rig_try(1, 120000, SMF__WAL_BUFFERED) == SMF_OK; i++)
+            continue;
+        rig.time.now_ns += MS;
+        rig_turn();
+        rests += turn > 50 && rig.part.writes == 0;
+        moves += rig.part.durable.offset > durable;
+        durable = rig.part.durable.offset;
+    }
+    test_note("durable moved %llu times, %llu turns without a write under way",
+              (unsigned long long)moves, (unsigned long long)rests);
+    CHECK_GE(moves, 1);
+    CHECK_EQ(rests, 0);
+    rig_settle();
+    rig_close();
+}
+
 /* What is appended while writes are under way goes into the next one. */
 static void appends_share_a_write(void)
 {
@@ -295,6 +317,7 @@ static const struct test tests[] = {
     TEST(what_no_buffers_could_hold_is_refused),
     TEST(bodies_that_could_not_be_read_are_refused),
     TEST(buffered_bytes_linger),
+    TEST(what_lingers_in_a_stream_becomes_durable),
     TEST(appends_share_a_write),
     TEST(plain_writes_are_flushed_for_a_durable_append),
     TEST(a_stamp_follows_when_it_falls_idle),

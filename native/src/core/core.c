@@ -180,28 +180,31 @@ static uint64_t wake_lead_ns(void)
     return lead_ns;
 }
 
-/* When to begin to spin: with the poll, unless it is known when something will come. */
-static uint64_t spins_from_ns(const struct smf_core *core, uint64_t entered_ns)
+/* When to spin: from the beginning of the poll on, unless it is known when something will come; then until
+ * it should have been there for so long. */
+static void spins_when(const struct smf_core *core, uint64_t entered_ns, uint64_t *from_ns_out,
+                       uint64_t *until_ns_out)
 {
     uint64_t expected_ns = 0, lead_ns;
 
     if (core->side.expects != NULL && core->spin_ns > 0)
         expected_ns = core->side.expects(core->side.context);
+    lead_ns = expected_ns != 0 ? wake_lead_ns() : 0;
     if (expected_ns == 0)
-        return entered_ns;
-    lead_ns = wake_lead_ns();
-    return expected_ns > lead_ns ? expected_ns - lead_ns : 0;
+        expected_ns = entered_ns;
+    *from_ns_out = expected_ns > lead_ns ? expected_ns - lead_ns : 0;
+    *until_ns_out = expected_ns + (uint64_t)core->spin_ns;
 }
 
 /* How long the next look for input may wait, or 0. */
 static int64_t may_wait_ns(const struct smf_core *core, uint64_t entered_ns, uint64_t until_ns)
 {
-    uint64_t now_ns = core->turn.now_ns, from_ns, wake_ns;
+    uint64_t now_ns = core->turn.now_ns, from_ns, spun_ns, wake_ns;
 
     if (core->spin_ns < 0)
         return 0;
-    from_ns = spins_from_ns(core, entered_ns);
-    if (now_ns >= from_ns && now_ns - from_ns < (uint64_t)core->spin_ns)
+    spins_when(core, entered_ns, &from_ns, &spun_ns);
+    if (now_ns >= from_ns && now_ns < spun_ns)
         return 0;
     wake_ns = next_due_ns(core);
     if (until_ns < wake_ns)

@@ -311,6 +311,8 @@ static void start_writes(struct smf__wal_part *part)
     if (part->linger_ns != 0 && part->wal->now_ns >= part->linger_ns) {
         part->wanted_durable = part->buffered.place;
         part->linger_ns = 0;
+        if (part->lingered_place == 0)
+            part->lingered_place = part->buffered.place;
     }
     if (is_due(part))
         smf__wal_buffers_seal(part);
@@ -388,18 +390,22 @@ static void flush_done(struct smf__wal_io *io)
     smf__wal_touch(part);
 }
 
-/* A flush is worth it when it lets somebody go who waits: not before all of their writes have ended. */
+/* A flush is worth it when it lets somebody go who waits, or what has lingered: not before all of their
+ * writes have ended. */
 static int is_flush_due(const struct smf__wal_part *part)
 {
     const struct smf__wal_pending *pending = part->pending[SMF__WAL_DURABLE].first;
     if (part->wanted_durable <= part->durable.place)
         return 0;
-    return part->writes == 0 || (pending != NULL && pending->end_place <= part->written.place);
+    return part->writes == 0 || (pending != NULL && pending->end_place <= part->written.place) ||
+           (part->lingered_place != 0 && part->lingered_place <= part->written.place);
 }
 
 static void start_flush(struct smf__wal_part *part)
 {
     part->flushing = 1;
+    if (part->lingered_place <= part->written.place)
+        part->lingered_place = 0;
     part->flush_covers = part->written;
     part->flush_plain = part->plain;
     part->flush = (struct smf__wal_io){

@@ -40,7 +40,7 @@ void smf__wal_expected(struct smf__wal *wal, const struct smf__wal_io *io)
 {
     if (wal->under_way == 0)
         wal->expected_ns = 0;
-    if (io->queued_ns == 0 || io->op.status != SMF_OK)
+    if (io->queued_ns == 0 || io->queued_ns >= wal->now_ns || io->op.status != SMF_OK)
         return;
     uint64_t *takes_ns = &wal->takes_ns[place_of(&io->op)], took_ns = wal->now_ns - io->queued_ns;
     if (*takes_ns == 0)

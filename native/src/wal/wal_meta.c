@@ -67,6 +67,7 @@ int smf__wal_meta_write(struct smf__wal *wal, const uint8_t *items, uint32_t siz
             return status; /* else it goes on in the old one */
     }
     for (;;) {
+        await_rewriting(wal); /* what is appended to the old one now would not be in the new one */
         int status = append_items(wal, items, size_bytes);
         if (status != SMF_ENOMEM && status != SMF_ELIMIT)
             return status != SMF_OK ? status : smf__wal_sync(&wal->meta);
@@ -280,8 +281,10 @@ static int is_quiet(struct smf__wal *wal)
 {
     struct smf__wal_part *meta = &wal->meta;
     if (meta->durable.place < meta->buffered.place) {
-        meta->wanted_durable = meta->buffered.place;
-        smf__wal_touch(meta);
+        if (meta->wanted_durable < meta->buffered.place) {
+            meta->wanted_durable = meta->buffered.place;
+            smf__wal_touch(meta);
+        }
         return 0;
     }
     return !meta->zeroing && meta->writes == 0 && meta->buffers == NULL && !meta->flushing &&

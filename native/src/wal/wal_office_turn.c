@@ -13,6 +13,7 @@ static void publish(struct smf__wal_office *office, uint64_t due_ns, uint32_t co
 {
     struct smf__wal_part *meta = &office->log->meta;
     uint64_t due_before_ns = office->due_ns;
+    int begins = office->under_way == 0 && office->log->under_way != 0;
     __atomic_store_n(&office->status, meta->status, __ATOMIC_SEQ_CST);
     __atomic_store_n(&office->durable_place, meta->durable.place, __ATOMIC_SEQ_CST);
     __atomic_store_n(&office->under_way, office->log->under_way, __ATOMIC_SEQ_CST);
@@ -23,7 +24,7 @@ static void publish(struct smf__wal_office *office, uint64_t due_ns, uint32_t co
         int wakes = awaited != 0 && (awaited <= meta->durable.place || meta->status != SMF_OK);
         if (wakes)
             __atomic_store_n(&seat->awaited, 0, __ATOMIC_SEQ_CST);
-        wakes |= i == office->keeper && due_ns < due_before_ns;
+        wakes |= i == office->keeper && (due_ns < due_before_ns || begins);
         if (wakes && i != core && seat->wake != NULL)
             seat->wake(seat->context);
     }

@@ -367,8 +367,13 @@ static int begin_at_checkpoint(struct recovery *recovery, struct smf__wal_segmen
     smf__wal_look_begin(&recovery->look, segment->file);
     if (status != SMF_OK && status != SMF_EIO)
         return smf__wal_say(recovery->error_out, status, "%s", recovery->look.error.text);
-    /* A head may be ahead of the records. */
     uint64_t next = found ? batch.first_offset + batch.count : 0;
+    if (position == segment->header.block_bytes &&
+        checkpoint->prev_crc == segment->header.follows_crc) {
+        found = 1; /* the end of the file before, said of this one: it has no batch yet */
+        next = segment->header.first_offset;
+    }
+    /* A head may be ahead of the records. */
     recovery->lies =
         !found || checkpoint->next_offset < next ||
         (checkpoint->next_offset > next && checkpoint->next_offset > recovery->part->head);
