@@ -67,6 +67,7 @@ type coreLog struct {
 	partitions map[name]*Partition
 	spare      [][]byte // memory of bodies
 	spareBytes int64    // their capacities
+	bodyBytes  int64    // of bodies that are in use
 	uses       int      // calls that need the log open
 	closing    bool
 	unused     chan struct{} // closed when uses is 0 and closing

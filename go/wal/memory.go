@@ -7,8 +7,8 @@ import (
 
 // Memory of what is staged. The budget counts it, by capacity, from staging to the hand-over.
 
-// Bodies whose memory is kept for others: so many of them, and together a quarter of what may be staged.
-const sparesMax = 16
+// Bodies' memory is kept for others, as far as it is within the budget together with what is in use: what
+// is thrown away stays until Go's collector comes.
 
 // Capacities of bodies. A partition's next body begins with what its last one needed.
 const (
@@ -54,10 +54,12 @@ func (l *coreLog) grow(st *stage, capacity int) {
 	l.keepBody(old)
 }
 
-// takeBody is memory of this capacity, the last that was given back if there is one.
+// takeBody is memory of this capacity, the last that was given back if there is one. If there is none,
+// others that were given back make room for it.
 func (l *coreLog) takeBody(capacity int) []byte {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.bodyBytes += int64(capacity)
 	for i, memory := range slices.Backward(l.spare) {
 		if cap(memory) == capacity {
 			l.spare = slices.Delete(l.spare, i, i+1)
@@ -65,6 +67,11 @@ func (l *coreLog) takeBody(capacity int) []byte {
 			return memory
 		}
 	}
+	gone := 0
+	for ; gone < len(l.spare) && l.bodyBytes+l.spareBytes > l.options.stagedBytes(); gone++ {
+		l.spareBytes -= int64(cap(l.spare[gone]))
+	}
+	l.spare = slices.Delete(l.spare, 0, gone)
 	return make([]byte, 0, capacity)
 }
 
@@ -75,7 +82,8 @@ func (l *coreLog) keepBody(memory []byte) {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if len(l.spare) < sparesMax && l.spareBytes+int64(cap(memory)) <= l.options.stagedBytes()/4 {
+	l.bodyBytes -= int64(cap(memory))
+	if l.bodyBytes+l.spareBytes+int64(cap(memory)) <= l.options.stagedBytes() {
 		l.spare = append(l.spare, memory[:0])
 		l.spareBytes += int64(cap(memory))
 	}

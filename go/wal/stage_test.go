@@ -380,6 +380,37 @@ func TestMemoryOfManyPartitions(t *testing.T) {
 	require.True(t, f.log.budget.TryAcquire(limit), "all memory was given back")
 }
 
+// Memory is used again, and what is kept for that is within the budget, too.
+func TestMemoryIsUsedAgain(t *testing.T) {
+	f, p := pretend(t, Options{MemoryBytes: 1}, true)
+	l := p.log
+	limit := l.options.stagedBytes()
+	held := func() int64 {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		kept := int64(0)
+		for _, memory := range l.spare {
+			kept += int64(cap(memory))
+		}
+		require.Equal(t, kept, l.spareBytes)
+		require.LessOrEqual(t, l.bodyBytes+kept, limit)
+		return kept
+	}
+	sizes := []int{100, 20_000, 200_000, 300_000, 100}
+	for range 3 {
+		for _, size := range sizes {
+			for range 20 {
+				_, err := p.Append(t.Context(), Batch{{Value: make([]byte, size)}}, Durable)
+				require.NoError(t, err)
+				held()
+			}
+		}
+	}
+	require.NoError(t, f.log.Close())
+	require.Greater(t, held(), limit/4)
+	require.Zero(t, l.bodyBytes)
+}
+
 // One append may be larger than the share of memory.
 func TestALargeAppend(t *testing.T) {
 	f, p := pretend(t, Options{MemoryBytes: 1}, true)
