@@ -514,3 +514,43 @@ func TestLogDamagedMeta(t *testing.T) {
 		require.Zero(t, smf(t, "log", "verify", "--dir", dir).status)
 	}
 }
+
+// META and a partition are damaged: what cutting the partition loses is said before it is done.
+func TestLogDamagedMetaAndPartition(t *testing.T) {
+	dir := newLog(t, 1)
+	for range 3 {
+		require.Zero(t, smfWith(t, "x\n", "log", "append", "orders", "--dir", dir).status)
+	}
+	file := segments(t, dir, 0)[0]
+	r, status, err := walfile.Open(file)
+	require.NoError(t, err)
+	require.Equal(t, walfile.Good, status)
+	_, _, err = r.Next() // the state
+	require.NoError(t, err)
+	first, status, err := r.Next()
+	require.NoError(t, err)
+	require.Equal(t, walfile.Good, status)
+	r.Close()
+	damage(t, file, first.Position+walfile.BatchHeaderSize+20)
+	damage(t, filepath.Join(dir, "META"), 0)
+
+	plan := smf(t, "log", "repair", "--dir", dir)
+	require.Equal(t, 1, plan.status)
+	require.NotContains(t, plan.stdout, "would end")
+	before, err := os.ReadFile(file)
+	require.NoError(t, err)
+	mended := smf(t, "log", "repair", "--dir", dir, "--yes")
+	require.Equal(t, 1, mended.status)
+	require.Contains(t, mended.stdout, "kept as META.damaged\norders/0 is damaged:\n")
+	require.Contains(t, mended.stdout, "  it would end at offset 0; lost: offsets 0 to 2, ")
+	require.Equal(t, "smf: META was written anew; then nothing was changed: with --yes 1 partition is cut like that\n", mended.stderr)
+	require.Equal(t, []string{file}, segments(t, dir, 0))
+	after, err := os.ReadFile(file)
+	require.NoError(t, err)
+	require.Equal(t, before, after)
+
+	cut := smf(t, "log", "repair", "--dir", dir, "--yes")
+	require.Zero(t, cut.status, cut.stderr)
+	require.Contains(t, cut.stdout, "  it ends at offset 0; lost: offsets 0 to 2, ")
+	require.Zero(t, smf(t, "log", "verify", "--dir", dir).status)
+}

@@ -157,7 +157,8 @@ that end in .damaged and that the log does not look at; nothing is overwritten. 
 meanwhile.
 
 A META that is damaged is written anew first, of what can be read of it, and of what segments say of their
-topics; the old one is kept as META.damaged.
+topics; the old one is kept as META.damaged. What cutting partitions would lose is said after that, and done
+when --yes is given once more.
 
 Where there is a copy of the log elsewhere, take that instead.
 
@@ -202,7 +203,7 @@ func logRepair(o *logRepairOptions, stdout, stderr io.Writer) error {
 func isOfMeta(d walfile.Damage) bool { return d.Path == walfile.MetaName && !d.Harmless }
 
 // mendMeta writes META anew, of what can be read of it and of what segments say. Whether partitions are damaged can
-// be told afterwards only.
+// be told afterwards only: to cut them, too, takes another call.
 func (o *logRepairOptions) mendMeta(reading walfile.Reading, stdout io.Writer) error {
 	meta, _, err := walfile.ReadMeta(o.path)
 	if err != nil {
@@ -218,6 +219,9 @@ func (o *logRepairOptions) mendMeta(reading walfile.Reading, stdout io.Writer) e
 	for _, head := range plan.Heads {
 		fmt.Fprintf(stdout, "  %s\n", head)
 	}
+	for _, path := range plan.Apart {
+		fmt.Fprintf(stdout, "  %s comes before that and is not read any more: it is kept under another name\n", path)
+	}
 	for _, folder := range plan.Unknown {
 		fmt.Fprintf(stdout, "  %s: no segment says which topic it was: it is left out\n", folder)
 	}
@@ -229,12 +233,21 @@ func (o *logRepairOptions) mendMeta(reading walfile.Reading, stdout io.Writer) e
 	if err != nil {
 		return o.explain(reasonOf(err))
 	}
-	fmt.Fprintf(stdout, "  kept as %s\n", aside)
-	v, err := verify(reading)
-	if err != nil {
-		return o.explain(err)
+	for _, path := range aside {
+		fmt.Fprintf(stdout, "  kept as %s\n", path)
 	}
-	return o.repair(reading, v, stdout)
+	v, err := verify(reading)
+	switch {
+	case err != nil:
+		return o.explain(err)
+	case v.later != nil:
+		return v.later
+	}
+	show := logRepairOptions{logFolder: o.logFolder}
+	if err := show.repair(reading, v, stdout); err != nil {
+		return fmt.Errorf("META was written anew; then %w", err)
+	}
+	return nil
 }
 
 func (o *logRepairOptions) repair(reading walfile.Reading, v *verified, stdout io.Writer) error {

@@ -24,6 +24,9 @@ type MetaPlan struct {
 	Found []string
 	// Heads are the partitions that begin later than META can tell, since files before that are gone.
 	Heads []string
+	// Apart are files of these partitions from before what is missing, which may hold records all the same: WriteMeta
+	// keeps them under other names. Relative.
+	Apart []string
 	// Unknown are folders that have no segment to say what they are; relative.
 	Unknown []string
 
@@ -103,7 +106,12 @@ func (p *MetaPlan) partition(root, topic string, number uint32) (bool, error) {
 	at := partitionID{id, number}
 	if p.meta.heads[at] < first.FirstOffset {
 		p.meta.heads[at] = first.FirstOffset
-		p.Heads = append(p.Heads, fmt.Sprintf("%s/%d begins at offset %d: the files before are not there", topic, number, first.FirstOffset))
+		p.Heads = append(p.Heads, fmt.Sprintf("%s/%d begins at offset %d: the file before is not there", topic, number, first.FirstOffset))
+		for _, name := range names {
+			if name.number < first.Number {
+				p.Apart = append(p.Apart, filepath.Join(topic, strconv.Itoa(int(number)), name.String()))
+			}
+		}
 	}
 	return true, nil
 }
@@ -137,9 +145,52 @@ func (p *MetaPlan) take(r *Reader, topic string, number uint32) bool {
 	return false
 }
 
-// WriteMeta puts the new META in the place of the old one, which it keeps under another name; it returns that. A
-// crash leaves one or the other.
-func (r Reading) WriteMeta(p *MetaPlan) (aside string, err error) {
+// WriteMeta puts the new META in the place of the old one. It keeps that, and the plan's files that are apart, under
+// other names, which it returns. A crash leaves one META or the other.
+func (r Reading) WriteMeta(p *MetaPlan) (aside []string, err error) {
+	data, err := p.encode()
+	if err != nil {
+		return nil, err
+	}
+	// Names first: files before the head are deleted by the next process that opens the log.
+	for _, path := range p.Apart {
+		name, err := keepAside(filepath.Join(r.Folder, path))
+		if err != nil {
+			return aside, err
+		}
+		aside = append(aside, filepath.Join(filepath.Dir(path), name))
+		if err := syncPath(filepath.Join(r.Folder, filepath.Dir(path))); err != nil {
+			return aside, err
+		}
+	}
+	path, made := filepath.Join(r.Folder, MetaName), filepath.Join(r.Folder, metaNewName)
+	if err := os.WriteFile(made, data, fileMode); err != nil {
+		return aside, err
+	}
+	if err := syncPath(made); err != nil {
+		return aside, err
+	}
+	name, err := keepAside(path)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return aside, err
+	}
+	aside = append(aside, name)
+	if err := os.Rename(made, path); err != nil {
+		return aside, err
+	}
+	if err := syncPath(r.Folder); err != nil {
+		return aside, err
+	}
+	for _, path := range p.Apart {
+		if err := os.Remove(filepath.Join(r.Folder, path)); err != nil {
+			return aside, err
+		}
+	}
+	return aside, nil
+}
+
+// encode is the new META's bytes.
+func (p *MetaPlan) encode() ([]byte, error) {
 	file := File{Kind: KindMetadata, Number: p.meta.File.Number + 1, BlockBytes: blockNoFile,
 		TopicID: p.meta.File.TopicID, ID: randomID(), Created: time.Now().UnixMicro()}
 	if file.TopicID == 0 {
@@ -147,7 +198,7 @@ func (r Reading) WriteMeta(p *MetaPlan) (aside string, err error) {
 	}
 	head, ok := file.Encode()
 	if !ok {
-		return "", errors.New("META has used up all of its numbers")
+		return nil, errors.New("META has used up all of its numbers")
 	}
 	data := make([]byte, file.BlockBytes)
 	copy(data, head)
@@ -156,26 +207,12 @@ func (r Reading) WriteMeta(p *MetaPlan) (aside string, err error) {
 		b := Batch{Kind: KindMeta, PrevCRC: prev, BaseTime: file.Created, MaxTime: file.Created}
 		batch, ok := b.Encode(item, &file, int64(len(data)))
 		if !ok {
-			return "", errors.New("META can't be encoded")
+			return nil, errors.New("META can't be encoded")
 		}
 		prev = b.HeaderCRC
 		data = append(data, batch...)
 	}
-	data = append(data, make([]byte, roundUp(int64(len(data)), int64(file.BlockBytes))-int64(len(data)))...)
-	path, made := filepath.Join(r.Folder, MetaName), filepath.Join(r.Folder, metaNewName)
-	if err := os.WriteFile(made, data, fileMode); err != nil {
-		return "", err
-	}
-	if err := syncPath(made); err != nil {
-		return "", err
-	}
-	if aside, err = keepAside(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return "", err
-	}
-	if err := os.Rename(made, path); err != nil {
-		return aside, err
-	}
-	return aside, syncPath(r.Folder)
+	return append(data, make([]byte, roundUp(int64(len(data)), int64(file.BlockBytes))-int64(len(data)))...), nil
 }
 
 // items are those of the new META. No checkpoint is clean: that may have been taken back where META is damaged.
