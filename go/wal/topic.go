@@ -109,6 +109,9 @@ func (l *Log) Topic(topic string) (*Topic, error) {
 		return nil, err
 	}
 	i := slices.IndexFunc(topics, func(info TopicInfo) bool { return info.Name == topic })
+	if i < 0 { // the cores of a log that is read only open it one after the other, beside a process that writes
+		return nil, errorf(ErrNotFound, "topic %s was created while this log was being opened; open it again", topic)
+	}
 	t := &Topic{name: topic, partitions: make([]*Partition, topics[i].Partitions)}
 	for _, c := range l.cores {
 		err := c.do(context.Background(), func() (err error) {
