@@ -120,3 +120,33 @@ func TestClosingMeetsAPartition(t *testing.T) {
 	_, err = p.Append(soon(t), one("x"), Buffered)
 	require.ErrorIs(t, err, ErrClosed)
 }
+
+// Who waits for memory has it handed over by those who hold it, however long they may linger.
+func TestWaitingHurriesWhatLingers(t *testing.T) {
+	f, p := pretend(t, Options{MemoryBytes: 1, Linger: time.Minute}, true)
+	for i := 1; f.log.budget.TryAcquire(bodySmall); i++ {
+		f.log.budget.Release(bodySmall)
+		other := &Partition{log: f.log, topic: "t", number: i, handle: uint64(i), recordMax: walbody.RecordSizeMax}
+		_, err := other.Append(t.Context(), one("small"), Buffered)
+		require.NoError(t, err)
+	}
+	require.Zero(t, f.log.Stats().Waits)
+	for range 3 {
+		_, err := p.Append(soon(t), one("durable"), Durable)
+		require.NoError(t, err)
+	}
+	require.NotZero(t, f.log.Stats().Waits)
+}
+
+// What begins to linger while somebody waits for memory does not keep it.
+func TestNothingLingersWhileSomebodyWaits(t *testing.T) {
+	f, p := pretend(t, Options{Linger: time.Minute}, true)
+	f.log.waiting.Add(1)
+	_, err := p.Append(t.Context(), one("small"), Buffered)
+	require.NoError(t, err)
+	require.Eventually(t, func() bool {
+		bodies, _ := f.has()
+		return len(bodies) == 1
+	}, 20*time.Second, time.Millisecond)
+	f.log.waiting.Add(-1)
+}

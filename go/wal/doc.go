@@ -40,6 +40,7 @@
 // Everything may be called by any goroutine at the same time. There is no goroutine for each partition or
 // append: those who wait drive the loop of their partition's core, see
 // docs/decisions/0005-the-caller-drives.md. What blocks on metadata (CreateTopic, Sync, truncation,
-// OffsetForTime, Close) holds up other appends and reads of its core for that time, which is milliseconds.
-// A log has one core, or several ([Options.Cores]) that do not wait for each other.
+// OffsetForTime, Close) holds up other appends and reads of its core for that time, which is milliseconds;
+// CreateTopic with thousands of partitions takes seconds. A log has one core, or several ([Options.Cores]) that
+// do not wait for each other's appends; what changes META comes one after the other.
 package wal

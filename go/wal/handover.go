@@ -97,8 +97,8 @@ func (p *Partition) departed(st *stage, first uint64) {
 	p.ready = slices.Delete(p.ready, 0, 1)
 	p.inFlight++
 	p.returns.Store(0)
-	p.usual = st.size()
-	p.log.loop.Expect() // somebody looks until it is acknowledged
+	p.usual = min(st.size(), stageBytes) // a large append says nothing of the next
+	p.log.loop.Expect()                  // somebody looks until it is acknowledged
 	p.log.freeBody(st)
 	if first != st.first && st.told {
 		p.lose(st, fmt.Errorf("they got offset %d instead of %d", first, st.first))

@@ -59,6 +59,7 @@ type coreLog struct {
 	members  sync.Pool           // of *member
 
 	appends, handOvers, waits atomic.Uint64
+	waiting                   atomic.Int64 // appends for memory, now
 
 	mu         sync.Mutex
 	queue      []*Partition // that the driver is to look at
@@ -455,11 +456,16 @@ func (l *coreLog) linger(p *Partition) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.lingering = append(l.lingering, p); len(l.lingering) == 1 {
-		l.timer.Reset(l.options.Linger)
+		wait := l.options.Linger
+		if l.waiting.Load() > 0 { // for what this may have taken
+			wait = 0
+		}
+		l.timer.Reset(wait)
 	}
 }
 
-// lingered is called by the timer. What began to linger later than the first goes with it.
+// lingered is called by the timer, and by who waits for memory. What began to linger later than the first goes
+// with it.
 func (l *coreLog) lingered() {
 	l.loop.Do(func() {
 		l.mu.Lock()

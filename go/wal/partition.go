@@ -218,7 +218,7 @@ func (p *Partition) makeRoom(ctx context.Context, size int) error {
 		if p.hasRoom(size) {
 			return nil
 		}
-		if err := p.awaitBudget(ctx, p.log.short(p.open, bodyCapacity(p.open.size()+size))); err != nil {
+		if err := p.awaitBudget(ctx, size); err != nil {
 			return err
 		}
 	}
@@ -244,15 +244,19 @@ func (p *Partition) hasRoom(size int) bool {
 	return false
 }
 
-// awaitBudget takes memory from the budget when others give it back, for what is open then.
-func (p *Partition) awaitBudget(ctx context.Context, short int64) error {
+// awaitBudget takes memory from the budget for so many bytes when others give it back, for what is open then. It has
+// those hand over what they hold, in other partitions, too: nobody else may hurry them.
+func (p *Partition) awaitBudget(ctx context.Context, size int) error {
 	p.dropEmpty()
 	p.seal()
 	p.ask()
 	p.mu.Unlock()
-	p.log.loop.Run()
 	p.log.waits.Add(1)
+	p.log.waiting.Add(1) // before: what begins to linger later does so no longer
+	p.log.lingered()
+	short := min(int64(bodyCapacity(size)), p.log.options.stagedBytes()) // of a new stage
 	err := p.log.budget.Acquire(ctx, short)
+	p.log.waiting.Add(-1)
 	p.mu.Lock()
 	if err != nil {
 		return err

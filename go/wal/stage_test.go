@@ -348,12 +348,12 @@ func TestMemoryOfManyPartitions(t *testing.T) {
 		f.log.partitions[name{"t", i}] = p
 		partitions = append(partitions, p)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
-	defer cancel()
 	for _, p := range partitions { // a little in each has room
-		_, err := p.Append(ctx, one("small"), Buffered)
+		_, err := p.Append(t.Context(), one("small"), Buffered)
 		require.NoError(t, err)
 	}
+	ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
+	defer cancel()
 	var all sync.WaitGroup
 	for _, p := range partitions {
 		all.Go(func() {
