@@ -59,6 +59,7 @@ func (c *crasher) answered(o *told, a answer) {
 func drawOptions(t *rapid.T) wal.Options {
 	return wal.Options{
 		Create:    true,
+		Cores:     rapid.IntRange(1, 4).Draw(t, "cores"),
 		Linger:    rapid.SampledFrom([]time.Duration{time.Millisecond, 20 * time.Millisecond, time.Minute}).Draw(t, "linger"),
 		Disk:      rapid.SampledFrom([]string{"", "posix"}).Draw(t, "disk"),
 		PageCache: rapid.Float64().Draw(t, "page cache") > 0.8,
