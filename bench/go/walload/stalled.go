@@ -16,11 +16,12 @@ import (
 
 const (
 	sampledEvery = 2 * time.Millisecond
+	fullWithin   = time.Minute // memory, or the disk does not stand still
 	mib          = 1 << 20
 )
 
 // stalled lets writers push records that they don't wait for into a log whose disk stands still, and looks
-// how much memory that takes.
+// how much memory that takes, from when the first append has to wait for it.
 func stalled(j job, out io.Writer) (err error) {
 	j.options.WriteDelay = j.options.FlushDelay
 	debug.FreeOSMemory()
@@ -41,6 +42,10 @@ func stalled(j job, out io.Writer) (err error) {
 	s := sampler{stop: make(chan struct{})}
 	s.done.Go(s.run)
 	c.startAll(j, log, Appender.Write)
+	bounded, ok := log.(Bounded)
+	for until := time.Now().Add(fullWithin); ok && bounded.Waits() == 0 && !c.failed.Load() && time.Now().Before(until); {
+		time.Sleep(sampledEvery)
+	}
 	m, err := c.watch(j)
 	close(s.stop)
 	s.done.Wait()
@@ -51,7 +56,7 @@ func stalled(j job, out io.Writer) (err error) {
 		return err
 	}
 	taken := c.records() * int64(j.size)
-	if bounded, ok := log.(Bounded); !ok || bounded.Waits() == 0 {
+	if !ok || bounded.Waits() == 0 {
 		return fmt.Errorf("no append had to wait for memory when %d bytes had been taken: the disk is too fast to tell anything", taken)
 	}
 	m.Wal.BudgetMiB = float64(j.options.MemoryBytes) / mib
