@@ -213,7 +213,8 @@ struct smf__wal_part {
     /* wal_append.c: places that somebody waits for, or that have waited long enough; what the last header
      * said is durable; where the last batch that was no stamp ends. */
     uint64_t wanted_written, wanted_durable, said_durable, stamped_for;
-    uint64_t lingered_place; /* what has lingered ends there, and waits for a flush; 0: nothing does */
+    uint64_t
+        lingered_place; /* what has lingered ends there, and waits for a flush; 0: nothing does */
     uint64_t checkpoint_bytes; /* appended_bytes at the last checkpoint */
     uint64_t revoke_place;     /* of META: durable there, the clean checkpoint is revoked; or 0 */
     struct smf__wal_buffer *next_write;     /* the first one that is not being written */
