@@ -150,3 +150,22 @@ func TestNothingLingersWhileSomebodyWaits(t *testing.T) {
 	}, 20*time.Second, time.Millisecond)
 	f.log.waiting.Add(-1)
 }
+
+// Where somebody waits for memory bodies get full: what lingers there is not handed over before that.
+func TestWaitingDoesNotHurryItsOwnPartition(t *testing.T) {
+	f, p := pretend(t, Options{Linger: time.Minute}, true)
+	f.log.waiting.Add(1)
+	p.waiters.Add(1)
+	_, err := p.Append(t.Context(), one("small"), Buffered)
+	require.NoError(t, err)
+	f.log.hurry()
+	for range 2 { // the driver has done what was asked before, and handed over what came of it
+		f.log.await(func(done func()) { done() })
+	}
+	bodies, _ := f.has()
+	require.Empty(t, bodies)
+	p.waiters.Add(-1)
+	f.log.hurry()
+	f.awaitBodies(1)
+	f.log.waiting.Add(-1)
+}

@@ -457,28 +457,55 @@ func (l *coreLog) linger(p *Partition) {
 	defer l.mu.Unlock()
 	if l.lingering = append(l.lingering, p); len(l.lingering) == 1 {
 		wait := l.options.Linger
-		if l.waiting.Load() > 0 { // for what this may have taken
+		if l.waiting.Load() > 0 && p.waiters.Load() == 0 { // others wait for what this may have taken
 			wait = 0
 		}
 		l.timer.Reset(wait)
 	}
 }
 
-// lingered is called by the timer, and by who waits for memory. What began to linger later than the first goes
-// with it.
+// lingered is called by the timer. What began to linger later than the first goes with it.
 func (l *coreLog) lingered() {
 	l.loop.Do(func() {
 		l.mu.Lock()
 		due := l.lingering
 		l.lingering = nil
 		l.mu.Unlock()
-		for _, p := range due {
-			p.mu.Lock()
-			if p.open != nil && p.open.lingers {
-				p.open.due = true
-			}
-			p.ask()
-			p.mu.Unlock()
-		}
+		l.ripen(due)
 	})
+}
+
+// hurry is called by who waits for memory: what lingers elsewhere gives it back. Not where somebody waits,
+// too: there bodies get full.
+func (l *coreLog) hurry() {
+	l.mu.Lock()
+	var due []*Partition
+	kept := l.lingering[:0]
+	for _, p := range l.lingering {
+		if p.waiters.Load() > 0 {
+			kept = append(kept, p)
+		} else {
+			due = append(due, p)
+		}
+	}
+	clear(l.lingering[len(kept):])
+	l.lingering = kept
+	l.mu.Unlock()
+	if len(due) > 0 {
+		l.loop.Do(func() { l.ripen(due) })
+	} else {
+		l.loop.Run()
+	}
+}
+
+// ripen has what lingers in partitions handed over. The driver.
+func (l *coreLog) ripen(due []*Partition) {
+	for _, p := range due {
+		p.mu.Lock()
+		if p.open != nil && p.open.lingers {
+			p.open.due = true
+		}
+		p.ask()
+		p.mu.Unlock()
+	}
 }

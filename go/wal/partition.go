@@ -21,6 +21,8 @@ type Partition struct {
 
 	returns atomic.Int64 // appenders that were answered since the last hand-over and may come back
 
+	waiters atomic.Int32 // appends for memory, now
+
 	mu       sync.Mutex
 	open     *stage        // what gathers; nil: nothing does
 	ready    []*stage      // full, or due: to be handed over, in this order
@@ -252,11 +254,13 @@ func (p *Partition) awaitBudget(ctx context.Context, size int) error {
 	p.ask()
 	p.mu.Unlock()
 	p.log.waits.Add(1)
+	p.waiters.Add(1)
 	p.log.waiting.Add(1) // before: what begins to linger later does so no longer
-	p.log.lingered()
+	p.log.hurry()
 	short := min(int64(bodyCapacity(size)), p.log.options.stagedBytes()) // of a new stage
 	err := p.log.budget.Acquire(ctx, short)
 	p.log.waiting.Add(-1)
+	p.waiters.Add(-1)
 	p.mu.Lock()
 	if err != nil {
 		return err
