@@ -334,17 +334,25 @@ static void meta_is_written_anew_in_turns_for_all(void)
     }
 }
 
+/* A log that was closed cleanly behind some appends to its topic, opened again. */
+static struct smf__disk_world *team_open_again(struct team *team)
+{
+    struct smf__disk_world *world = smf__disk_world_open(test_seed());
+
+    team_open(team, world);
+    team_topic(team, 0, "orders");
+    append_some(team, "orders", 2);
+    team_close(team);
+    team_open(team, world);
+    return world;
+}
+
 /* Nothing is written behind a clean end before META has revoked it, and nobody else is needed for that. */
 static void a_clean_end_is_revoked_without_the_others(void)
 {
     struct team team;
-    struct smf__disk_world *world = smf__disk_world_open(test_seed());
+    struct smf__disk_world *world = team_open_again(&team);
 
-    team_open(&team, world);
-    team_topic(&team, 0, "orders");
-    append_some(&team, "orders", 2);
-    team_close(&team);
-    team_open(&team, world);
     for (uint32_t number = 0; number < PARTITIONS; number++) {
         struct smf__wal_part *part = part_of(&team, "orders", number);
         uint64_t end = part->last->end, meta_end = team.office->log->meta.durable.place;
@@ -435,13 +443,8 @@ static void somebody_keeps_meta(void)
 static void meta_that_fails_is_known_to_all(void)
 {
     struct team team;
-    struct smf__disk_world *world = smf__disk_world_open(test_seed());
+    struct smf__disk_world *world = team_open_again(&team);
 
-    team_open(&team, world);
-    team_topic(&team, 0, "orders");
-    append_some(&team, "orders", 2);
-    team_close(&team);
-    team_open(&team, world);
     for (uint32_t number = 0; number < PARTITIONS / 2; number++)
         CHECK_EQ(append_alone(&team, part_of(&team, "orders", number)), SMF_OK);
     CHECK_EQ(append_once(part_of(&team, "orders", PARTITIONS - 1)), SMF_ENOMEM);
