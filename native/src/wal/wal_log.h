@@ -352,18 +352,6 @@ int smf__wal_run(struct smf__wal *wal, struct smf__disk_op *op);
 /* Blocks for one round: submits, waits for something to complete, deals with it. */
 void smf__wal_wait(struct smf__wal *wal);
 
-/* --- wal_expect.c --- */
-
-/* A write or a flush is queued, and has ended. Cost: a look at the clock. */
-void smf__wal_expect(struct smf__wal *wal, struct smf__wal_io *io);
-void smf__wal_expected(struct smf__wal *wal, const struct smf__wal_io *io);
-
-/* When the first of what is under way is going to end (ns of the clock), which may have passed; 0: that is
- * not known. */
-uint64_t smf__wal_expects(const struct smf__wal *wal);
-
-/* --- wal_turn.c, again --- */
-
 /* Makes a turn look at a partition. */
 void smf__wal_touch(struct smf__wal_part *part);
 
@@ -376,6 +364,16 @@ int smf__wal_topic_create(struct smf__wal *wal, const struct smf__wal_topic *con
 
 /* Microseconds since 1970. */
 int64_t smf__wal_wall_us(const struct smf__wal *wal);
+
+/* --- wal_expect.c --- */
+
+/* A write or a flush is queued, and has ended. Cost: a look at the clock. */
+void smf__wal_expect(struct smf__wal *wal, struct smf__wal_io *io);
+void smf__wal_expected(struct smf__wal *wal, const struct smf__wal_io *io);
+
+/* When the first of what is under way is going to end (ns of the clock), which may have passed; 0: that is
+ * not known. */
+uint64_t smf__wal_expects(const struct smf__wal *wal);
 
 /* --- wal_recover.c --- */
 
