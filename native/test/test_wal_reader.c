@@ -177,6 +177,39 @@ static void from_the_disk_and_then_from_buffers(void)
     hand_close(hand);
 }
 
+/* Batches that were put together up to the end of the log, and the log grew before they were all taken. */
+static void the_end_moves_on(void)
+{
+    for (uint32_t bytes = 1; bytes < HAND_BLOCK; bytes += 8) { /* to where the first batch ends */
+        struct hand *hand = hand_open(test_seed());
+        hand_segment(hand, 65536);
+        struct hand_file *file = hand_last(hand);
+        struct smf__wal_reader *reader = hand_reader(hand, 0, SMF__WAL_BUFFERED, 0);
+        struct smf__wal_run run;
+        struct smf_error error = {0};
+        uint64_t at = 0;
+        hand_records(hand, 1, bytes, 0, 0);
+        hand_pad(hand);
+        file->buffered_from = file->segment.end;
+        hand_write(hand);
+        hand_records(hand, 1, 10, 0, 0);
+        hand_control(hand, SMF__WAL_STAMP, hand->part.buffered.place); /* no records: a run ends */
+        file->buffered_to = file->segment.end;
+        while (at < 2) {
+            CHECK_EQ(hand_next(hand, reader, &run, &error), 1);
+            at = hand_check(hand, &run, at);
+        }
+        hand_pad(hand);
+        hand_records(hand, 1, 10, 0, 0);
+        file->buffered_to = file->segment.end;
+        CHECK_EQ(hand_next(hand, reader, &run, &error), 1);
+        CHECK_STR(error.text, "");
+        CHECK_EQ(hand_check(hand, &run, at), 3);
+        smf__wal_reader_close(reader);
+        hand_close(hand);
+    }
+}
+
 /* A reader sees what its view shows, and is told when that is more. */
 static void views_end_at_their_watermark(void)
 {
@@ -669,6 +702,7 @@ static const struct test tests[] = {
     TEST(reading_ahead_grows_and_falls_back),
     TEST(the_tail_comes_from_buffers),
     TEST(from_the_disk_and_then_from_buffers),
+    TEST(the_end_moves_on),
     TEST(views_end_at_their_watermark),
     TEST(asking_for_what_is_not_there),
     TEST(closed_while_reading),

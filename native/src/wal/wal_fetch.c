@@ -271,9 +271,10 @@ int smf__wal_fetch_window(struct smf__wal_reader *reader, struct smf__wal_window
     }
     if (!is_joined(reader))
         return 0;
-    *window_out =
-        (struct smf__wal_window){reader->joined, reader->joined_from,
-                                 reader->joined_to - reader->joined_from + reader->slack_bytes};
+    uint64_t size = reader->joined_to - reader->joined_from;
+    if (reader->joined_to == smf__wal_reader_limit(reader)) /* else the log goes on there by now */
+        size += reader->slack_bytes;
+    *window_out = (struct smf__wal_window){reader->joined, reader->joined_from, size};
     return 1;
 }
 
