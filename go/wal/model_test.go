@@ -175,7 +175,7 @@ func (m *machine) readSome(t *rapid.T) {
 func (m *machine) offsetForTime(t *rapid.T) {
 	p, model := m.pick(t)
 	require.NoError(t, p.Sync(context.Background()))
-	micros := rapid.Int64Range(-10, m.clock+10).Draw(t, "time")
+	micros := rapid.Int64Range(min(0, m.clock)-10, max(0, m.clock)+10).Draw(t, "time")
 	if len(model.records) > 0 && rapid.Bool().Draw(t, "of a record") {
 		micros = rapid.SampledFrom(model.records).Draw(t, "record").Time.UnixMicro()
 	}
