@@ -224,7 +224,7 @@ func (c *crasher) peek(t *rapid.T) told {
 
 func (c *crasher) findTime(t *rapid.T) told {
 	o, k := c.pick(t, doFindTime)
-	o.Micros = rapid.Int64Range(-10, c.clock+10).Draw(t, "time")
+	o.Micros = rapid.Int64Range(min(0, c.clock)-10, max(0, c.clock)+10).Draw(t, "time")
 	if all := k.records()[k.head():]; len(all) > 0 && rapid.Bool().Draw(t, "of a record") {
 		o.Micros = rapid.SampledFrom(all).Draw(t, "record").Time.UnixMicro()
 	}
