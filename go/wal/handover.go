@@ -15,8 +15,9 @@ const gatherFor = 5 * time.Microsecond
 
 // What the driver does for a partition. The border is called without the mutex: others go on staging.
 
-// flush hands over what is to be handed over; all: everything that is staged now. True: the native
-// library has no room now.
+// flush hands over what is to be handed over; all: everything that is staged now. Else no more at a time
+// than is worth the longest write: the disk begins with that meanwhile. True: the native library has no
+// room now.
 func (p *Partition) flush(all bool) (stalled bool) {
 	l := p.log
 	p.mu.Lock()
@@ -26,11 +27,16 @@ func (p *Partition) flush(all bool) (stalled bool) {
 		p.ripen()
 		left = len(p.ready)
 	}
-	for ; left > 0; left-- {
+	for taken := 0; left > 0; left-- {
 		st := p.toHandOver(all)
 		if st == nil {
 			break
 		}
+		if taken > 0 && taken+st.size() > stageBytes && !all {
+			p.ask()
+			break
+		}
+		taken += st.size()
 		st.handing = true
 		p.mu.Unlock()
 		body, ack := st.handOver()
@@ -56,13 +62,17 @@ func (p *Partition) flush(all bool) (stalled bool) {
 }
 
 // gather lets those run who were just answered: their next appends leave in the same call. Not for long:
-// they may have nothing more to append.
+// they may have nothing more to append, and what is worth a write does not wait while the disk does.
 func (p *Partition) gather() {
 	last := p.returns.Load()
 	if last <= 0 {
 		return
 	}
 	for since := time.Now(); last > 0; {
+		if p.keepsDiskIdle() {
+			p.early = true
+			return
+		}
 		runtime.Gosched()
 		left, now := p.returns.Load(), time.Now()
 		if left != last {
@@ -71,6 +81,13 @@ func (p *Partition) gather() {
 			return
 		}
 	}
+}
+
+// keepsDiskIdle says whether something waits that is worth a write, while nothing is written.
+func (p *Partition) keepsDiskIdle() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.inFlight == 0 && (len(p.ready) > 0 || p.open != nil && p.open.size() >= worthBytes)
 }
 
 // toHandOver is the next stage that is to be handed over, which is the first of those that are ready
@@ -96,7 +113,10 @@ func (p *Partition) ripen() {
 func (p *Partition) departed(st *stage, first uint64) {
 	p.ready = slices.Delete(p.ready, 0, 1)
 	p.inFlight++
-	p.returns.Store(0)
+	if !p.early {
+		p.returns.Store(0)
+	}
+	p.early = false
 	p.usual = min(st.size(), stageBytes) // a large append says nothing of the next
 	p.log.loop.Expect()                  // somebody looks until it is acknowledged
 	p.log.freeBody(st)

@@ -14,6 +14,7 @@ import (
 const (
 	bodySmall  = 16 << 10
 	bodyMedium = 64 << 10
+	bodyLarge  = 256 << 10
 	bodyStep   = 256 << 10 // of what is larger than stageBytes
 )
 
@@ -25,6 +26,8 @@ func bodyCapacity(size int) int {
 		return bodySmall
 	case size <= bodyMedium:
 		return bodyMedium
+	case size <= bodyLarge:
+		return bodyLarge
 	case size <= stageBytes:
 		return stageBytes
 	}

@@ -20,6 +20,7 @@ type Partition struct {
 	recordMax int
 
 	returns atomic.Int64 // appenders that were answered since the last hand-over and may come back
+	early   bool         // the driver's: the next hand-over does not wait for all of them
 
 	waiters atomic.Int32 // appends for memory, now
 

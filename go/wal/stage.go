@@ -10,11 +10,11 @@ import (
 // Sizes of what is staged.
 const (
 	// stageBytes is where a body is full; larger is only one that is a single append. With the header of
-	// its batch it fills two of the native library's buffers.
-	stageBytes = 2*128<<10 - 96
+	// its batch it fills eight of the native library's buffers, which are one write if they are side by side.
+	stageBytes = 8*128<<10 - 96
 
-	// worthBytes is what is worth a write of its own while another one is under way. Less waits for it,
-	// and gathers.
+	// worthBytes is what is worth a write of its own. While another one is under way less waits for it, and
+	// gathers; while none is more does not.
 	worthBytes = 64 << 10
 
 	// inFlightMax bounds the bodies of a partition that were handed over and not acknowledged.

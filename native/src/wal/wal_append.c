@@ -263,37 +263,51 @@ static void write_done(struct smf__wal_io *io)
 {
     struct smf__wal_buffer *buffer = io->owner;
     struct smf__wal_part *part = buffer->part;
+    const struct smf__wal_buffer *through = buffer->through;
     part->writes--;
-    buffer->state = SMF__WAL_BUFFER_WRITTEN;
     if (io->op.status != SMF_OK)
         fence_for(part, &io->op, "a write to", buffer->segment);
+    for (buffer->state = SMF__WAL_BUFFER_WRITTEN; buffer != through;
+         buffer->state = SMF__WAL_BUFFER_WRITTEN)
+        buffer = buffer->next;
     smf__wal_touch(part);
 }
 
-/* Is nothing else of the partition under way, or about to be? A durable write is a write and a flush in one;
- * several writes share a flush that follows them. */
-static int is_alone(const struct smf__wal_part *part, const struct smf__wal_buffer *buffer)
+/* A durable write is a write and a flush in one: for what is the last to be written now, beside one other
+ * write at most. Several writes share a flush that follows them. */
+static int is_durable(const struct smf__wal_part *part, const struct smf__wal_buffer *first,
+                      const struct smf__wal_buffer *through)
 {
-    return part->writes == 0 && part->plain == 0 && !part->flushing && buffer->next == NULL;
+    return part->wanted_durable > smf__wal_place(first->segment->header.number, first->position) &&
+           part->writes <= 1 && part->plain == 0 && !part->flushing && through->next == NULL;
 }
 
-static void start_write(struct smf__wal_part *part, struct smf__wal_buffer *buffer)
+/* One write of what is side by side. Returns the buffer behind it. */
+static struct smf__wal_buffer *start_write(struct smf__wal_part *part,
+                                           struct smf__wal_buffer *buffer)
 {
-    uint64_t begin = smf__wal_place(buffer->segment->header.number, buffer->position);
-    buffer->durable = part->wanted_durable > begin && is_alone(part, buffer);
-    buffer->state = SMF__WAL_BUFFER_UNDER_WAY;
+    struct smf__wal_buffer *through = smf__wal_buffers_through(buffer), *each = buffer;
+    int durable = is_durable(part, buffer, through);
+    buffer->through = through;
+    for (;; each = each->next) {
+        each->durable = durable;
+        each->state = SMF__WAL_BUFFER_UNDER_WAY;
+        if (each == through)
+            break;
+    }
     buffer->io = (struct smf__wal_io){
         .op = {.kind = SMF__DISK_WRITE,
                .flags = buffer->durable ? SMF__DISK_DURABLE : 0,
                .file = buffer->segment->file,
                .offset = buffer->position,
-               .size = buffer->used,
+               .size = through->position + through->used - buffer->position,
                .data = buffer->data},
         .done = write_done,
         .owner = buffer,
     };
     part->writes++;
     smf__wal_queue(part->wal, &buffer->io);
+    return through->next;
 }
 
 /* Does somebody wait for what is in the buffer that fills, and is it time to write it? */
@@ -317,11 +331,8 @@ static void start_writes(struct smf__wal_part *part)
     if (is_due(part))
         smf__wal_buffers_seal(part);
     while (part->writes < SMF__WAL_WRITES_MAX && part->next_write != NULL &&
-           part->next_write->state == SMF__WAL_BUFFER_WAITS) {
-        struct smf__wal_buffer *buffer = part->next_write;
-        part->next_write = buffer->next;
-        start_write(part, buffer);
-    }
+           part->next_write->state == SMF__WAL_BUFFER_WAITS)
+        part->next_write = start_write(part, part->next_write);
 }
 
 /* --- watermarks ----------------------------------------------------------------------------------- */

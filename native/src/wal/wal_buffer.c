@@ -12,6 +12,7 @@ static void give(struct smf__wal *wal, struct smf__wal_buffer *buffer)
 {
     buffer->state = SMF__WAL_BUFFER_FREE;
     buffer->next = NULL;
+    buffer->previous = wal->free_last;
     if (wal->free_last != NULL)
         wal->free_last->next = buffer;
     else
@@ -20,13 +21,24 @@ static void give(struct smf__wal *wal, struct smf__wal_buffer *buffer)
     wal->free_count++;
 }
 
-static struct smf__wal_buffer *take(struct smf__wal *wal)
+/* The one behind this in memory, if there is one. */
+static struct smf__wal_buffer *neighbour(const struct smf__wal *wal,
+                                         const struct smf__wal_buffer *buffer)
 {
-    struct smf__wal_buffer *buffer = wal->free_first;
+    size_t behind = (size_t)(buffer - wal->buffers) + 1;
+    return behind < wal->buffer_count ? &wal->buffers[behind] : NULL;
+}
+
+/* The one behind this in memory, so that both can be one write, if it is free; else the one that was free
+ * the longest. */
+static struct smf__wal_buffer *take(struct smf__wal *wal, const struct smf__wal_buffer *before)
+{
+    struct smf__wal_buffer *buffer = before != NULL ? neighbour(wal, before) : NULL;
+    if (buffer == NULL || buffer->state != SMF__WAL_BUFFER_FREE)
+        buffer = wal->free_first;
     smf__check(buffer != NULL); /* smf__wal_append has counted them */
-    wal->free_first = buffer->next;
-    if (wal->free_first == NULL)
-        wal->free_last = NULL;
+    *(buffer->previous != NULL ? &buffer->previous->next : &wal->free_first) = buffer->next;
+    *(buffer->next != NULL ? &buffer->next->previous : &wal->free_last) = buffer->previous;
     wal->free_count--;
     return buffer;
 }
@@ -94,7 +106,7 @@ uint64_t smf__wal_buffers_room(const struct smf__wal_part *part)
 /* A buffer for what follows at this position. */
 static struct smf__wal_buffer *begin(struct smf__wal_part *part, uint64_t position)
 {
-    struct smf__wal_buffer *buffer = take(part->wal);
+    struct smf__wal_buffer *buffer = take(part->wal, part->buffers_last);
     smf__check(position % part->last->header.block_bytes == 0);
     buffer->part = part;
     buffer->segment = part->last;
@@ -145,6 +157,20 @@ void smf__wal_buffers_put(struct smf__wal_part *part, uint64_t position, const v
         if (buffer->used == SMF__WAL_BUFFER_BYTES)
             smf__wal_buffers_seal(part);
     }
+}
+
+struct smf__wal_buffer *smf__wal_buffers_through(struct smf__wal_buffer *first)
+{
+    struct smf__wal_buffer *last = first;
+    for (uint32_t i = 1; i < SMF__WAL_WRITE_BUFFERS; i++) {
+        struct smf__wal_buffer *next = last->next;
+        if (next == NULL || next->state != SMF__WAL_BUFFER_WAITS ||
+            next->segment != first->segment || next->data != last->data + last->used ||
+            next->position != last->position + last->used)
+            break;
+        last = next;
+    }
+    return last;
 }
 
 void smf__wal_buffers_pop(struct smf__wal_part *part)

@@ -2,7 +2,7 @@
  * the core can sleep for most of it and look when it is about to end. */
 #include "wal/wal_log.h"
 
-#define SIZES 8u           /* by powers of two, from 4 KiB on */
+#define SIZES 11u          /* by powers of two, from 4 KiB on */
 #define SIZE_FIRST_BITS 12 /* 4 KiB */
 #define WEIGHT 8u          /* of what is known, against 1 for what has ended */
 #define OUTLIER 4u         /* so many times what is known is a hiccup, and counts as twice that */

@@ -32,14 +32,15 @@
 #include "wal/wal_record.h"
 #include "wal/wal_scan.h"
 
-#define SMF__WAL_BUFFER_BYTES (128u << 10) /* of one write-behind buffer, which is one write */
+#define SMF__WAL_BUFFER_BYTES (128u << 10) /* of one write-behind buffer */
 #define SMF__WAL_MEMORY_DEFAULT_BYTES (64ull << 20)
 #define SMF__WAL_MEMORY_MIN_BYTES (4ull << 20)
 #define SMF__WAL_SEGMENT_DEFAULT_BYTES (256ull << 20)
 #define SMF__WAL_SEGMENT_MIN_BYTES (64ull << 10)
-#define SMF__WAL_LINGER_DEFAULT_US 10000u        /* how long buffered bytes wait for their write */
-#define SMF__WAL_APPENDS_MAX 65536u              /* of a core, not acknowledged yet */
-#define SMF__WAL_WRITES_MAX 16u                  /* of a partition, under way */
+#define SMF__WAL_LINGER_DEFAULT_US 10000u /* how long buffered bytes wait for their write */
+#define SMF__WAL_APPENDS_MAX 65536u       /* of a core, not acknowledged yet */
+#define SMF__WAL_WRITES_MAX 16u           /* of a partition, under way */
+#define SMF__WAL_WRITE_BUFFERS 16u /* that are side by side in memory and in the file: one write */
 #define SMF__WAL_IDLE_NS 10000000ull             /* after which a stamp follows a durable append */
 #define SMF__WAL_STAMP_WAIT_MAX_NS 5000000000ull /* from one try without room for it to the next */
 #define SMF__WAL_CHECKPOINT_NS 1000000000ull
@@ -50,7 +51,7 @@
 #define SMF__WAL_READ_BYTES (1u << 20) /* of one read of a reader, at most */
 #define SMF__WAL_READ_FIRST_BYTES (64u << 10)
 #define SMF__WAL_AHEAD_MAX_BYTES (64u << 20)
-#define SMF__WAL_TAKES 24u                /* see wal_expect.c */
+#define SMF__WAL_TAKES 33u                /* see wal_expect.c */
 #define SMF__WAL_FOLLOW_BYTES (64u << 20) /* that one look at a log of another process reads */
 
 struct smf__wal;
@@ -95,6 +96,8 @@ struct smf__wal_buffer {
     int durable;                      /* its write is, or has been, a durable one */
     struct smf__wal_mark end;         /* of the last batch that ends in it; place 0: none does */
     struct smf__wal_buffer *next; /* in the partition's list, by position; or of the free ones */
+    struct smf__wal_buffer *previous; /* of the free ones */
+    struct smf__wal_buffer *through;  /* the last one that io writes */
 };
 
 enum smf__wal_buffer_state {
@@ -468,6 +471,10 @@ void smf__wal_buffers_put(struct smf__wal_part *part, uint64_t position, const v
 
 /* The buffer that fills takes nothing more: padded to the block, it waits for its write. */
 void smf__wal_buffers_seal(struct smf__wal_part *part);
+
+/* The last of those that can be one write with this one, which waits: they are full but for the last, and side
+ * by side in memory and in the file. SMF__WAL_WRITE_BUFFERS at most. */
+struct smf__wal_buffer *smf__wal_buffers_through(struct smf__wal_buffer *first);
 
 /* Takes the first buffer out of the partition's list, and gives it back: its bytes can still be read. */
 void smf__wal_buffers_pop(struct smf__wal_part *part);
