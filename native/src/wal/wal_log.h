@@ -489,12 +489,8 @@ uint64_t smf__wal_buffers_read(struct smf__wal_segment *segment, uint64_t positi
 
 /* --- wal_segment.c --- */
 
-/* Begins a new last segment behind what is there (part->last->end, part->prev_crc, part->next_offset):
- * file, block 0, state batch, name, durable in this order. Blocks. */
-int smf__wal_segment_begin(struct smf__wal_part *part, struct smf_error *error_out);
-
-/* The same in steps, for an append that does not fit any more: the bytes that follow are already being
- * buffered for it. Returns 1 when it is there, 0 when it is being made, or a status. */
+/* Has a new last segment made, for an append that does not fit any more: file, block 0, state batch, name,
+ * durable in this order. Returns 1 when it is there, 0 when it is being made, or a status. */
 int smf__wal_segment_roll(struct smf__wal_part *part);
 
 /* The same at another place: behind a batch of this segment that ends at `end` with this header_crc, and

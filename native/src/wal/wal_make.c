@@ -363,6 +363,11 @@ int smf__wal_make_begun(const struct smf__wal_part *part)
     return part->making != NULL && part->making->begun;
 }
 
+int smf__wal_make_failed(const struct smf__wal_part *part)
+{
+    return part->making != NULL && part->making->status != SMF_OK;
+}
+
 void smf__wal_segments_close(struct smf__wal_part *part)
 {
     struct smf__wal_making *making = part->making;

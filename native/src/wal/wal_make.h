@@ -24,6 +24,9 @@ void smf__wal_make_begin(struct smf__wal_part *part, const struct smf__wal_cut *
 
 int smf__wal_make_begun(const struct smf__wal_part *part);
 
+/* It failed, and what there is of it is being removed: it does not begin any more. */
+int smf__wal_make_failed(const struct smf__wal_part *part);
+
 /* How large a topic's segments get. */
 uint64_t smf__wal_segment_bytes(const struct smf__wal_part *part);
 

@@ -259,6 +259,14 @@ static int begin_error(const struct smf__wal_part *part, int status, struct smf_
     return smf__error(error_out, status, 0, text);
 }
 
+/* The disk may be gone by now for a file that was made ahead of need: then another one is tried, or it would
+ * not be known why there is none. */
+static void await_failed(struct smf__wal_part *part)
+{
+    while (smf__wal_make_failed(part))
+        smf__wal_wait(part->wal);
+}
+
 static int await_segment(struct smf__wal_part *part, const struct smf__wal_segment *before,
                          struct smf_error *error_out)
 {
@@ -267,20 +275,9 @@ static int await_segment(struct smf__wal_part *part, const struct smf__wal_segme
     if (part->last != before)
         return SMF_OK;
     int status = part->status != SMF_OK ? part->status : part->room_status;
+    smf__check(status != SMF_OK);
     part->room_status = SMF_OK;
     return begin_error(part, status, error_out);
-}
-
-int smf__wal_segment_begin(struct smf__wal_part *part, struct smf_error *error_out)
-{
-    const struct smf__wal_segment *before = part->last;
-    if (part->status != SMF_OK)
-        return begin_error(part, part->status, error_out);
-    part->room_status = SMF_OK; /* this is another attempt */
-    int status = smf__wal_segment_roll(part);
-    if (status != 0)
-        return begin_error(part, status, error_out);
-    return await_segment(part, before, error_out);
 }
 
 int smf__wal_segment_begin_at(struct smf__wal_part *part, struct smf__wal_segment *behind,
@@ -292,6 +289,7 @@ int smf__wal_segment_begin_at(struct smf__wal_part *part, struct smf__wal_segmen
     while (part->making != NULL &&
            smf__wal_make_begun(part)) /* one that was to follow what is cut */
         smf__wal_wait(part->wal);
+    await_failed(part);
     if (part->status != SMF_OK)
         return begin_error(part, part->status, error_out);
     const struct smf__wal_segment *before = part->last;
