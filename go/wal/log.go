@@ -135,7 +135,7 @@ func (l *Log) join(core *native.Core) error {
 	} else {
 		wal, err = core.OpenWal(native.WalConfig{
 			Folder: l.folder, ReadOnly: l.options.ReadOnly, Create: l.options.Create, PageCache: l.options.PageCache,
-			Disk: l.options.Disk, MemoryBytes: l.options.MemoryBytes - l.options.stagedBytes(),
+			Disk: l.options.Disk, MemoryBytes: l.options.nativeBytes(),
 			LingerMicros:     int(l.options.Linger / time.Microsecond),
 			FlushDelayMicros: int(l.options.SlowDiskForTests.Flush / time.Microsecond),
 			WriteDelayMicros: int(l.options.SlowDiskForTests.Write / time.Microsecond),
@@ -259,6 +259,7 @@ func (l *coreLog) finish() error {
 		done()
 	})
 	l.loop.Stop()
+	l.dropSpares()
 	return errors.Join(problems...)
 }
 

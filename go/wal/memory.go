@@ -7,8 +7,8 @@ import (
 
 // Memory of what is staged. The budget counts it, by capacity, from staging to the hand-over.
 
-// Bodies' memory is kept for others, as far as it is within the budget together with what is in use: what
-// is thrown away stays until Go's collector comes.
+// Bodies' memory is kept for others, as far as it is within the budget together with what is in use. It is not
+// Go's: its collector would come only when as much again was thrown away, which nobody has budgeted.
 
 // Capacities of bodies. A partition's next body begins with what its last one needed.
 const (
@@ -70,12 +70,17 @@ func (l *coreLog) takeBody(capacity int) []byte {
 			return memory
 		}
 	}
-	gone := 0
-	for ; gone < len(l.spare) && l.bodyBytes+l.spareBytes > l.options.stagedBytes(); gone++ {
-		l.spareBytes -= int64(cap(l.spare[gone]))
+	for len(l.spare) > 0 && l.bodyBytes+l.spareBytes > l.options.stagedBytes() {
+		l.dropSpare()
 	}
-	l.spare = slices.Delete(l.spare, 0, gone)
-	return make([]byte, 0, capacity)
+	return mapMemory(capacity)
+}
+
+// dropSpare gives up what was kept the longest. l.mu is held.
+func (l *coreLog) dropSpare() {
+	l.spareBytes -= int64(cap(l.spare[0]))
+	unmapMemory(l.spare[0])
+	l.spare = slices.Delete(l.spare, 0, 1)
 }
 
 // keepBody keeps memory for others.
@@ -86,9 +91,20 @@ func (l *coreLog) keepBody(memory []byte) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.bodyBytes -= int64(cap(memory))
-	if l.bodyBytes+l.spareBytes+int64(cap(memory)) <= l.options.stagedBytes() {
-		l.spare = append(l.spare, memory[:0])
-		l.spareBytes += int64(cap(memory))
+	if l.bodyBytes+l.spareBytes+int64(cap(memory)) > l.options.stagedBytes() {
+		unmapMemory(memory)
+		return
+	}
+	l.spare = append(l.spare, memory[:0])
+	l.spareBytes += int64(cap(memory))
+}
+
+// dropSpares gives up all that was kept: nothing is staged any more.
+func (l *coreLog) dropSpares() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for len(l.spare) > 0 {
+		l.dropSpare()
 	}
 }
 

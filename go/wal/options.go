@@ -17,8 +17,8 @@ type Options struct {
 	// is enough until one processor is busy with the log alone. At most 256.
 	Cores int
 
-	// MemoryBytes bounds what waits on each core to be written, three quarters of it in the native library,
-	// one in Go's memory. 0: 64 MiB. Less than 8 MiB counts as 8 MiB. With less than 45 MiB an append is limited
+	// MemoryBytes bounds what waits on each core to be written: three quarters are the native library's buffers,
+	// three sixteenths what is staged for it, outside of Go's heap. 0: 64 MiB. Less than 8 MiB counts as 8 MiB. With less than 45 MiB an append is limited
 	// to less than the 32 MiB that the format allows.
 	MemoryBytes int64
 
@@ -83,14 +83,17 @@ func (o Options) withDefaults() (Options, error) {
 	return o, nil
 }
 
-// stagedBytes is the share of Go's memory.
-func (o Options) stagedBytes() int64 { return o.MemoryBytes / 4 }
+// nativeBytes is the share of the native library's buffers.
+func (o Options) nativeBytes() int64 { return o.MemoryBytes / 4 * 3 }
+
+// stagedBytes is the share of what is staged. The rest is for what keeps account of both.
+func (o Options) stagedBytes() int64 { return o.MemoryBytes / 16 * 3 }
 
 // batchMax is how large an append may be, encoded: the format's limit, or what the native library has
 // buffers for, beside those that it needs itself.
 func (o Options) batchMax() int {
 	const reserve = 9 * 128 << 10
-	return int(min(walbody.BodySizeMax, o.MemoryBytes-o.stagedBytes()-reserve))
+	return int(min(walbody.BodySizeMax, o.nativeBytes()-reserve))
 }
 
 // TopicConfig are the settings of a topic, fixed when it is created. Zero means the default.
