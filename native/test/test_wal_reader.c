@@ -158,6 +158,34 @@ static void the_tail_comes_from_buffers(void)
     hand_close(hand);
 }
 
+/* What this process began a file with is on the disk only, and needs not be read: the tail is in buffers. */
+static void on_to_the_next_file_without_the_disk(void)
+{
+    struct hand *hand = hand_open(test_seed());
+    struct smf__wal_reader *reader = hand_reader(hand, 0, SMF__WAL_BUFFERED, 0);
+    uint64_t at = 0;
+    for (uint64_t end = 1; end < 10; end++) {
+        struct smf__wal_run run;
+        struct smf_error error;
+        if (end % 3 == 1) {
+            hand_segment(hand, 65536);
+            hand->part.last->state_end = hand->part.last->end;
+            hand->part.last->state_crc = hand->part.prev_crc;
+            hand_pad(hand);
+            hand_last(hand)->buffered_from = hand->part.last->end;
+        }
+        hand_records(hand, 1, 100, 0, 0);
+        hand_last(hand)->buffered_to = hand->part.last->end;
+        CHECK_EQ(hand_next(hand, reader, &run, &error), 1);
+        at = hand_check(hand, &run, at);
+        CHECK_EQ(at, end);
+    }
+    hand_read_good(hand, 5, SMF__WAL_BUFFERED, 0, at);
+    CHECK_EQ(hand->rig.disk->counts->reads, 0);
+    smf__wal_reader_close(reader);
+    hand_close(hand);
+}
+
 /* The old half is on the disk only, the new one in buffers only: nothing of that was written. */
 static void from_the_disk_and_then_from_buffers(void)
 {
@@ -701,6 +729,7 @@ static const struct test tests[] = {
     TEST(in_any_order),
     TEST(reading_ahead_grows_and_falls_back),
     TEST(the_tail_comes_from_buffers),
+    TEST(on_to_the_next_file_without_the_disk),
     TEST(from_the_disk_and_then_from_buffers),
     TEST(the_end_moves_on),
     TEST(views_end_at_their_watermark),

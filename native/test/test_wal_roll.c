@@ -31,6 +31,8 @@ static void segments_follow_each_other(void)
     CHECK_EQ(found.next_offset, 300);
     CHECK_GE(found.file_count, 15);
     CHECK_EQ(found.states, (uint64_t)found.file_count);
+    for (const struct smf__wal_segment *each = rig.part.first; each != NULL; each = each->next)
+        CHECK_GT(each->state_end, each->header.block_bytes); /* readers need not read it */
     rig_close();
 }
 

@@ -141,6 +141,8 @@ struct smf__wal_segment {
     uint32_t waypoint_count, waypoint_capacity;
 
     uint64_t capacity_bytes; /* it never gets larger; 0: as the topic says */
+    uint64_t state_end; /* behind the batch that this process began it with; 0: another one did */
+    uint32_t state_crc; /* what the next one links to */
     struct smf__wal_io close;
 };
 

@@ -106,8 +106,8 @@ static uint64_t write_state(struct smf__wal_making *making)
     if (smf__wal_batch_encode(&batch, &segment->header, position, at) != SMF__WAL_GOOD)
         return 0;
     segment->end = position + smf__wal_batch_bytes(&batch);
-    segment->scan.end = segment->end;
-    segment->scan.prev_crc = batch.header_crc;
+    segment->scan.end = segment->state_end = segment->end;
+    segment->scan.prev_crc = segment->state_crc = batch.header_crc;
     (void)smf__wal_index_add(segment, &batch, position);
     making->end = (struct smf__wal_mark){smf__wal_place(segment->header.number, segment->end),
                                          segment->header.first_offset, batch.header_crc};

@@ -193,6 +193,18 @@ static int is_past_cut(const struct smf__wal_reader *reader)
     return reader->segment->next != NULL && reader->scan.end > segment_end(reader->segment);
 }
 
+/* Past what this process began the file with, and the padding behind it: neither is in a buffer. */
+static void pass_state(struct smf__wal_reader *reader)
+{
+    const struct smf__wal_segment *segment = reader->segment;
+    uint64_t behind = smf__round_up(segment->state_end, segment->header.block_bytes);
+
+    if (segment->end <= segment->state_end || reader->scan.end >= behind)
+        return;
+    reader->scan.end = behind;
+    reader->scan.prev_crc = segment->state_crc;
+}
+
 /* Stands where the next batch is. Returns 1, 0 or a status. */
 static int stand(struct smf__wal_reader *reader)
 {
@@ -225,6 +237,7 @@ static int stand(struct smf__wal_reader *reader)
         if (status <= 0)
             return status;
     }
+    pass_state(reader);
     return 1;
 }
 
