@@ -302,19 +302,23 @@ go_fuzz() {
     return 1
 }
 
+# One fuzzer in C, for so many seconds.
+fuzz_step() {
+    local name corpus
+    name=$(basename "$1" .c)
+    corpus=(build/corpus/"$name")
+    mkdir -p "${corpus[0]}"
+    [[ ! -d native/fuzz/seeds/$name ]] || corpus+=(native/fuzz/seeds/"$name")
+    run "build/fuzz/$name" -max_total_time="$2" -timeout=10 -rss_limit_mb=2048 -verbosity=0 \
+        -print_final_stats=1 -artifact_prefix="build/corpus/$name-" "${corpus[@]}"
+}
+
 verb_fuzz() {
-    local seconds=${1:-60} fuzzer name package corpus failed=0
+    local seconds=${1:-60} name package failed=0
     [[ $seconds =~ ^[0-9]+$ ]] || die "fuzz: not a number of seconds: $seconds"
     clang_build fuzz -DSMF_FUZZ=ON -DSMF_SANITIZE=address,undefined -DBUILD_TESTING=OFF || return
-    for fuzzer in native/fuzz/fuzz_*.c; do
-        [[ -e $fuzzer ]] || continue
-        name=$(basename "$fuzzer" .c)
-        corpus=(build/corpus/"$name")
-        mkdir -p "${corpus[0]}"
-        [[ ! -d native/fuzz/seeds/$name ]] || corpus+=(native/fuzz/seeds/"$name")
-        run "build/fuzz/$name" -max_total_time="$seconds" -timeout=10 -rss_limit_mb=2048 \
-            -verbosity=0 -print_final_stats=1 -artifact_prefix="build/corpus/$name-" "${corpus[@]}" || failed=1
-    done
+    printf '%s\n' native/fuzz/fuzz_*.c | # each has one thread
+        xargs -P "$(nproc)" -I '{}' bash ./build.sh fuzz-step '{}' "$seconds" || failed=1
     # Minimising what is new takes up to a minute each time, in which nothing else is tried.
     while IFS=: read -r package name; do
         go_fuzz "$name" "./$package" "$seconds" || failed=1
@@ -582,5 +586,6 @@ case $verb in
 help | -h | --help) usage ;;
 deps | build | run | test | bench | fuzz | soak | check | fmt | docs | clean | install) "verb_$verb" "$@" ;;
 check-step) "check_$1" ;; # one step of check, called by itself
+fuzz-step) fuzz_step "$@" ;;
 *) die "no verb $verb: ./build.sh lists them" ;;
 esac
