@@ -4,7 +4,7 @@
 #
 #     native/test/wal_mutate.sh [--every N] [--keep] [NAME...]
 #
-# --every N takes each Nth bug only; names take those. Everything is written to build/mutate.
+# --every N takes each Nth bug only; names take those. Of all of them the text has to be there. Everything is written to build/mutate.
 set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.." || exit 1
 
@@ -75,8 +75,6 @@ bad=0
 
 try() { # name, file, what is there, what is put in its place
     local original mutated rest
-    wanted "$1" $((count++)) || return
-    tried=$((tried + 1))
     original=$(<"$2") || die "$1: no file $2"
     rest=${original/"$3"/}
     if [[ $rest == "$original" || ${rest/"$3"/} != "$rest" ]]; then
@@ -84,6 +82,8 @@ try() { # name, file, what is there, what is put in its place
         bad=$((bad + 1))
         return
     fi
+    wanted "$1" $((count++)) || return
+    tried=$((tried + 1))
     mutated=${original/"$3"/"$4"}
     printf '%s\n' "$mutated" >"$folder/_tree/$2"
     if ! build; then
