@@ -259,14 +259,6 @@ static int begin_error(const struct smf__wal_part *part, int status, struct smf_
     return smf__error(error_out, status, 0, text);
 }
 
-/* The disk may be gone by now for a file that was made ahead of need: then another one is tried, or it would
- * not be known why there is none. */
-static void await_failed(struct smf__wal_part *part)
-{
-    while (smf__wal_make_failed(part))
-        smf__wal_wait(part->wal);
-}
-
 static int await_segment(struct smf__wal_part *part, const struct smf__wal_segment *before,
                          struct smf_error *error_out)
 {
@@ -286,10 +278,9 @@ int smf__wal_segment_begin_at(struct smf__wal_part *part, struct smf__wal_segmen
 {
     struct smf__wal_cut cut = {behind, end, crc, offset, 1};
     smf__check(part->held && part->buffers == NULL && part->plain == 0);
-    while (part->making != NULL &&
-           smf__wal_make_begun(part)) /* one that was to follow what is cut */
+    /* One that was to follow what is cut, or that is being given up. */
+    while (smf__wal_make_begun(part) || smf__wal_make_failed(part))
         smf__wal_wait(part->wal);
-    await_failed(part);
     if (part->status != SMF_OK)
         return begin_error(part, part->status, error_out);
     const struct smf__wal_segment *before = part->last;
