@@ -50,6 +50,7 @@
 #define SMF__WAL_RESERVE_BUFFERS 8u    /* that batches of records leave to META and stamps */
 #define SMF__WAL_READ_BYTES (1u << 20) /* of one read of a reader, at most */
 #define SMF__WAL_READ_FIRST_BYTES (64u << 10)
+#define SMF__WAL_AHEAD_BYTES (5u << 20) /* with the read that is handed out three huge pages */
 #define SMF__WAL_AHEAD_MAX_BYTES (64u << 20)
 #define SMF__WAL_TAKES 33u                /* see wal_expect.c */
 #define SMF__WAL_FOLLOW_BYTES (64u << 20) /* that one look at a log of another process reads */
@@ -582,11 +583,14 @@ struct smf__wal_run {
 /* Reads forward from an offset: up to the watermark that view names (enum smf__wal_ack). SMF_EINVAL with
  * *error_out (and the valid range) for an offset that is not there; the offset behind the last record is.
  *
- * ahead_bytes: how much is read ahead at most, 0 for SMF__WAL_READ_BYTES; up to SMF__WAL_AHEAD_MAX_BYTES.
- * Memory: reads begin with SMF__WAL_READ_FIRST_BYTES and grow while reading goes on, to ahead_bytes and
- * one more SMF__WAL_READ_BYTES; it falls back to the first when the end is reached. A batch that does not
- * lie in one of the reads is put together elsewhere: its bytes once more, until the next such batch or the
- * end. So a reader holds at most ahead_bytes + 1 MiB + 32 MiB, and one that tails small batches 64 KiB. */
+ * ahead_bytes: how much is read ahead at most, 0 for SMF__WAL_AHEAD_BYTES; up to SMF__WAL_AHEAD_MAX_BYTES. It
+ * goes on in the next segment before this one was handed out, so a reader may hold two.
+ * Memory: reads begin with SMF__WAL_READ_FIRST_BYTES and grow while reading goes on, to one area of ahead_bytes
+ * and one more SMF__WAL_READ_BYTES; it falls back to the first when the end is reached. A batch that ends in
+ * the read behind the one that it begins in lies there in one piece; one that does not, because the area
+ * ends or the batch is larger than half of it, is put together elsewhere: its bytes once more, until the next
+ * such batch or the end. So a reader holds at most ahead_bytes + 2 MiB (half of one from before it grew) + 32
+ * MiB, and one that tails small batches 64 KiB. */
 int smf__wal_reader_open(struct smf__wal_part *part, uint64_t from, uint32_t view,
                          uint64_t ahead_bytes, uint64_t user, struct smf__wal_reader **reader_out,
                          struct smf_error *error_out);

@@ -49,10 +49,9 @@ static uint64_t segment_end(const struct smf__wal_segment *segment)
     return smf__wal_place_position(segment->next->header.follows);
 }
 
-/* How much of its segment is before a place. */
-static uint64_t position_before(const struct smf__wal_reader *reader, uint64_t place)
+/* How much of a segment is before a place. */
+static uint64_t position_before(const struct smf__wal_segment *segment, uint64_t place)
 {
-    const struct smf__wal_segment *segment = reader->segment;
     uint64_t end = segment_end(segment);
 
     if (end == UINT64_MAX)
@@ -65,36 +64,49 @@ static uint64_t position_before(const struct smf__wal_reader *reader, uint64_t p
     return smf__wal_place_position(place);
 }
 
-uint64_t smf__wal_reader_limit(const struct smf__wal_reader *reader)
+uint64_t smf__wal_reader_limit(const struct smf__wal_reader *reader,
+                               const struct smf__wal_segment *segment)
 {
-    uint64_t limit = position_before(reader, mark_of(reader)->place);
+    uint64_t limit = position_before(segment, mark_of(reader)->place);
     uint64_t damage = reader->part->damage.place;
 
-    if (damage != 0 && smf__wal_place_number(damage) == reader->segment->header.number &&
+    if (damage != 0 && smf__wal_place_number(damage) == segment->header.number &&
         smf__wal_place_position(damage) < limit)
         limit = smf__wal_place_position(damage);
     return limit;
 }
 
-uint64_t smf__wal_reader_disk_limit(const struct smf__wal_reader *reader)
+uint64_t smf__wal_reader_disk_limit(const struct smf__wal_reader *reader,
+                                    const struct smf__wal_segment *segment)
 {
     /* The block in which a batch ends was written with it, whether padding is behind it there or not. */
-    return smf__round_up(position_before(reader, reader->part->written.place),
-                         reader->segment->header.block_bytes);
+    return smf__round_up(position_before(segment, reader->part->written.place),
+                         segment->header.block_bytes);
+}
+
+struct smf__wal_segment *smf__wal_reader_behind(const struct smf__wal_segment *segment,
+                                                uint64_t position)
+{
+    return segment->next != NULL && position >= segment_end(segment) ? segment->next : NULL;
 }
 
 /* --- where ---------------------------------------------------------------------------------------- */
+
+void smf__wal_reader_release(struct smf__wal_reader *reader, struct smf__wal_segment *segment)
+{
+    if (segment == NULL)
+        return;
+    if (segment->holds == 1 && !segment->gone && segment != reader->part->last)
+        smf__wal_fetch_close(segment);
+    smf__wal_segment_release(segment);
+}
 
 static void release(struct smf__wal_reader *reader)
 {
     struct smf__wal_segment *segment = reader->segment;
 
     reader->segment = NULL;
-    if (segment == NULL)
-        return;
-    if (segment->holds == 1 && !segment->gone && segment != reader->part->last)
-        smf__wal_fetch_close(segment);
-    smf__wal_segment_release(segment);
+    smf__wal_reader_release(reader, segment);
 }
 
 /* Returns 1, or 0 when reads have to end before. */
@@ -162,12 +174,14 @@ static int cross(struct smf__wal_reader *reader)
             "log there",
             tail_of(path), (unsigned long long)reader->scan.next_offset);
     }
-    if (!leave(reader))
-        return 0;
+    if (!smf__wal_fetch_cross(reader)) {
+        if (!leave(reader))
+            return 0;
+        reader->segment = next;
+        next->holds++;
+    }
     if (reader->at < next->header.first_offset)
         reader->at = next->header.first_offset;
-    reader->segment = next;
-    next->holds++;
     smf__wal_scan_begin(&reader->scan, &next->header);
     return 1;
 }
@@ -225,6 +239,9 @@ static int stand(struct smf__wal_reader *reader)
         reader->last_number = part->last->header.number;
     if (reader->segment != NULL && (reader->segment->gone || is_past_cut(reader)) && !leave(reader))
         return 0;
+    if (reader->segment != NULL && reader->ahead != NULL && !reader->dropping &&
+        (reader->ahead->gone || reader->ahead != reader->segment->next))
+        smf__wal_fetch_drop(reader); /* what is ahead was cut */
     if (reader->segment == NULL) {
         int status = locate(reader);
 
@@ -338,7 +355,7 @@ static int take_from(struct smf__wal_reader *reader, const struct smf__wal_windo
 /* Returns 1 with a run, 0 or a status. */
 static int take_run(struct smf__wal_reader *reader, struct smf__wal_run *run)
 {
-    uint64_t limit = smf__wal_reader_limit(reader);
+    uint64_t limit = smf__wal_reader_limit(reader, reader->segment);
     uint64_t whole = UINT64_MAX; /* from there on all bytes up to the limit were tried */
 
     while (reader->scan.end < limit) {
@@ -389,8 +406,8 @@ static int next_run(struct smf__wal_reader *reader, struct smf__wal_run *run)
             status = take_run(reader, run);
         if (status != 0)
             return status;
-        if (reader->segment == NULL || reader->under_way > 0 ||
-            reader->scan.end < smf__wal_reader_limit(reader))
+        if (reader->segment == NULL || reader->dropping ||
+            reader->scan.end < smf__wal_reader_limit(reader, reader->segment))
             break;
         if (reader->segment->next == NULL || reader->scan.end < segment_end(reader->segment))
             break; /* else on to the next segment */
@@ -494,7 +511,7 @@ int smf__wal_reader_open(struct smf__wal_part *part, uint64_t from, uint32_t vie
     struct smf__wal_reader *reader = NULL;
 
     if (ahead_bytes == 0)
-        ahead_bytes = SMF__WAL_READ_BYTES;
+        ahead_bytes = SMF__WAL_AHEAD_BYTES;
     if (check_open(part, from, view, ahead_bytes, &error) == SMF_OK)
         reader = new_reader(
             1 + (uint32_t)((ahead_bytes + SMF__WAL_READ_BYTES - 1) / SMF__WAL_READ_BYTES), &error);
@@ -538,10 +555,13 @@ int smf__wal_reader_next(struct smf__wal_reader *reader, struct smf__wal_run *ru
     int status = next_run(reader, run_out);
 
     if (status == 0) {
+        const struct smf__wal_segment *segment = reader->segment;
         int is_at_limit =
-            reader->segment == NULL || reader->scan.end >= smf__wal_reader_limit(reader);
+            segment == NULL || reader->scan.end >= smf__wal_reader_limit(reader, segment);
 
-        reader->waits = reader->under_way > 0 ? SMF__WAL_WAITS_FOR_DISK : SMF__WAL_WAITS_FOR_LOG;
+        reader->waits = reader->dropping || (reader->under_way > 0 && !is_at_limit)
+                            ? SMF__WAL_WAITS_FOR_DISK
+                            : SMF__WAL_WAITS_FOR_LOG;
         if (is_at_limit)
             smf__wal_fetch_shrink(reader);
     } else if (status < 0 && error_out != NULL) {

@@ -7,11 +7,13 @@
 
 /* Bytes of the file: read from the disk, or copied from buffers. */
 struct smf__wal_chunk {
-    struct smf__wal_io io; /* its read */
-    uint8_t *data;
-    uint64_t capacity, align;
-    uint64_t start;    /* the position of data[0] */
-    uint64_t from, to; /* positions that count of it; the next chunk begins at to */
+    struct smf__wal_io io;            /* its read */
+    uint8_t *data;                    /* its own, or its part of the reader's area */
+    uint8_t *own;                     /* for reads that are smaller; NULL: none */
+    uint64_t capacity, align;         /* of its own */
+    uint64_t start;                   /* the position of data[0] */
+    uint64_t from, to;                /* positions that count of it; the next chunk begins at to */
+    struct smf__wal_segment *segment; /* whose: the reader's, or behind those the next one's */
     int under_way;
 };
 
@@ -38,18 +40,27 @@ struct smf__wal_reader {
     uint32_t
         last_number; /* of the part's last segment, when it was looked at for cuts of the tail */
 
+    /* The next segment, held, once all of this one is fetched: it is opened and read ahead, too. NULL:
+     * none. */
+    struct smf__wal_segment *ahead;
+    int ahead_failed; /* to open: it is tried again when the reader gets there */
+
     /* The file's bytes: a ring of chunks, one behind the other. */
     struct smf__wal_chunk *chunks; /* [chunk_count] */
     uint32_t chunk_count, first, used;
     uint32_t depth;      /* so many are used at present, of chunk_count */
+    uint32_t awaited;    /* the chunk, of those in use, that the reader can't go on without */
+    uint8_t *area;       /* NULL, or SMF__WAL_READ_BYTES for each chunk, side by side */
     uint64_t read_bytes; /* of the next read */
     uint32_t under_way;  /* operations */
     int dropping;        /* the chunks are of elsewhere: empty when nothing is under way */
-    int opening;
+    struct smf__wal_segment *opening; /* NULL: none */
     struct smf__wal_io open;
     char path[SMF__DISK_PATH_MAX_BYTES];
 
-    /* A batch that does not lie in one chunk: bytes of the file from joined_from to joined_to. */
+    uint64_t spanned_to; /* chunks lie side by side up to this position, from the first one on */
+
+    /* A batch that does not lie in chunks that are side by side: bytes of the file from joined_from to joined_to. */
     uint8_t *joined;
     uint64_t joined_capacity, joined_from, joined_to;
     uint64_t slack_bytes; /* zeroes behind joined_to: the most that a header can have */
@@ -57,9 +68,16 @@ struct smf__wal_reader {
 
 /* --- wal_reader.c --- */
 
-/* Up to which position of its segment may be handed out, and read from the disk. */
-uint64_t smf__wal_reader_limit(const struct smf__wal_reader *reader);
-uint64_t smf__wal_reader_disk_limit(const struct smf__wal_reader *reader);
+/* Up to which position of a segment may be handed out, and read from the disk. */
+uint64_t smf__wal_reader_limit(const struct smf__wal_reader *reader,
+                               const struct smf__wal_segment *segment);
+uint64_t smf__wal_reader_disk_limit(const struct smf__wal_reader *reader,
+                                    const struct smf__wal_segment *segment);
+/* The segment that goes on where one is known to end, at that position or before; NULL: none does yet. */
+struct smf__wal_segment *smf__wal_reader_behind(const struct smf__wal_segment *segment,
+                                                uint64_t position);
+/* Ends the hold on a segment. */
+void smf__wal_reader_release(struct smf__wal_reader *reader, struct smf__wal_segment *segment);
 /* An operation has ended, one that the reader cannot go on without or another. May free the reader. */
 void smf__wal_reader_ended(struct smf__wal_reader *reader, int is_awaited);
 /* Keeps an error. Returns its status. */
@@ -74,7 +92,8 @@ int smf__wal_fetch_ahead(struct smf__wal_reader *reader);
 /* The bytes that are there from scan.end on. Returns 1, 0 when there are none yet, or a status. */
 int smf__wal_fetch_window(struct smf__wal_reader *reader, struct smf__wal_window *window_out);
 
-/* Puts so many bytes from scan.end on together. Nothing may be lent. Returns 1 when a window has them, or
+/* Puts so many bytes from scan.end on together: by a copy, where they don't lie side by side. Nothing may be
+ * lent. Returns 1 when a window has them, or
  * all up to the limit, and zeroes behind: padding there that looks like the beginning of a long header is
  * told from one that way; 0 when they are not there yet; or a status. */
 int smf__wal_fetch_join(struct smf__wal_reader *reader, uint64_t need_bytes);
@@ -84,6 +103,10 @@ void smf__wal_fetch_pass(struct smf__wal_reader *reader);
 
 /* Gives up all; some, perhaps, later: smf__wal_fetch_ahead begins nothing before that. */
 void smf__wal_fetch_drop(struct smf__wal_reader *reader);
+
+/* Goes on in the next segment, which all of the present one was read before. Keeps what was read ahead of it,
+ * and returns 1 with a hold on it moved to the reader's; 0 when nothing was, and nothing is done. */
+int smf__wal_fetch_cross(struct smf__wal_reader *reader);
 
 /* The end was reached: memory for small reads is enough. */
 void smf__wal_fetch_shrink(struct smf__wal_reader *reader);
