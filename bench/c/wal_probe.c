@@ -8,6 +8,7 @@
  * is gone with the program. */
 #include <errno.h>
 #include <fcntl.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
@@ -19,6 +20,7 @@
 #define DEPTH_MAX 64u
 #define BLOCK_BYTES 4096u
 #define FILL_BYTES (1u << 20)
+#define HUGE_PAGE_BYTES (2u << 20)
 
 struct probe {
     const char *folder, *what;
@@ -103,15 +105,23 @@ static void make_file(struct probe *probe)
     if (fsync(probe->fd) != 0) {
         bench_fail("fsync: %m");
     }
-    for (uint32_t i = 0; i < probe->depth; i++) {
-        void *memory = aligned_alloc(BLOCK_BYTES, probe->size_bytes);
-        if (memory == NULL) {
-            bench_fail("out of memory");
-        }
+    free(noise);
+}
+
+/* In huge pages, as the log's: a disk takes so many pieces of memory with a request, and a small page is one. */
+static void make_memory(struct probe *probe)
+{
+    size_t bytes = (size_t)probe->depth * probe->size_bytes;
+    bytes = (bytes + HUGE_PAGE_BYTES - 1) / HUGE_PAGE_BYTES * HUGE_PAGE_BYTES;
+    uint8_t *memory = aligned_alloc(HUGE_PAGE_BYTES, bytes);
+    if (memory == NULL) {
+        bench_fail("out of memory");
+    }
+    (void)madvise(memory, bytes, MADV_HUGEPAGE);
+    for (uint32_t i = 0; i < probe->depth; i++, memory += probe->size_bytes) {
         memset(memory, (int)i + 1, probe->size_bytes);
         probe->memory[i] = (struct iovec){.iov_base = memory, .iov_len = probe->size_bytes};
     }
-    free(noise);
 }
 
 static void start(struct probe *probe, uint32_t slot)
@@ -196,6 +206,7 @@ int main(int count, char **words)
                                  .warmup = 0.1};
     parse(&probe, count, words);
     make_file(&probe);
+    make_memory(&probe);
     const int status = smf__disk_ring_open(&probe.ring, DEPTH_MAX);
     if (status != 0) {
         bench_fail("io_uring is not to be had here: %s", strerror(-status));
