@@ -281,6 +281,9 @@ static void tell_limit(struct wal_rig *rig)
     }
     CHECK_EQ(status, SMF_ELIMIT);
     CHECK_EQ(taken, SMF__WAL_APPENDS_MAX);
+    CHECK_EQ(wal_poll(rig, SMF_WAIT_FOREVER), 1);
+    CHECK_EQ(rig->retries, 1); /* with what there is room again for */
+    CHECK_GT(rig->appended, 0);
     CHECK_EQ(smf_wal_put(rig->wal, partition, NULL, 0, "x", 1, SMF_WAL_BUFFERED, 0, NULL), SMF_OK);
     wal_await(rig, taken);
     CHECK_EQ(rig->last_user, taken - 1);
@@ -327,20 +330,40 @@ static void a_foreign_loop_sleeps_and_wakes(void)
     with_each_disk(tell_foreign_loop);
 }
 
-/* The first append waits for a file that is being made, and there is nothing else to tell. */
+/* Appends, and polls without end when it was refused: once, and that tells to try again. Returns how often it
+ * was refused. */
+static uint64_t put_when_told(struct wal_rig *rig, uint64_t partition, uint64_t appended)
+{
+    uint64_t refusals = 0;
+    int status;
+
+    rig->appended = rig->retries = 0;
+    while ((status = smf_wal_put(rig->wal, partition, NULL, 0, "x", 1, SMF_WAL_DURABLE, 0, NULL)) ==
+           SMF_ENOMEM) {
+        CHECK_EQ(smf_wal_put(rig->wal, partition, NULL, 0, "x", 1, SMF_WAL_BUFFERED, 0, NULL),
+                 SMF_ENOMEM);
+        refusals++;
+        CHECK_EQ(wal_poll(rig, SMF_WAIT_FOREVER), 1);
+        CHECK_EQ(rig->retries, refusals); /* one for both */
+    }
+    CHECK_EQ(status, SMF_OK);
+    wal_await(rig, appended);
+    CHECK_EQ(rig->retries, refusals);
+    return refusals;
+}
+
+/* The first append waits for a file that is being made, and there is nothing else to tell; the next ones wait
+ * for nothing. After a clean end the first one waits until that is revoked. */
 static void tell_refused(struct wal_rig *rig)
 {
     uint64_t partition = wal_topic(rig, "refused", 1);
-    int status, refusals = 0;
 
-    while ((status = smf_wal_put(rig->wal, partition, NULL, 0, "x", 1, SMF_WAL_DURABLE, 0, NULL)) ==
-           SMF_ENOMEM) {
-        refusals++;
-        CHECK_EQ(wal_poll(rig, SMF_WAIT_FOREVER), 0);
-    }
-    CHECK_EQ(status, SMF_OK);
-    CHECK_GT(refusals, 0);
-    wal_await(rig, 1);
+    CHECK_GT(put_when_told(rig, partition, 1), 0);
+    for (int i = 0; i < 10; i++)
+        CHECK_EQ(put_when_told(rig, partition, 1), 0);
+    wal_rig_shut(rig);
+    wal_rig_reopen(rig, 0);
+    CHECK_GT(put_when_told(rig, wal_partition(rig, "refused", 0), 1), 0);
 }
 
 static void who_was_refused_is_called_back(void)

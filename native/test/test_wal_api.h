@@ -20,8 +20,8 @@ struct wal_rig {
     uint32_t disk;  /* enum smf_wal_disk */
     uint32_t flags; /* enum smf_wal_flag, besides CREATE */
     char folder[256];
-    uint64_t appended, failed, readable; /* what was told */
-    uint64_t last_user, last_offset;     /* of the last append */
+    uint64_t appended, failed, readable, retries; /* what was told */
+    uint64_t last_user, last_offset;              /* of the last append */
     int last_status;
     uint64_t readable_user;
 };
@@ -126,6 +126,12 @@ static inline int wal_poll(struct wal_rig *rig, int64_t wait_us)
             if (done[j].kind == SMF_WAL_READABLE) {
                 rig->readable++;
                 rig->readable_user = done[j].user;
+                continue;
+            }
+            if (done[j].kind == SMF_WAL_RETRY) {
+                CHECK(done[j].user == 0 && done[j].partition == 0 && done[j].first_offset == 0);
+                CHECK_EQ(done[j].status, SMF_OK);
+                rig->retries++;
                 continue;
             }
             CHECK_EQ(done[j].kind, SMF_WAL_APPENDED);

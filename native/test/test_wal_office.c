@@ -405,6 +405,100 @@ static void who_waits_is_woken(void)
     smf__disk_world_close(world);
 }
 
+static void count_retry(void *context)
+{
+    (*(uint32_t *)context)++;
+}
+
+/* Has a core make turns, in which time passes, until it has called those who were refused. */
+static void await_retry(struct team *team, uint32_t core, const uint32_t *retries)
+{
+    uint32_t before = *retries;
+
+    for (uint32_t i = 0; *retries == before; i++) {
+        CHECK_LT(i, ROUNDS);
+        team->disks[core]->ops->wait(team->disks[core], 0);
+        team->office_disk->ops->wait(team->office_disk, 0);
+        team->clock.now_ns += SMF__WAL_OFFICE_LOOK_NS;
+        (void)smf__wal_turn(team->logs[core]);
+    }
+}
+
+/* Whoever was refused because META waits for its disk comes again when it is there, and not before: with the
+ * first of several places. */
+static void who_was_refused_for_meta_is_called(void)
+{
+    struct team team;
+    struct smf__disk_world *world = team_open_again(&team);
+    struct smf__wal_part *parts[PARTITIONS];
+    uint32_t count = 0, retries = 0;
+
+    team.logs[1]->retry = count_retry;
+    team.logs[1]->told_context = &retries;
+    smf__disk_world_stall(world, 1);
+    for (uint32_t number = 0; number < PARTITIONS; number++) {
+        struct smf__wal_part *part = part_of(&team, "orders", number);
+
+        if (part->wal->core != 1)
+            continue;
+        CHECK_EQ(append_once(part), SMF_ENOMEM);
+        parts[count++] = part;
+    }
+    CHECK_GE(count, 2);
+    CHECK_EQ(team.logs[1]->awaited, parts[0]->revoke_place);
+    CHECK_LT(parts[0]->revoke_place, parts[1]->revoke_place);
+    for (int i = 0; i < 10; i++) {
+        team.clock.now_ns += 10 * SMF__WAL_OFFICE_LOOK_NS;
+        (void)smf__wal_turn(team.logs[1]);
+    }
+    CHECK_EQ(retries, 0);
+    smf__disk_world_stall(world, 0);
+    for (uint32_t i = 0; i < count; i++) {
+        int status;
+
+        while ((status = append_once(parts[i])) == SMF_ENOMEM)
+            await_retry(&team, 1, &retries);
+        CHECK_EQ(status, SMF_OK);
+    }
+    CHECK_GT(retries, 0);
+    team_close(&team);
+    smf__disk_world_close(world);
+}
+
+/* Somebody else is at META: another try follows after a while, not in every turn. */
+static void who_was_refused_for_somebody_else_looks_again(void)
+{
+    struct team team;
+    struct smf__disk_world *world = team_open_again(&team);
+    struct smf__wal_part *part = part_of(&team, "orders", 2);
+    struct smf__wal *log = part->wal;
+    uint32_t retries = 0;
+
+    CHECK_EQ(log->core, 1);
+    log->retry = count_retry;
+    log->told_context = &retries;
+    CHECK(smf__wal_office_enter(team.office, 1));
+    for (uint32_t i = 0; i < 5; i++) {
+        retries = 0;
+        CHECK_EQ(append_once(part), SMF_ELIMIT);
+        while (log->under_way > 0) /* the file, which is opened again; then there is nothing else */
+            smf__wal_wait(log);
+        if (retries > 0)
+            continue;
+        CHECK_EQ(smf__wal_turn(log), team.clock.now_ns + SMF__WAL_RETRY_NS);
+        team.clock.now_ns += SMF__WAL_RETRY_NS - 1;
+        (void)smf__wal_turn(log);
+        CHECK_EQ(retries, 0);
+        team.clock.now_ns++;
+        (void)smf__wal_turn(log);
+        CHECK_EQ(retries, 1);
+    }
+    pthread_mutex_unlock(&team.office->mutex);
+    CHECK_EQ(append_alone(&team, part), SMF_OK);
+    team_close(&team);
+    smf__disk_world_close(world);
+}
+
 /* The stamp that follows what META was told is written by who keeps it then: the first core that is there. */
 static void somebody_keeps_meta(void)
 {
@@ -509,6 +603,8 @@ static const struct test tests[] = {
     TEST(meta_is_written_anew_in_turns_for_all),
     TEST(a_clean_end_is_revoked_without_the_others),
     TEST(who_waits_is_woken),
+    TEST(who_was_refused_for_meta_is_called),
+    TEST(who_was_refused_for_somebody_else_looks_again),
     TEST(somebody_keeps_meta),
     TEST(meta_that_fails_is_known_to_all),
     TEST(a_core_comes_back),

@@ -30,7 +30,7 @@ struct rig {
     struct smf__wal_part part;
     struct smf__random random;
     struct rig_append *appends;
-    uint64_t append_count, outcomes;
+    uint64_t append_count, outcomes, retries;
     uint64_t last_told[SMF__WAL_ACKS]; /* the offset behind the last one that was told */
     struct smf__wal_mark seen[3];
     uint64_t last_head; /* that META was told */
@@ -97,6 +97,12 @@ static inline void rig_told(void *context, const struct smf__wal_outcome *outcom
     rig.outcomes++;
 }
 
+static inline void rig_retry(void *context)
+{
+    CHECK(context == &rig && !rig.in_append);
+    rig.retries++;
+}
+
 static inline void rig_marks(void)
 {
     const struct smf__wal_mark now[3] = {rig.part.buffered, rig.part.written, rig.part.durable};
@@ -160,6 +166,7 @@ static inline void rig_open(const struct rig_options *options)
     rig.wal.block_bytes = options->block_bytes != 0 ? options->block_bytes : 512;
     smf__random_seed(&rig.wal.random, test_seed() + 1);
     rig.wal.told = rig_told;
+    rig.wal.retry = rig_retry;
     rig.wal.told_context = &rig;
     rig.wal.meta.wal = &rig.wal;
     CHECK_EQ(smf__wal_buffers_open(&rig.wal), SMF_OK);

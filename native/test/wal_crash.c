@@ -63,6 +63,11 @@ static int64_t wall_us(void *context)
     return run->wall_us + (int64_t)(run->clock.now_ns / 1000);
 }
 
+static void retry(void *context)
+{
+    ((struct crash *)context)->retries++;
+}
+
 static void told(void *context, const struct smf__wal_outcome *outcome)
 {
     struct crash *run = context;
@@ -181,6 +186,7 @@ int crash_log_open(struct crash *run)
     for (uint32_t i = 0; (wal = crash_cores_log(run, i)) != NULL; i++) {
         wal->told = told;
         wal->readable = readable;
+        wal->retry = retry;
         wal->told_context = run;
     }
     for (uint32_t i = 0; i < CRASH_PARTS_MAX; i++)
@@ -340,6 +346,24 @@ void crash_rest(struct crash *run, uint64_t span_ns)
     }
 }
 
+/* Until the log says that what was refused may be tried again. */
+static void await_retry(struct crash *run)
+{
+    uint64_t retries = run->retries;
+
+    for (uint32_t rounds = 0; run->retries == retries; rounds++) {
+        CRASH_PROMISE(run, "who_is_refused_is_called", rounds < ROUNDS_MAX,
+                      "%u operations are under way", crash_cores_under_way(run));
+        (void)crash_turn(run);
+        if (run->retries != retries)
+            return;
+        if (crash_cores_under_way(run) > 0)
+            crash_wait(run);
+        else
+            run->clock.now_ns += 1000000;
+    }
+}
+
 int crash_append(struct crash *run, uint32_t topic, uint32_t partition, uint32_t count,
                  uint32_t value_max, uint32_t ack)
 {
@@ -366,11 +390,7 @@ int crash_append(struct crash *run, uint32_t topic, uint32_t partition, uint32_t
                       smf_status_name(status));
         if (crash_malloc_failed())
             break;
-        (void)crash_turn(run);
-        if (crash_cores_under_way(run) > 0)
-            crash_wait(run);
-        else
-            run->clock.now_ns += 1000000;
+        await_retry(run);
     }
     crash_counts.appends++;
     if (status != SMF_OK) {

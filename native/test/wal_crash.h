@@ -172,7 +172,8 @@ struct crash {
     struct crash_disk office_disk;
     struct smf__wal_office *office; /* NULL: the log is open on one core */
     struct crash_model model;
-    uint32_t burst; /* appends in a row without waiting */
+    uint64_t retries; /* how often a log said that what was refused may be tried again */
+    uint32_t burst;   /* appends in a row without waiting */
     uint32_t value_max;
     struct crash_follow follow;
     int spread;        /* it was open on several cores */

@@ -11,8 +11,8 @@ cd "$(dirname "${BASH_SOURCE[0]}")/../.." || exit 1
 list=native/test/wal_mutations.txt
 folder=build/mutate
 # The quick ones first: most bugs end there.
-tests=(test_wal_scan test_wal_recover test_wal_meta test_wal_roll test_wal_append test_wal_reader test_wal_office
-    test_wal_damage test_wal_crash test_wal_fault)
+tests=(test_wal_scan test_wal_recover test_wal_meta test_wal_roll test_wal_append test_wal_retry test_wal_reader
+    test_wal_office test_wal_damage test_wal_crash test_wal_fault)
 every=1
 names=()
 while (($#)); do

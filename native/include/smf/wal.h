@@ -12,7 +12,8 @@
  *         int count = smf_core_poll(core, SMF_WAIT_FOREVER);
  *         for each event e of kind SMF_EVENT_WAL:
  *             const struct smf_wal_done *done = (const struct smf_wal_done *)e->payload;
- *             for (uint32_t i = 0; i < e->meta; i++) acknowledged(done[i].user, done[i].status);
+ *             for (uint32_t i = 0; i < e->meta; i++)
+ *                 if (done[i].kind == SMF_WAL_APPENDED) acknowledged(done[i].user, done[i].status);
  *     }
  *
  * A log may be spread over several cores: each opens its share, and has a struct smf_wal.
@@ -116,10 +117,17 @@ struct smf_wal_done {
     uint32_t kind;         /* enum smf_wal_done_kind */
 };
 
-/* What something came of. */
+/* What something came of. Later versions may have more kinds: pass over those that you don't know.
+ *
+ * SMF_WAL_RETRY follows appends that were refused with SMF_ENOMEM or SMF_ELIMIT, when another try may end
+ * differently: one for all of them, whatever the partition, with all other fields 0. Who is refused again is
+ * told again. At most one in a poll, and none while nothing was refused, which costs nothing; it is not
+ * missed when what an append waits for ends in a call that blocks. A poll that waits returns for it, so a
+ * program may as well ignore it, and try again after each poll. */
 enum smf_wal_done_kind {
     SMF_WAL_APPENDED = 1, /* acknowledged, or failed: status says */
-    SMF_WAL_READABLE = 2  /* a reader that had nothing has something now */
+    SMF_WAL_READABLE = 2, /* a reader that had nothing has something now */
+    SMF_WAL_RETRY = 3     /* what was refused for the moment may be tried again */
 };
 
 /* The state of a partition. */
@@ -214,11 +222,11 @@ int smf_wal_partition_info(const struct smf_wal *wal, uint64_t partition,
 int smf_wal_add(struct smf_wal_batch *batch, const struct smf_wal_record *record);
 
 /* Appends a batch. It is copied. Returns 0 with its first offset (NULL: not asked for), and an event with
- * user follows; or nothing was taken: SMF_ENOMEM, or SMF_ELIMIT when 65536 of them were not told of yet
- * (poll, which returns when it is worth it, and try again), SMF_EINVAL (empty, over a limit, or
- * not what smf_wal_add has built), SMF_EREADONLY, SMF_ENOSPACE, SMF_EIO (see smf_wal_partition_info). With
- * SMF_WAL_BUFFERED there is no event: it is acknowledged when this returns. Cost: one copy and a checksum,
- * no system call. */
+ * user follows; or nothing was taken: SMF_ENOMEM (no memory, or no room in the file at the moment) or
+ * SMF_ELIMIT (65536 were not told of yet, or the log's metadata is busy): try again when a poll has
+ * told SMF_WAL_RETRY; SMF_EINVAL (empty, over a limit, or not what smf_wal_add has built), SMF_EREADONLY,
+ * SMF_ENOSPACE, SMF_EIO (see smf_wal_partition_info). With SMF_WAL_BUFFERED there is no event: it is
+ * acknowledged when this returns. Cost: one copy and a checksum, no system call. */
 int smf_wal_append(struct smf_wal *wal, uint64_t partition, const struct smf_wal_batch *batch,
                    uint32_t ack, uint64_t user, uint64_t *first_offset_out);
 

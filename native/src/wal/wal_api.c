@@ -212,15 +212,13 @@ static int append_body(struct smf_wal *wal, uint64_t partition, struct smf__wal_
         return status;
     if (append->count == 0 || append->ack > SMF_WAL_DURABLE)
         return SMF_EINVAL;
-    if (wal->owed == SMF__WAL_APPENDS_MAX && append->ack != SMF_WAL_BUFFERED)
-        return SMF_ELIMIT; /* there is something to tell, so a poll returns */
+    if (wal->owed == SMF__WAL_APPENDS_MAX && append->ack != SMF_WAL_BUFFERED) {
+        wal->full = 1;
+        return SMF_ELIMIT;
+    }
     append->kind = SMF__WAL_RECORDS;
     status = smf__wal_append(part, append, &first_offset);
     smf__wal_host_worked(wal);
-    if (status == SMF_ENOMEM || status == SMF_ELIMIT) {
-        wal->refused = 1;
-        wal->refused_ended = wal->log->ended;
-    }
     if (status != SMF_OK)
         return status;
     if (append->ack != SMF_WAL_BUFFERED)
@@ -263,8 +261,11 @@ int smf_wal_put(struct smf_wal *wal, uint64_t partition, const void *key, uint32
     if (append.body_bytes == 0)
         return SMF_EINVAL;
     body = append.body_bytes <= SMF__WAL_SCRATCH_BYTES ? wal->scratch : malloc(append.body_bytes);
-    if (body == NULL)
+    if (body == NULL) {
+        smf__wal_refused(wal->log, SMF_ENOMEM);
+        smf__wal_host_worked(wal);
         return SMF_ENOMEM;
+    }
     smf__wal_record_write(&record, append.base_us, body);
     append.body = body;
     status = append_body(wal, partition, &append, offset_out);

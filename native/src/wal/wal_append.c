@@ -222,11 +222,14 @@ int smf__wal_append(struct smf__wal_part *part, const struct smf__wal_append *ap
     if (status != SMF_OK)
         return status;
     if (told && part->wal->pending_free == NULL)
-        return SMF_ELIMIT;
-    status = take_batch(part, append, told, first_offset_out);
+        status = SMF_ELIMIT;
+    else
+        status = take_batch(part, append, told, first_offset_out);
     if (status == SMF_OK) {
         part->stamped_for = part->buffered.place;
         part->stamp_ns = 0;
+    } else if (part->topic != NULL && (status == SMF_ENOMEM || status == SMF_ELIMIT)) {
+        smf__wal_refused(part->wal, status);
     }
     return status;
 }

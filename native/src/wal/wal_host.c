@@ -97,6 +97,11 @@ static void take_outcome(void *context, const struct smf__wal_outcome *outcome)
                                                          .kind = SMF_WAL_APPENDED};
 }
 
+static void take_retry(void *context)
+{
+    ((struct smf_wal *)context)->retry = 1;
+}
+
 static void make_readable(struct smf_wal *wal, struct smf_wal_reader *reader)
 {
     if (reader->is_readable)
@@ -148,9 +153,15 @@ static void hand_out(struct smf_wal *wal)
     struct smf_turn *turn = &wal->core->turn;
     uint32_t appends = wal->told_count, count = appends;
     struct smf_wal_done *told = wal->told;
+    int retry = wal->retry || (wal->full && appends > 0);
 
-    if ((appends == 0 && wal->readable_first == NULL) || turn->event_count == turn->event_capacity)
+    if ((appends == 0 && !retry && wal->readable_first == NULL) ||
+        turn->event_count == turn->event_capacity)
         return;
+    if (retry) {
+        told[count++] = (struct smf_wal_done){.kind = SMF_WAL_RETRY};
+        wal->retry = wal->full = 0;
+    }
     while (wal->readable_first != NULL && count < SMF__WAL_TOLD_MAX) {
         const struct smf_wal_reader *reader = pop_readable(wal);
 
@@ -169,17 +180,6 @@ static void hand_out(struct smf_wal *wal)
                            .user = (uint64_t)(uintptr_t)wal};
     if (wal->readable_first != NULL)
         wal->core->hurry = 1;
-}
-
-/* Whoever was refused polls, and tries again: not before something has ended, without which there is no
- * more room than there was. */
-static void call_back(struct smf_wal *wal)
-{
-    if (wal->log->ended == wal->refused_ended &&
-        (wal->log->under_way > 0 || wal->log->awaited != 0))
-        return;
-    wal->refused = 0;
-    wal->core->hurry = 1;
 }
 
 /* Looks, now and then, for what another process has written, where a reader has nothing else to read.
@@ -215,8 +215,6 @@ static uint64_t host_poll(void *context)
     if (smf__wal_office_has_news(wal->log))
         (void)smf__wal_host_news(wal, 0); /* or in a later turn */
     hand_out(wal);
-    if (wal->refused)
-        call_back(wal);
     return next_ns;
 }
 
@@ -403,6 +401,7 @@ static int open_log(struct smf_wal *wal, const struct smf_wal_config *config,
     }
     wal->log->told = take_outcome;
     wal->log->readable = take_readable;
+    wal->log->retry = take_retry;
     wal->log->told_context = wal;
     return SMF_OK;
 }

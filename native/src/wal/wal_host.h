@@ -14,9 +14,9 @@
 #include "wal/wal_office.h"
 
 /* Told in one event. Appends that are not told of are never more than SMF__WAL_APPENDS_MAX: then nothing
- * is taken. The rest is for readers; what of them does not fit waits for the next turn. */
+ * is taken. One is SMF_WAL_RETRY. The rest is for readers; what of them does not fit waits for the next turn. */
 #define SMF__WAL_TOLD_READERS_MAX 1024u
-#define SMF__WAL_TOLD_MAX (SMF__WAL_APPENDS_MAX + SMF__WAL_TOLD_READERS_MAX)
+#define SMF__WAL_TOLD_MAX (SMF__WAL_APPENDS_MAX + 1u + SMF__WAL_TOLD_READERS_MAX)
 
 /* Between two looks at what another process has written to a log that is only read here, while somebody
  * waits for it. */
@@ -61,9 +61,9 @@ struct smf_wal {
     uint32_t told_count;
     uint32_t owed; /* appends whose event was not handed out yet; at most SMF__WAL_APPENDS_MAX */
 
-    int refused; /* an append was, for the moment: a poll returns when that may be over */
-    uint64_t refused_ended; /* operations that had ended then */
-    uint64_t follow_ns;     /* when to look next at what another process has written */
+    int retry;          /* to be told: what was refused may be tried again */
+    int full;           /* likewise with the next that are told: there were too many of them */
+    uint64_t follow_ns; /* when to look next at what another process has written */
 
     struct smf_wal_reader *readers;
     struct smf_wal_reader *readable_first, *readable_last;

@@ -54,6 +54,8 @@
 #define SMF__WAL_AHEAD_MAX_BYTES (64u << 20)
 #define SMF__WAL_TAKES 33u                /* see wal_expect.c */
 #define SMF__WAL_FOLLOW_BYTES (64u << 20) /* that one look at a log of another process reads */
+#define SMF__WAL_RETRY_NS                                                                          \
+    1000000ull /* from a refusal to the next try where no operation's end can be waited for */
 
 struct smf__wal;
 struct smf__wal_office;
@@ -299,16 +301,23 @@ struct smf__wal {
     /* Outcomes, in the order in which they were known; told is whose they are. */
     void (*told)(void *context, const struct smf__wal_outcome *outcome);
     void (*readable)(void *context, struct smf__wal_reader *reader); /* it has more, or an error */
+    void (*retry)(void *context); /* appends that were refused may be tried again */
     void *told_context;
 
     uint32_t under_way; /* operations */
-    uint64_t ended; /* operations so far: who was told to come again after a turn waits for one */
+    uint64_t ended;     /* operations so far, and what else a refused append may have waited for */
     uint64_t now_ns;
     int closing;
 
     struct smf__wal_part *timed; /* list; due_ns: at or before the first of them */
     uint64_t due_ns;
     int turning;
+
+    /* An append was refused for the moment. All that it may wait for counts in ended, but for what others
+     * hold or what the system has no memory for: then it is tried again at retry_ns. */
+    int refused;            /* 0, SMF_ENOMEM or SMF_ELIMIT */
+    uint64_t refused_ended; /* ended at the first one since retry was called */
+    uint64_t retry_ns;      /* 0: not before something has ended */
 
     /* wal_expect.c: how long the device takes, by kind and size; when the next of what is under way ends. */
     uint64_t takes_ns[SMF__WAL_TAKES];
@@ -348,6 +357,10 @@ int smf__wal_close(struct smf__wal *wal);
  * writes, looks at the time. Returns when it has to be called again though nothing completes (ns of the
  * clock), or UINT64_MAX. */
 uint64_t smf__wal_turn(struct smf__wal *wal);
+
+/* An append was refused with SMF_ENOMEM or SMF_ELIMIT: wal->retry is called once, at the end of the first
+ * turn after which another try may end differently. That is any turn behind the end of an operation. */
+void smf__wal_refused(struct smf__wal *wal, int status);
 
 /* Queues an operation; io->done is called in a turn. */
 void smf__wal_queue(struct smf__wal *wal, struct smf__wal_io *io);
@@ -430,8 +443,9 @@ struct smf__wal_append {
 
 /* Takes a batch. Returns 0 with its first offset; the outcome follows, never from inside this call. Or
  * nothing was taken:
- *   SMF_ENOMEM    again after a turn: no buffers, or room in the file is still being made
- *   SMF_ELIMIT    likewise: SMF__WAL_APPENDS_MAX
+ *   SMF_ENOMEM    again when wal->retry is called: no buffers, room in the file or the file itself is still
+ *                 being made, a clean end is being revoked, the tail is being cut
+ *   SMF_ELIMIT    likewise: SMF__WAL_APPENDS_MAX, or META can't be written to at the moment
  *   SMF_ENOSPACE, SMF_EQUOTA, or another status of the attempt to make room: said once, to the append that
  *                 came next; the one after that makes another attempt
  *   SMF_EINVAL    over a limit (smf__wal_append_max_bytes), or no body that could be read back

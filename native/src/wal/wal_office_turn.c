@@ -48,8 +48,9 @@ int smf__wal_meta_reached(struct smf__wal *wal, uint64_t place)
     int status = __atomic_load_n(&office->status, __ATOMIC_SEQ_CST);
     if (status != SMF_OK || __atomic_load_n(&office->durable_place, __ATOMIC_SEQ_CST) >= place)
         return status != SMF_OK ? status : 1;
-    /* Whoever gets there meanwhile does not see it: that is why this core looks, too. */
-    if (place > wal->awaited) {
+    /* Whoever gets there meanwhile does not see it: that is why this core looks, too. The first of several
+     * places: when it is reached all who wait come again, and ask for theirs. */
+    if (wal->awaited == 0 || place < wal->awaited) {
         wal->awaited = place;
         __atomic_store_n(&office->seats[wal->core].awaited, place, __ATOMIC_SEQ_CST);
     }

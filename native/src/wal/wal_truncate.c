@@ -172,6 +172,7 @@ int smf__wal_truncate_tail(struct smf__wal_part *part, uint64_t offset, struct s
     else if (offset < part->next_offset)
         status = cut_tail(part, offset, error_out);
     part->held = 0;
+    part->wal->ended++; /* who was told to come again may */
     smf__wal_touch(part);
     smf__wal_readers_tell(part);
     return status;

@@ -100,6 +100,31 @@ static void look_at_dirty(struct smf__wal *wal)
     }
 }
 
+void smf__wal_refused(struct smf__wal *wal, int status)
+{
+    if (wal->refused == 0)
+        wal->refused_ended = wal->ended; /* of the first one: others come again with it */
+    if (wal->refused != SMF_ELIMIT)
+        wal->refused = status;
+}
+
+/* Calls those who were refused if another try may end differently; else returns when to look again. Nothing
+ * can get lost: what an append waits for ends in a turn, and is counted there; it was refused between two. */
+static uint64_t look_at_refused(struct smf__wal *wal, uint64_t due_ns)
+{
+    int waits = wal->refused == SMF_ENOMEM && (wal->under_way > 0 || wal->awaited != 0);
+    if (wal->retry_ns == 0 && !waits)
+        wal->retry_ns = wal->now_ns + SMF__WAL_RETRY_NS;
+    int is_due = wal->retry_ns != 0 && wal->retry_ns <= wal->now_ns;
+    if (wal->ended == wal->refused_ended && !is_due)
+        return wal->retry_ns != 0 && wal->retry_ns < due_ns ? wal->retry_ns : due_ns;
+    wal->refused = SMF_OK;
+    wal->retry_ns = 0;
+    if (wal->retry != NULL)
+        wal->retry(wal->told_context);
+    return due_ns;
+}
+
 uint64_t smf__wal_turn(struct smf__wal *wal)
 {
     smf__check(!wal->turning); /* what blocks is not called by those who are told of something */
@@ -114,7 +139,9 @@ uint64_t smf__wal_turn(struct smf__wal *wal)
     wal->disk->ops->submit(wal->disk);
     wal->turning = 0;
     uint64_t due_ns = wal->dirty != NULL ? wal->now_ns : wal->due_ns;
-    return wal->office == NULL ? due_ns : smf__wal_office_turn(wal, due_ns);
+    if (wal->office != NULL)
+        due_ns = smf__wal_office_turn(wal, due_ns);
+    return wal->refused == SMF_OK ? due_ns : look_at_refused(wal, due_ns);
 }
 
 void smf__wal_wait(struct smf__wal *wal)
