@@ -327,6 +327,7 @@ struct worker {
     pthread_t thread;
     struct team *team;
     uint32_t core;
+    pthread_barrier_t *all; /* at its end, so that all close at the same time */
 };
 
 /* Makes topics, and uses what is its core's of all of them, as soon as they are there. */
@@ -361,6 +362,7 @@ static void *work(void *context)
                      SMF_OK);
         }
     }
+    (void)pthread_barrier_wait(worker->all);
     CHECK_EQ(smf_wal_close(team->wals[core], &error), SMF_OK);
     team->wals[core] = NULL;
     return NULL;
@@ -370,14 +372,17 @@ static void a_thread_for_each_core(void)
 {
     struct worker workers[CORES];
     struct team team;
+    pthread_barrier_t all;
 
     team_new(&team, CORES);
+    CHECK_EQ(pthread_barrier_init(&all, NULL, CORES), 0);
     for (uint32_t i = 0; i < CORES; i++) {
-        workers[i] = (struct worker){.team = &team, .core = i};
+        workers[i] = (struct worker){.team = &team, .core = i, .all = &all};
         CHECK_EQ(pthread_create(&workers[i].thread, NULL, work, &workers[i]), 0);
     }
     for (uint32_t i = 0; i < CORES; i++)
         CHECK_EQ(pthread_join(workers[i].thread, NULL), 0);
+    pthread_barrier_destroy(&all);
     smf_engine_close(team.engine);
     team_open(&team, 2);
     for (uint32_t i = 0; i < TOPICS * PARTITIONS; i++) {

@@ -77,6 +77,7 @@ struct smf__wal_io {
     void (*done)(struct smf__wal_io *io); /* in a turn; may queue others */
     void *owner;
     uint64_t queued_ns; /* wal_expect.c: 0, or when it was queued */
+    int quiet;          /* no append can go on because of its end alone */
 };
 
 /* How far something goes: the place where a batch ends, and what the next one links to. A checkpoint is
@@ -305,7 +306,8 @@ struct smf__wal {
     void *told_context;
 
     uint32_t under_way; /* operations */
-    uint64_t ended;     /* operations so far, and what else a refused append may have waited for */
+    uint64_t
+        ended; /* what a refused append may wait for, so far: operations that are not quiet, ... */
     uint64_t now_ns;
     int closing;
 
@@ -359,7 +361,7 @@ int smf__wal_close(struct smf__wal *wal);
 uint64_t smf__wal_turn(struct smf__wal *wal);
 
 /* An append was refused with SMF_ENOMEM or SMF_ELIMIT: wal->retry is called once, at the end of the first
- * turn after which another try may end differently. That is any turn behind the end of an operation. */
+ * turn after which another try may end differently: any turn in which something has ended (wal->ended). */
 void smf__wal_refused(struct smf__wal *wal, int status);
 
 /* Queues an operation; io->done is called in a turn. */

@@ -50,6 +50,7 @@ static void drop_making(struct smf__wal_making *making)
     free(making->head);
     free(making);
     part->making = NULL;
+    part->wal->ended++; /* of all steps the only end that an append waits for */
     smf__wal_touch(part);
 }
 
@@ -241,7 +242,7 @@ static void step_done(struct smf__wal_io *io)
 static void step(struct smf__wal_making *making, const struct smf__disk_op *op)
 {
     making->busy = 1;
-    making->io = (struct smf__wal_io){.op = *op, .done = step_done, .owner = making};
+    making->io = (struct smf__wal_io){.op = *op, .done = step_done, .owner = making, .quiet = 1};
     making->io.op.file = making->file;
     making->io.op.path = making->path;
     smf__wal_queue(making->part->wal, &making->io);

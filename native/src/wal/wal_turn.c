@@ -44,7 +44,7 @@ static void collect(struct smf__wal *wal)
         for (uint32_t i = 0; i < found; i++) {
             struct smf__wal_io *io = ops[i]->context;
             wal->under_way--;
-            wal->ended++;
+            wal->ended += !io->quiet;
             smf__wal_expected(wal, io);
             io->done(io);
         }
