@@ -22,6 +22,7 @@ const EventWal EventKind = 5
 const (
 	WalAppended uint32 = 1
 	WalReadable uint32 = 2
+	WalRetry    uint32 = 3
 )
 
 // WalConfig is smf_wal_config; zero means the default.

@@ -39,6 +39,9 @@ type WalDone struct {
 // Both have the same size, or this does not compile.
 var _ = [1]struct{}{}[unsafe.Sizeof(WalDone{})-C.sizeof_struct_smf_wal_done]
 
+// And so do the kinds.
+var _ = [1]struct{}{}[WalAppended-C.SMF_WAL_APPENDED+WalReadable-C.SMF_WAL_READABLE+WalRetry-C.SMF_WAL_RETRY]
+
 // WalDone is the payload of an EventWal, lent until the next poll.
 func (e *Event) WalDone() []WalDone {
 	return unsafe.Slice((*WalDone)(e.payload), e.Meta)

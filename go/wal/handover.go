@@ -246,8 +246,8 @@ func (p *Partition) drain(done func(error)) {
 func (p *Partition) hold(done func(release func(), err error)) {
 	p.mu.Lock()
 	if p.held != nil {
+		p.holds = append(p.holds, func() { p.hold(done) })
 		p.mu.Unlock()
-		p.log.later(func() { p.hold(done) })
 		return
 	}
 	held := make(chan struct{})
@@ -257,8 +257,13 @@ func (p *Partition) hold(done func(release func(), err error)) {
 		done(func() {
 			p.mu.Lock()
 			p.held = nil
+			next := p.holds
+			p.holds = nil
 			p.mu.Unlock()
 			close(held)
+			for _, f := range next { // the first one holds it, the others wait again
+				p.log.loop.Do(f)
+			}
 		}, err)
 	})
 }

@@ -24,10 +24,6 @@ const (
 
 	// coreBytes is the memory of a core that has no connections.
 	coreBytes = 8 << 20
-
-	// stalledRetry is when bodies are tried again that the native library had no room for, or no file, if
-	// nothing is acknowledged before.
-	stalledRetry = 200 * time.Microsecond
 )
 
 var errClosed = errorf(ErrClosed, "the log is closed; open it again")
@@ -79,9 +75,9 @@ type coreLog struct {
 	flights  []flight // by user value
 	free     []uint64 // of flights
 	flying   int
-	landed   func() // when nothing is in flight any more
-	stalled  []*Partition
-	retries  bool
+	landed   func()       // when nothing is in flight any more
+	stalled  []*Partition // to be looked at, and
+	again    []func()     // to be called, when the native library says that it is worth another try
 	readers  map[uint64]*cursor
 	nextUser uint64
 }
@@ -188,10 +184,12 @@ func (l *Log) Close() error {
 			return errClosed // the first one says so, to all but one caller
 		}
 	}
-	var problems []error
-	for _, c := range l.cores {
-		problems = append(problems, c.finish())
+	problems := make([]error, len(l.cores))
+	var all sync.WaitGroup
+	for i, c := range l.cores { // side by side: each waits for its disk, and has a driver of its own
+		all.Go(func() { problems[i] = c.finish() })
 	}
+	all.Wait()
 	l.engine.Close()
 	return errors.Join(problems...)
 }
@@ -252,6 +250,7 @@ func (l *coreLog) finish() error {
 		drained(nil)
 	})
 	l.await(func(done func()) {
+		l.unstall() // nobody says it any more, and nothing is left to be handed over
 		if l.wal != nil {
 			problems = append(problems, fromNative(l.wal.Close()))
 			l.wal = nil
@@ -367,9 +366,10 @@ func (l *coreLog) note(list []native.WalDone) {
 			if c := l.readers[d.User]; c != nil {
 				c.readable()
 			}
+		case native.WalRetry:
+			l.unstall()
 		}
 	}
-	l.unstall()
 	l.land()
 }
 
@@ -424,32 +424,46 @@ func (l *coreLog) recycle(m *member) {
 	l.members.Put(m)
 }
 
-// stall has a partition tried again that the native library had no room for.
+// stall has a partition looked at again that the native library had no room for.
+//
+// There is no timer for it: the native library says when it is worth another try (WalRetry), once for
+// all that it has refused. It says so in a later poll than the one before the refusal, also when what was
+// waited for has ended by then: only the driver polls, and it has noted the partition here before it does.
 func (l *coreLog) stall(p *Partition) {
+	l.expectRetry()
 	l.stalled = append(l.stalled, p)
-	if !l.retries {
-		l.retries = true
-		l.later(func() {
-			l.retries = false
-			l.unstall()
-		})
-	}
 }
 
-// later has the driver call f in a moment.
+// later is stall for any function.
 func (l *coreLog) later(f func()) {
-	time.AfterFunc(stalledRetry, func() { l.loop.Do(f) })
+	l.expectRetry()
+	l.again = append(l.again, f)
+}
+
+// expectRetry has somebody look for what the native library says, though nobody may wait for an answer.
+func (l *coreLog) expectRetry() {
+	if len(l.stalled)+len(l.again) == 0 {
+		l.loop.Expect()
+	}
 }
 
 // unstall tries again.
 func (l *coreLog) unstall() {
+	if len(l.stalled)+len(l.again) == 0 {
+		return
+	}
+	l.loop.Forget()
 	for i, p := range l.stalled {
 		p.mu.Lock()
 		p.ask()
 		p.mu.Unlock()
 		l.stalled[i] = nil
 	}
-	l.stalled = l.stalled[:0]
+	for i, f := range l.again {
+		l.loop.Do(f)
+		l.again[i] = nil
+	}
+	l.stalled, l.again = l.stalled[:0], l.again[:0]
 }
 
 // linger has a partition's open stage handed over when it has lingered long enough.

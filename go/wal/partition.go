@@ -34,6 +34,7 @@ type Partition struct {
 	lost     error         // what Buffered appends were promised and did not get; told once
 	usual    int           // bytes of the body that was handed over last
 	held     chan struct{} // not nil: appends wait until it is closed
+	holds    []func()      // that wait for their turn
 	closed   bool
 }
 

@@ -29,6 +29,7 @@ type pretended struct {
 
 	mu      sync.Mutex
 	refuses native.Status // of Append; 0: it takes
+	refused bool          // something was, and nobody was told yet to try again
 	values  []string
 	next    uint64
 	bodies  []taken
@@ -45,6 +46,7 @@ func (f *pretended) Append(_ uint64, body native.WalBody, ack native.WalAck, use
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.refuses != 0 {
+		f.refused = true
 		return 0, f.refuses
 	}
 	var v walbody.View
@@ -110,6 +112,10 @@ func (f *pretended) refuse(status native.Status) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.refuses = status
+	if f.refused && status != native.StatusNoMemory {
+		f.refused = false
+		f.log.loop.Do(func() { f.log.note([]native.WalDone{{Kind: native.WalRetry}}) })
+	}
 }
 
 func (f *pretended) has() (bodies []taken, values []string) {
