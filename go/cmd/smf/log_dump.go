@@ -33,8 +33,8 @@ func newLogDumpCommand() *cobra.Command {
 		Short: "Print what the bytes of the log's files say",
 		Long: `smf log dump prints block 0, batches, items and records of META and of all segments, or of the files that
 are named, as docs/wal-format.md describes them. What is damaged is printed as far as it goes, and then
-the headers of batches that stand behind it. It changes nothing; next to a process that writes, the end
-of a file is what is being written.`,
+the batches that stand behind it and verify, whether they count or not. It changes nothing; next to a
+process that writes, the end of a file is what is being written.`,
 		Example: `  smf log dump --dir /var/lib/orders --brief
   smf log dump orders/0/0000000001-00000000000000000000.seg --dir /var/lib/orders`,
 		Args: func(_ *cobra.Command, args []string) error {
@@ -185,12 +185,13 @@ func (d *dumper) behind(r *walfile.Reader, status walfile.Status) error {
 	}
 	fmt.Fprintf(d.out, "%10d  end: offset %d; %s\n", r.End, r.NextOffset, why)
 	first := true
-	_, err := r.Behind(func(f walfile.Found) {
+	err := r.EachBehind(func(f walfile.Found) {
 		if first {
 			fmt.Fprintf(d.out, "%12sbatches behind it, whose headers verify:\n", "")
 			first = false
 		}
 		d.batch(&f)
+		d.contents(&f)
 	})
 	if err != nil {
 		fmt.Fprintf(d.out, "%12scan't be read: %v\n", "", reasonOf(err))

@@ -23,6 +23,8 @@ type logReadOptions struct {
 	from             int64 // -1: from the beginning
 	count            int64 // -1: all
 	follow           bool
+	printOffsets     bool
+	skipDamage       bool
 }
 
 func newLogReadCommand() *cobra.Command {
@@ -34,11 +36,19 @@ func newLogReadCommand() *cobra.Command {
 nothing and goes on beside a process that writes.
 
 Without --partition it prints all partitions, one after the other. With --follow it goes on for ever and
-prints what is appended, of all partitions as it comes, until SIGINT.`,
+prints what is appended, of all partitions as it comes, until SIGINT.
+
+Where a partition is damaged it ends with status 1. With --skip-damage it prints all records that can be
+read, those behind a damage, too, and tells on standard error which offsets it could not read; nobody may
+write to the log meanwhile. Use it before smf log repair --yes, with which partitions end at the damage.`,
 		Example: `  smf log read orders --dir /var/lib/orders --partition 2 --from 1000 --count 10
-  smf log read orders --dir /var/lib/orders --follow`,
+  smf log read orders --dir /var/lib/orders --follow
+  smf log read orders --dir /var/lib/orders --skip-damage --print-offsets >saved`,
 		Args: oneTopic("read", &o.topic),
 		RunE: func(command *cobra.Command, _ []string) error {
+			if o.skipDamage {
+				return logReadDamaged(&o, command.OutOrStdout(), command.ErrOrStderr())
+			}
 			return logRead(command.Context(), &o, command.OutOrStdout())
 		},
 	}
@@ -49,6 +59,8 @@ prints what is appended, of all partitions as it comes, until SIGINT.`,
 	flags.Int64Var(&o.count, "count", -1, "end after so many records (default: all)")
 	flags.BoolVar(&o.follow, "follow", false, "go on with what is appended later")
 	flags.StringVar(&o.separator, "key-separator", "", `print a record's key and this before its value (\t: a tab)`)
+	flags.BoolVar(&o.printOffsets, "print-offsets", false, "print partition and offset before each record")
+	flags.BoolVar(&o.skipDamage, "skip-damage", false, "go on behind what is damaged")
 	noDefaults(flags, "partition", "from", "count")
 	return command
 }
@@ -170,7 +182,7 @@ func (r *logReader) readOne(ctx context.Context, p *wal.Partition) error {
 		if err != nil {
 			return err
 		}
-		if err := r.write(batch); err != nil {
+		if err := r.write(p.Number(), batch); err != nil {
 			return err
 		}
 	}
@@ -181,7 +193,7 @@ func (r *logReader) readOne(ctx context.Context, p *wal.Partition) error {
 }
 
 // write prints a batch; who follows sees it at once.
-func (r *logReader) write(batch wal.Batch) error {
+func (r *logReader) write(partition int, batch wal.Batch) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for i := range batch {
@@ -190,6 +202,9 @@ func (r *logReader) write(batch wal.Batch) error {
 		}
 		r.left--
 		record := &batch[i]
+		if r.options.printOffsets {
+			fmt.Fprintf(r.out, "%d %d ", partition, record.Offset)
+		}
 		if len(r.separator) > 0 && record.Key != nil {
 			_, _ = r.out.Write(record.Key)
 			_, _ = r.out.Write(r.separator)

@@ -260,7 +260,7 @@ func (o *logRepairOptions) repair(reading walfile.Reading, v *verified, stdout i
 		return o.explain(err)
 	}
 	for _, p := range v.damagedPartitions {
-		tellLoss(stdout, p, o.yes)
+		tellLoss(stdout, p, o.path, o.yes)
 		if !o.yes {
 			continue
 		}
@@ -286,7 +286,7 @@ func isAre(n int) string {
 }
 
 // tellLoss says what ending a partition at its damage loses.
-func tellLoss(w io.Writer, p *walfile.Partition, done bool) {
+func tellLoss(w io.Writer, p *walfile.Partition, folder string, done bool) {
 	var where []string
 	for i := range p.Damages {
 		where = append(where, p.Damages[i].String())
@@ -300,6 +300,10 @@ func tellLoss(w io.Writer, p *walfile.Partition, done bool) {
 	if p.LostNext > p.Next {
 		fmt.Fprintf(w, "lost: offsets %d to %d, %d of them readable; %s of batches in %s\n", p.Next, p.LostNext-1, p.LostRecords,
 			bytesText(p.LostBytes), counted(len(p.Behind)+inside(p), "file"))
+		if p.LostRecords > 0 && !done {
+			fmt.Fprintf(w, "  smf log read %s --partition %d --from %d --skip-damage --print-offsets --dir %s prints those that are readable\n",
+				p.Topic.Name, p.Number, p.Next, folder)
+		}
 		return
 	}
 	fmt.Fprintf(w, "no record behind it is known\n")

@@ -189,7 +189,7 @@ func TestGoldenWholeFiles(t *testing.T) {
 			}
 			require.Equal(t, g.fields["batch"], batches)
 			require.Equal(t, g.fields["item"], items)
-			behind, err := r.Behind(nil)
+			behind, err := r.Behind()
 			require.NoError(t, err)
 			require.Zero(t, behind)
 		})

@@ -107,7 +107,7 @@ func (m *Meta) read(r *Reader) (damages []Damage, err error) {
 		case Unsupported:
 			return damages, fmt.Errorf("%s has a batch at byte %d that needs a later version: read it with a newer program", MetaName, found.Position)
 		default:
-			behind, err := r.Behind(nil)
+			behind, err := r.Behind()
 			if err == nil && behind.DurableBefore > At(r.File.Number, r.End) {
 				c.add(r.End, 0, status.String()+": a batch that was durable is not there", false)
 			}

@@ -44,6 +44,10 @@ type Partition struct {
 type Reading struct {
 	Folder string
 	Seen   func(bytes int64) // or nil
+	// Records is called with every batch of records that Check finds, in the order of files and bytes, with those
+	// behind a damage, too; or it is nil. Records from until on are not the log's any more: another file begins
+	// there. The partition is as far as it was read, and the batch is lent for the call.
+	Records func(p *Partition, f *Found, until uint64)
 }
 
 // walk is the reading of one partition.
@@ -226,6 +230,9 @@ func (w *walk) segment(p, next *piece) (bool, error) {
 		}
 		if status == Good || status == Unsupported {
 			w.note(&s, &found, counts)
+			if w.reading.Records != nil && status == Good && found.Kind == KindRecords {
+				w.reading.Records(w.Partition, &found, w.until(p))
+			}
 			if status == Unsupported {
 				w.Later = fmt.Errorf("%s has a batch at byte %d that needs a later version: read it with a newer program", p.path, found.Position)
 			}
@@ -254,6 +261,17 @@ func (w *walk) segment(p, next *piece) (bool, error) {
 		w.link(p, next)
 	}
 	return ends, nil
+}
+
+// until is the first offset that files behind this one begin with.
+func (w *walk) until(p *piece) uint64 {
+	offset := uint64(OffsetMax)
+	for _, other := range w.files[slices.Index(w.files, p)+1:] {
+		if other.good {
+			offset = min(offset, other.reader.File.FirstOffset)
+		}
+	}
+	return offset
 }
 
 // note counts a batch.
@@ -288,7 +306,7 @@ func (w *walk) lose(r *Reader, s *Segment, counts *bool) {
 func (w *walk) gap(p *piece, s *Segment, f *Found, counts *bool) (more, ends bool, err error) {
 	r := p.reader
 	place := At(r.File.Number, r.End)
-	behind, err := r.Behind(nil)
+	behind, err := r.Behind()
 	if err != nil {
 		return false, false, err
 	}
@@ -349,7 +367,7 @@ func (w *walk) later(p *piece) (durable Place, size int64, err error) {
 			continue
 		}
 		other.reader.Rewind()
-		behind, err := other.reader.Behind(nil)
+		behind, err := other.reader.Behind()
 		if err != nil {
 			return 0, 0, err
 		}
@@ -430,6 +448,6 @@ func (r Reading) Torn(m *Meta, t *Topic, number uint32) (int64, error) {
 			break
 		}
 	}
-	behind, err := last.Behind(nil)
+	behind, err := last.Behind()
 	return max(0, behind.End-last.End), err
 }

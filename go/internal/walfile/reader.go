@@ -164,7 +164,8 @@ func (r *Reader) Resume() (bool, error) {
 		}
 		position = roundUp(position, int64(r.File.BlockBytes))
 	}
-	for position = r.End; ; position = roundUp(position+1, int64(r.File.BlockBytes)) {
+	// At every place where a batch can be: those of one flush stand back to back, and not on blocks.
+	for position = r.End; ; position += alignment {
 		data, err := r.window.at(position, BatchHeaderSizeMax)
 		if err != nil {
 			return false, err
@@ -188,9 +189,30 @@ type Behind struct {
 	Records       uint64
 }
 
-// Behind looks through the rest of the file, at headers only: they vouch for themselves. each is called
-// with those that verify; it may be nil.
-func (r *Reader) Behind(each func(Found)) (b Behind, err error) {
+// Behind looks through the rest of the file, at headers only: they vouch for themselves.
+func (r *Reader) Behind() (b Behind, err error) { return r.behind(int64(r.File.BlockBytes), nil) }
+
+// EachBehind calls each with the batches behind the end whose headers verify, wherever they stand. Those whose bodies
+// do, too, have Data; the others are DamagedBody, or Truncated.
+func (r *Reader) EachBehind(each func(Found)) error {
+	_, err := r.behind(alignment, func(found Found) error {
+		data, err := r.window.at(found.Position, found.Bytes())
+		if err != nil {
+			return err
+		}
+		if status := found.CheckBody(data); status == Good {
+			found.Data = data[:found.HeaderBytes+found.BodyBytes]
+		} else {
+			found.Status = status
+		}
+		each(found)
+		return nil
+	})
+	return err
+}
+
+// behind looks at the next multiple of step where no header verifies.
+func (r *Reader) behind(step int64, each func(Found) error) (b Behind, err error) {
 	for position := r.End; ; {
 		data, err := r.window.at(position, BatchHeaderSizeMax)
 		if err != nil {
@@ -202,7 +224,9 @@ func (r *Reader) Behind(each func(Found)) (b Behind, err error) {
 			return b, nil
 		case Good, Unsupported:
 			if each != nil {
-				each(Found{Batch: batch, Position: position, Status: status})
+				if err := each(Found{Batch: batch, Position: position, Status: status}); err != nil {
+					return b, err
+				}
 			}
 			position += batch.Bytes()
 			b.Batches++
@@ -210,7 +234,7 @@ func (r *Reader) Behind(each func(Found)) (b Behind, err error) {
 			b.End = position
 			b.DurableBefore = max(b.DurableBefore, batch.DurableBefore)
 		default:
-			position = roundUp(position+1, int64(r.File.BlockBytes))
+			position = roundUp(position+1, step)
 		}
 	}
 }
