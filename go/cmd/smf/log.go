@@ -68,11 +68,17 @@ func (f *logFolder) check(command string, withLog bool) error {
 	case !withLog:
 		return nil
 	}
-	if _, err := os.Stat(filepath.Join(f.path, walfile.MetaName)); errors.Is(err, fs.ErrNotExist) {
-		return wrongUsage(fmt.Errorf("--dir %s: there is no log in this folder; %s", f.path, advice))
+	if _, err := os.Stat(filepath.Join(f.path, walfile.MetaName)); !errors.Is(err, fs.ErrNotExist) {
+		return nil
 	}
-	return nil
+	if lost, err := walfile.MetaIsLost(f.path); err == nil && lost {
+		return fmt.Errorf("--dir %s: %w; smf log repair --dir %s says what can be saved", f.path, errMetaLost, f.path)
+	}
+	return wrongUsage(fmt.Errorf("--dir %s: there is no log in this folder; %s", f.path, advice))
 }
+
+// errMetaLost is for a log whose META is gone.
+var errMetaLost = errors.New("there are segments of a log in this folder, but no META")
 
 // reasonOf is an error without the path that it is about.
 func reasonOf(err error) error {

@@ -73,8 +73,8 @@ func ReadMeta(folder string) (*Meta, []Damage, error) {
 		return nil, nil, err
 	}
 	defer r.Close()
-	m := &Meta{File: r.File, heads: map[partitionID]uint64{}, checkpoints: map[partitionID]*Checkpoint{},
-		items: map[uint64][]byte{}, gone: map[uint64]bool{}}
+	m := NoMeta()
+	m.File = r.File
 	if status == Good && r.File.Kind != KindMetadata {
 		status = Misplaced
 	}

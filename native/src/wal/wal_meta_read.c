@@ -267,7 +267,7 @@ static int check_no_topics(struct smf__wal *wal, struct smf_error *error_out)
             status =
                 smf__wal_say(error_out, SMF_EIO,
                              "%.100s has a folder %.60s but no META: it is no log, or a damaged "
-                             "one; take an empty folder, or bring META back from a copy of the log",
+                             "one; take an empty folder, or see what smf log repair says",
                              wal->folder, names + at);
     }
     free(names);
