@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "wal/wal_bytes.h"
-#include "wal/wal_log.h"
+#include "wal/wal_look.h"
 
 #define MEMORY_ALIGN_BYTES SMF__WAL_BLOCK_MAX_BYTES
 #define FOLDER_BYTES (64u << 10) /* of names, at first */
@@ -15,6 +15,9 @@ struct smf__wal_follow {
     uint64_t durable_before;             /* the most that was said so far */
     struct smf__wal_mark ends[ENDS_MAX]; /* of batches that are not durable yet, some of them */
     uint32_t end_count;
+    uint64_t idle_at;           /* the end at the last look */
+    struct smf__wal_file meta;  /* META as it was then; id 0: never */
+    struct smf__wal_scan heard; /* how far it was read */
     uint8_t *data;
     uint64_t capacity;
     struct smf__wal_window window;
@@ -268,6 +271,76 @@ static int add_next(struct smf__wal_part *part, struct smf_error *error_out)
     return fail(part, status, "has a new segment whose block 0 can't be read", error_out);
 }
 
+/* --- META ----------------------------------------------------------------------------------------- */
+
+static void hear(struct smf__wal_part *part, const uint8_t *body, uint32_t size)
+{
+    struct smf__wal_rest rest = {.data = body, .size = size};
+    struct smf__wal_item item;
+    struct smf__wal_checkpoint said;
+
+    while (smf__wal_item_next(&rest, &item) == SMF__WAL_GOOD) {
+        if (item.type == SMF__WAL_ITEM_CHECKPOINT &&
+            smf__wal_checkpoint_read(&item, &said) == SMF__WAL_GOOD &&
+            said.topic_id == part->topic->config.topic_id && said.partition == part->number &&
+            said.end > part->follow->durable_before)
+            part->follow->durable_before = said.end;
+    }
+}
+
+/* Reads what is new in META, or all of it where it is another file by now. */
+static void hear_all(struct smf__wal_segment *meta)
+{
+    struct smf__wal_follow *follow = meta->part->follow;
+    struct smf__wal_scan *scan = &follow->heard;
+    struct smf__wal_file header;
+    int status = fill(meta, 0, SMF__WAL_FILE_HEADER_BYTES);
+
+    if (status != SMF_OK ||
+        smf__wal_file_parse(follow->window.bytes, follow->window.size, &header) != SMF__WAL_GOOD ||
+        header.kind != SMF__WAL_FILE_META)
+        return;
+    if (header.id != follow->meta.id) {
+        follow->meta = header;
+        smf__wal_scan_begin(scan, &follow->meta);
+    }
+    while (status == SMF_OK) {
+        struct smf__wal_batch batch;
+        uint64_t position, before = follow->window.position + follow->window.size;
+        int what = smf__wal_scan_next(scan, &follow->window, &batch, &position);
+
+        if (what == SMF__WAL_GOOD && batch.kind == SMF__WAL_META &&
+            batch.compression == SMF__WAL_PLAIN)
+            hear(meta->part,
+                 follow->window.bytes + (position - follow->window.position) + batch.header_bytes,
+                 batch.body_bytes);
+        if (what == SMF__WAL_GOOD || what == SMF__WAL_UNSUPPORTED)
+            continue;
+        if (what != SMF__WAL_TRUNCATED)
+            break;
+        status = fill(meta, scan->end, scan->need_bytes);
+        if (follow->window.position + follow->window.size <= before)
+            break; /* the file ends */
+    }
+}
+
+/* A checkpoint is all that says so where a process has closed the log right after an append. META is opened
+ * by its name each time, since it may be another file. What fails here is tried again by the next look. */
+static void ask_meta(struct smf__wal_part *part)
+{
+    struct smf__wal_segment meta = {.part = part};
+    char path[SMF__DISK_PATH_MAX_BYTES];
+
+    if (smf__wal_join(path, part->wal->folder, SMF__WAL_META_NAME) != SMF_OK)
+        return;
+    struct smf__disk_op op = {.kind = SMF__DISK_OPEN, .flags = SMF__DISK_READ_ONLY, .path = path};
+    if (smf__wal_run(part->wal, &op) != SMF_OK)
+        return;
+    meta.file = op.file;
+    hear_all(&meta);
+    smf__wal_do_close(part->wal, &meta.file);
+}
+
 int smf__wal_reader_look(struct smf__wal_reader *reader, struct smf_error *error_out)
 {
     struct smf__wal_part *part = smf__wal_reader_part(reader);
@@ -290,6 +363,12 @@ int smf__wal_reader_look(struct smf__wal_reader *reader, struct smf_error *error
         else if (budget > 0)
             status = add_next(part, error_out);
         move_durable(part);
+    }
+    if (status == SMF_OK && part->follow->end_count > 0) {
+        if (part->follow->idle_at == part->buffered.place)
+            ask_meta(part);
+        move_durable(part);
+        part->follow->idle_at = part->buffered.place;
     }
     smf__wal_readers_tell(part);
     return status;

@@ -637,10 +637,10 @@ void smf__wal_readers_tell(struct smf__wal_part *part);
 /* Of a log that is read_only: looks for what another process has written meanwhile, moves the watermarks
  * of the reader's partition accordingly, and tells its readers. To be called from a timer while they wait.
  * written and buffered go as far as batches verify, durable to the greatest durable_before that a later
- * one, or a later file, says. Blocks: it lists the folder, and reads what is new, up to
- * SMF__WAL_FOLLOW_BYTES. Returns 0, also when nothing is new; or what the disk says; or SMF_EINVAL when the
- * other process has cut what was read here: the log has to be opened again. SMF_OK and nothing is done
- * in a log that this process writes. */
+ * one, a later file, or a checkpoint says: META is read where the others do not. Blocks: it lists the
+ * folder, and reads what is new, up to SMF__WAL_FOLLOW_BYTES of segments. Returns 0, also when nothing is
+ * new; or what the disk says; or SMF_EINVAL when the other process has cut what was read here: the log has
+ * to be opened again. SMF_OK and nothing is done in a log that this process writes. */
 int smf__wal_reader_look(struct smf__wal_reader *reader, struct smf_error *error_out);
 
 /* When the last reader of a partition goes. */
