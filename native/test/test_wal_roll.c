@@ -105,6 +105,26 @@ static void dropped_segments_are_used_again(void)
     rig_close();
 }
 
+/* A file that waits to be used again has its new name for good: its blocks are about to be another file's. */
+static void a_spare_does_not_come_back(void)
+{
+    struct smf_error error;
+    rig_open(&(struct rig_options){.segment_bytes = SMALL});
+    fill_segments(100, SMF__WAL_DURABLE);
+    rig_settle();
+    CHECK_EQ(smf__wal_truncate_head(&rig.part, 90, &error), SMF_OK);
+    rig_settle();
+    CHECK_GT(rig.part.spare_count, 0);
+    for (uint64_t seed = 0; seed < 20; seed++) {
+        rig_verify_cut(&found, test_seed() + seed);
+        for (int i = 0; i < found.file_count; i++) {
+            for (uint32_t spare = 0; spare < rig.part.spare_count; spare++)
+                CHECK(found.files[i].header.number != rig.part.spare[spare].number);
+        }
+    }
+    rig_close();
+}
+
 /* At any moment, with segments that are begun, used again and cut. */
 static void what_is_durable_survives_a_power_cut(void)
 {
@@ -418,6 +438,7 @@ static const struct test tests[] = {
     TEST(segments_follow_each_other),
     TEST(a_roll_over_flushes_the_old_file),
     TEST(dropped_segments_are_used_again),
+    TEST(a_spare_does_not_come_back),
     TEST(what_is_durable_survives_a_power_cut),
     TEST(a_head_that_is_not_durable_drops_nothing),
     TEST(a_full_disk_takes_nothing_back),
