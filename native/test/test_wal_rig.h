@@ -285,7 +285,7 @@ static inline void rig_sleep(uint64_t ns)
 
 /* --- reading the files ---------------------------------------------------------------------------- */
 
-#define RIG_FILES_MAX 256
+#define RIG_FILES_MAX 1024
 
 struct rig_file {
     struct smf__wal_file header;
@@ -297,7 +297,10 @@ struct rig_found {
     struct rig_file files[RIG_FILES_MAX]; /* of the log, in order */
     int file_count;
     int new_count; /* names that end in .new */
-    int stopped;   /* what is behind was lost with the partition's end */
+    uint32_t numbers
+        [RIG_FILES_MAX]; /* of all other names, also of what is no part of the log any more */
+    int number_count;
+    int stopped; /* what is behind was lost with the partition's end */
     uint64_t next_offset, batches, stamps, states, padding_bytes;
     uint64_t straddling; /* batches in more than one buffer's worth of bytes */
 };
@@ -338,7 +341,8 @@ static inline void rig_load_all(struct rig_found *found)
             continue;
         }
         CHECK_LT(found->file_count, RIG_FILES_MAX);
-        rig_load(&found->files[found->file_count++], name);
+        rig_load(&found->files[found->file_count], name);
+        found->numbers[found->number_count++] = found->files[found->file_count++].header.number;
     }
     qsort(found->files, (size_t)found->file_count, sizeof found->files[0], rig_by_number);
     int first = found->file_count; /* the ones that are followed move to the end */
