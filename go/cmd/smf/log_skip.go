@@ -97,7 +97,9 @@ func (s *logSkip) read(meta *walfile.Meta, t *walfile.Topic) error {
 			return s.failure
 		}
 		s.begin(p)
-		s.missing(p, p.LostNext)
+		if p.Damaged { // else what a checkpoint tells of was given up
+			s.missing(p, p.LostNext)
+		}
 	}
 	return nil
 }

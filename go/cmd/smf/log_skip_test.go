@@ -137,6 +137,8 @@ func TestLogSkipDamage(t *testing.T) {
 	cut := smf(t, "log", "repair", "--dir", dir, "--yes")
 	require.Zero(t, cut.status, cut.stderr)
 	require.NotContains(t, cut.stdout, "--skip-damage")
+	require.Equal(t, outcome{0, "whole\n" + strings.Join(lines[:first], "\n") + "\n", ""},
+		smf(t, "log", "read", "orders", "--dir", dir, "--skip-damage"), "what was given up is not missing")
 	offset := firstRecords(t, aside+".damaged", 0).FirstOffset
 	dump := smf(t, "log", "dump", aside+".damaged", "--dir", dir, "--values", "1000")
 	require.Contains(t, dump.stdout, fmt.Sprintf("record %d: ", offset))

@@ -1,5 +1,5 @@
 // Package walbody writes and reads the bodies of the log's batches (docs/wal-format.md, "Records").
-// Appends are staged in Go's memory with it, and cross to C as one body; readers walk over records in
+// Appends are staged with it, and cross to C as one body; readers walk over records in
 // memory that C lends.
 //
 // Its functions are pure; any goroutine may call them. What is read points into the body. Nothing

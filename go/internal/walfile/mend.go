@@ -30,7 +30,8 @@ type MetaPlan struct {
 	// Unknown are folders that have no segment to say what they are; relative.
 	Unknown []string
 
-	meta *Meta
+	meta   *Meta
+	unsure map[uint64]bool // topics that may have more partitions than were found
 }
 
 // FoundTopic is a topic that META does not tell of.
@@ -102,7 +103,7 @@ func NoMeta() *Meta {
 
 // PlanMeta says what a new META would hold, in place of the damaged one that m was read of. The caller holds LOCK.
 func (r Reading) PlanMeta(m *Meta) (*MetaPlan, error) {
-	p := &MetaPlan{meta: &Meta{File: m.File, Topics: slices.Clone(m.Topics), heads: maps.Clone(m.heads),
+	p := &MetaPlan{unsure: map[uint64]bool{}, meta: &Meta{File: m.File, Topics: slices.Clone(m.Topics), heads: maps.Clone(m.heads),
 		checkpoints: maps.Clone(m.checkpoints), items: maps.Clone(m.items), gone: m.gone}}
 	folders, err := listTopics(r.Folder)
 	if err != nil {
@@ -130,7 +131,7 @@ func (r Reading) PlanMeta(m *Meta) (*MetaPlan, error) {
 // Topics is how many the new META would have.
 func (p *MetaPlan) Topics() int { return len(p.meta.Topics) }
 
-// SetPartitions gives a topic more partitions than were found.
+// SetPartitions gives a topic more partitions than were found, where nothing says how many there were.
 func (p *MetaPlan) SetPartitions(topic string, count uint32) error {
 	t := p.meta.Topic(topic)
 	switch {
@@ -140,6 +141,8 @@ func (p *MetaPlan) SetPartitions(topic string, count uint32) error {
 		return fmt.Errorf("%s has %d partitions at least", topic, t.Partitions)
 	case count > PartitionsMax:
 		return fmt.Errorf("a topic has at most %d partitions", PartitionsMax)
+	case count != t.Partitions && !p.unsure[t.ID]:
+		return fmt.Errorf("%s has %d partitions, as is known: with more of them keys would go to others", topic, t.Partitions)
 	}
 	p.setPartitions(t, count)
 	return nil
@@ -213,6 +216,7 @@ func (p *MetaPlan) find(root string, f topicFolder) error {
 	if t != nil {
 		if h, ok := said[t.ID]; ok && h.most >= t.Partitions {
 			p.setPartitions(t, h.most+1)
+			p.unsure[t.ID] = true
 		}
 	} else if first != 0 && !p.meta.gone[first] {
 		p.guess(&Topic{ID: first, Created: said[first].created, Partitions: most + 1, Name: f.name})
@@ -233,6 +237,7 @@ func (p *MetaPlan) guess(t *Topic) {
 	p.meta.Topics = append(p.meta.Topics, t)
 	p.meta.items[t.ID] = itemOf(ItemTopic, payload)
 	p.Found = append(p.Found, FoundTopic{t, true})
+	p.unsure[t.ID] = true
 }
 
 // begin finds where a partition begins, from its last file to its first.

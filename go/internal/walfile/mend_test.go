@@ -1,6 +1,7 @@
 package walfile
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"testing"
@@ -152,6 +153,16 @@ func TestLostMetaOfMorePartitions(t *testing.T) {
 	m, _ := w.check()
 	require.EqualValues(t, 3, m.Topics[0].Partitions)
 	require.False(t, plan.Found[0].Guessed)
+	require.NoError(t, plan.SetPartitions("orders", 4), "its files say more than its first state")
+}
+
+// What states say of a topic is not changed.
+func TestLostMetaOfKnownPartitions(t *testing.T) {
+	w := three(t)
+	plan := w.lose()
+	require.NoError(t, plan.SetPartitions("orders", w.topic.Partitions))
+	require.EqualError(t, plan.SetPartitions("orders", w.topic.Partitions+5), fmt.Sprintf(
+		"orders has %d partitions, as is known: with more of them keys would go to others", w.topic.Partitions))
 }
 
 // What is of a later format is left to a later program.
