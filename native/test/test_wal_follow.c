@@ -124,9 +124,39 @@ static void what_another_process_has_not_finished(void)
     hand_close(hand);
 }
 
+/* A writer that says nothing more, since it crashed: META is asked rarer and rarer, by however many readers. */
+static void a_process_that_says_nothing_more(void)
+{
+    enum { LOOKS = 256 };
+    struct hand *hand = hand_open(test_seed());
+    struct hand *other = follower(hand);
+    struct smf__wal_reader *reader = hand_reader(other, 0, SMF__WAL_WRITTEN, 0);
+    struct smf_error error = {0};
+    uint64_t least = UINT64_MAX, asked = 0, took[LOOKS];
+    hand_segment(hand, 1u << 20);
+    hand_records(hand, 3, 1000, 0, 0);
+    hand_write(hand);
+    CHECK_EQ(smf__wal_reader_look(reader, &error), SMF_OK);
+    CHECK_EQ(follow(other, hand, reader, 0), 3);
+    for (int i = 0; i < LOOKS; i++) {
+        uint64_t submits = other->rig.disk->counts->submits;
+        CHECK_EQ(smf__wal_reader_look(reader, &error), SMF_OK);
+        took[i] = other->rig.disk->counts->submits - submits;
+        least = took[i] < least ? took[i] : least;
+    }
+    for (int i = 0; i < LOOKS; i++)
+        asked += took[i] > least;
+    CHECK_GE(asked, 5);
+    CHECK_LE(asked, 12);
+    smf__wal_reader_close(reader);
+    follower_close(other);
+    hand_close(hand);
+}
+
 static const struct test tests[] = {
     TEST(beside_a_process_that_writes),
     TEST(what_another_process_has_not_finished),
+    TEST(a_process_that_says_nothing_more),
 };
 
 int main(int argc, char **argv)

@@ -25,6 +25,7 @@ func (w *window) at(position, size int64) ([]byte, error) {
 	if position >= w.position && position+size <= w.position+int64(len(w.data)) {
 		return w.data[position-w.position:], nil
 	}
+	wanted := size
 	size = max(size, min(windowSize, w.size-position))
 	if int64(cap(w.data)) < size {
 		w.data = make([]byte, size)
@@ -34,7 +35,7 @@ func (w *window) at(position, size int64) ([]byte, error) {
 	if w.seen != nil {
 		w.seen(int64(n))
 	}
-	if errors.Is(err, io.EOF) {
+	if errors.Is(err, io.EOF) || int64(n) >= wanted { // what is behind is met when it is wanted
 		err = nil
 	}
 	return w.data, err

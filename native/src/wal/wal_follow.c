@@ -10,12 +10,14 @@
 #define MEMORY_ALIGN_BYTES SMF__WAL_BLOCK_MAX_BYTES
 #define FOLDER_BYTES (64u << 10) /* of names, at first */
 #define ENDS_MAX 1024u
+#define IDLE_LOOKS 64u /* from one question for META to the next, at most */
 
 struct smf__wal_follow {
     uint64_t durable_before;             /* the most that was said so far */
     struct smf__wal_mark ends[ENDS_MAX]; /* of batches that are not durable yet, some of them */
     uint32_t end_count;
     uint64_t idle_at;           /* the end at the last look */
+    uint32_t idle_looks;        /* since it moved */
     struct smf__wal_file meta;  /* META as it was then; id 0: never */
     struct smf__wal_scan heard; /* how far it was read */
     uint8_t *data;
@@ -341,6 +343,21 @@ static void ask_meta(struct smf__wal_part *part)
     smf__wal_do_close(part->wal, &meta.file);
 }
 
+/* The longer nothing comes the rarer: a writer that has crashed may never say more. */
+static int is_worth_asking(struct smf__wal_part *part)
+{
+    struct smf__wal_follow *follow = part->follow;
+
+    if (follow->idle_at != part->buffered.place) {
+        follow->idle_at = part->buffered.place;
+        follow->idle_looks = 0;
+        return 0;
+    }
+    follow->idle_looks++;
+    return (follow->idle_looks & (follow->idle_looks - 1)) == 0 ||
+           follow->idle_looks % IDLE_LOOKS == 0;
+}
+
 int smf__wal_reader_look(struct smf__wal_reader *reader, struct smf_error *error_out)
 {
     struct smf__wal_part *part = smf__wal_reader_part(reader);
@@ -365,10 +382,9 @@ int smf__wal_reader_look(struct smf__wal_reader *reader, struct smf_error *error
         move_durable(part);
     }
     if (status == SMF_OK && part->follow->end_count > 0) {
-        if (part->follow->idle_at == part->buffered.place)
+        if (is_worth_asking(part))
             ask_meta(part);
         move_durable(part);
-        part->follow->idle_at = part->buffered.place;
     }
     smf__wal_readers_tell(part);
     return status;
