@@ -237,7 +237,7 @@ int smf_wal_put(struct smf_wal *wal, uint64_t partition, const void *key, uint32
 
 /* Reads from an offset on what is durable (or, with another view, what is written or buffered: it may
  * vanish in a crash, and its offsets be used again). ahead_bytes: read ahead at most so much; 0: 5 MiB, at most 64 MiB.
- * A reader's memory: that, 2 MiB, and the largest batch; while it waits at the end, 64 KiB.
+ * A reader's memory: that, in whole MiB, 2 MiB, and the largest batch; while it waits at the end, 64 KiB.
  * SMF_EINVAL: no such offset; the text has the range. user comes back in SMF_WAL_READABLE. */
 int smf_wal_reader_open(struct smf_wal *wal, uint64_t partition, uint64_t from, uint32_t view,
                         uint64_t ahead_bytes, uint64_t user, struct smf_wal_reader **reader_out,
