@@ -2,10 +2,7 @@ package wal
 
 import (
 	"context"
-	"fmt"
-	"os"
 	"slices"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -116,34 +113,6 @@ func TestMemoryIsUsedAgain(t *testing.T) {
 	require.NoError(t, f.log.Close())
 	require.Zero(t, held())
 	require.Zero(t, l.bodyBytes)
-}
-
-// What is given up goes back to the system at once, and not when Go's collector comes.
-func TestMemoryGoesBack(t *testing.T) {
-	const size, count = 1 << 20, 64
-	mapped := func() (bytes uint64) {
-		status, err := os.ReadFile("/proc/self/status")
-		require.NoError(t, err)
-		_, rest, found := strings.Cut(string(status), "VmSize:")
-		require.True(t, found)
-		_, err = fmt.Sscanf(rest, "%d kB", &bytes)
-		require.NoError(t, err)
-		return bytes << 10
-	}
-	if raceEnabled {
-		t.Skip("the race detector has other memory")
-	}
-	before := mapped()
-	var all [][]byte
-	for range count {
-		all = append(all, mapMemory(size))
-	}
-	require.GreaterOrEqual(t, mapped(), before+count*size)
-	for _, memory := range all {
-		unmapMemory(append(memory, 1))
-	}
-	require.Less(t, mapped(), before+count*size/2)
-	unmapMemory(make([]byte, 0, size)) // Go's, which it was where the system had none
 }
 
 // One append may be larger than the share of memory.

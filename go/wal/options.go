@@ -18,8 +18,8 @@ type Options struct {
 	Cores int
 
 	// MemoryBytes bounds what waits on each core to be written: three quarters are the native library's buffers,
-	// three sixteenths what is staged for it, outside of Go's heap. 0: 64 MiB. Less than 8 MiB counts as 8 MiB. With less than 45 MiB an append is limited
-	// to less than the 32 MiB that the format allows.
+	// three sixteenths what is staged for it, outside of Go's heap. 0: 64 MiB. Less than 8 MiB counts as 8 MiB.
+	// With less than 45 MiB an append is limited to less than the 32 MiB that the format allows.
 	MemoryBytes int64
 
 	// Linger is how long Buffered appends wait for their write. 0: 10 ms. At most a minute.

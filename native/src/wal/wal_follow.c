@@ -327,7 +327,7 @@ static void hear_all(struct smf__wal_segment *meta)
 }
 
 /* A checkpoint is all that says so where a process has closed the log right after an append. META is opened
- * by its name each time, since it may be another file. What fails here is tried again by the next look. */
+ * by its name each time, since it may be another file. What fails here is tried again by a later look. */
 static void ask_meta(struct smf__wal_part *part)
 {
     struct smf__wal_segment meta = {.part = part};
