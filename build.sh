@@ -289,16 +289,20 @@ verb_bench() {
 }
 
 # Fuzzes with Go. When the time is over, the go command now and then calls its own deadline a failure
-# (golang/go#75804): then no input has failed, and it is done again.
+# (golang/go#75804): then no input has failed, and it is done again. What it says of a failure is shown when
+# it is one.
 go_fuzz() {
     local log=build/corpus/$1.log
     mkdir -p build/corpus
     for _ in 1 2 3; do
-        run go test -run '^$' -fuzz "^$1\$" -fuzztime "$3s" -fuzzminimizetime 100x "$2" 2>&1 | tee "$log" && return
+        run go test -run '^$' -fuzz "^$1\$" -fuzztime "$3s" -fuzzminimizetime 100x "$2" 2>&1 |
+            tee "$log" | sed '/^--- FAIL/,$d' && return
         if grep -q 'Failing input written' "$log" || ! grep -q '^    context deadline exceeded$' "$log"; then
-            return 1
+            break
         fi
+        echo "its time ended in the middle of an input, none has failed: again"
     done
+    sed -n '/^--- FAIL/,$p' "$log"
     return 1
 }
 
@@ -480,6 +484,15 @@ check_arm64() {
 
 check_fuzz() { verb_fuzz 10; }
 
+# What a step that failed said of it: of a long output that may be far up.
+why_failed() {
+    echo "== why $1 failed (all of it: build/check/$1.log)"
+    grep -nE 'FAIL|CHECK|check failed|broken promise|SURVIVED|DOES NOT|rror:|panic|Sanitizer' "build/check/$1.log" |
+        tail -n 12 | cut -c 1-300 || true
+    echo ...
+    tail -n 8 "build/check/$1.log" | cut -c 1-300
+}
+
 # One step runs here; several run one after the other, each in a shell of its own, all of them even
 # when one fails.
 verb_check() {
@@ -499,15 +512,19 @@ verb_check() {
     [[ -z $(missing_packages "${steps[@]}") ]] || verb_deps "${steps[@]}"
     verb_build
     start_count
+    mkdir -p build/check
     for step in "${steps[@]}"; do
         started=$SECONDS
         echo "== $step"
-        if bash ./build.sh check-step "$step"; then
+        if bash ./build.sh check-step "$step" 2>&1 | tee "build/check/$step.log"; then
             echo "== $step passed ($((SECONDS - started)) s)"
         else
             echo "== $step failed ($((SECONDS - started)) s)"
             failed+=("$step")
         fi
+    done
+    for step in "${failed[@]}"; do
+        why_failed "$step"
     done
     if compgen -G "$results/*" >/dev/null; then
         count || failed+=(tests)
