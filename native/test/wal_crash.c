@@ -621,6 +621,18 @@ static void check_locked(const struct crash *run, struct smf__disk_world *world)
     free(second);
 }
 
+/* A file of the log with a higher number than its last segment: a cut left it behind what it made the end, and
+ * there may be as many of these as could be filled while nothing was flushed. They stay until another segment
+ * is there, so that no number is used twice. */
+static int is_behind(const struct smf__wal_part *part, const char *name)
+{
+    uint32_t number;
+    uint64_t first_offset;
+
+    return smf__wal_file_name_parse(name, &number, &first_offset) == SMF__WAL_GOOD &&
+           (part->last == NULL || number > part->last->header.number);
+}
+
 /* Files that nobody needs. */
 static void check_leftovers(const struct crash *run, struct smf__disk_world *world,
                             struct smf__wal *wal)
@@ -641,8 +653,8 @@ static void check_leftovers(const struct crash *run, struct smf__disk_world *wor
 
             if (smf__disk_run(disk, &op) == SMF_ENOTFOUND)
                 continue;
-            for (uint64_t at = 0; at < op.done; at++)
-                files += names[at] == 0;
+            for (uint64_t at = 0; at < op.done; at += strlen(names + at) + 1)
+                files += !is_behind(part, names + at);
             for (const struct smf__wal_segment *segment = part->first; segment != NULL;
                  segment = segment->next)
                 live_files++;
