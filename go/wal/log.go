@@ -430,7 +430,11 @@ func (l *coreLog) recycle(m *member) {
 // all that it has refused. It says so in a later poll than the one before the refusal, also when what was
 // waited for has ended by then: only the driver polls, and it has noted the partition here before it does.
 func (l *coreLog) stall(p *Partition) {
+	if p.stalled { // it was asked meanwhile, and refused again
+		return
+	}
 	l.expectRetry()
+	p.stalled = true
 	l.stalled = append(l.stalled, p)
 }
 
@@ -454,6 +458,7 @@ func (l *coreLog) unstall() {
 	}
 	l.loop.Forget()
 	for i, p := range l.stalled {
+		p.stalled = false
 		p.mu.Lock()
 		p.ask()
 		p.mu.Unlock()

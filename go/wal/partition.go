@@ -21,6 +21,7 @@ type Partition struct {
 
 	returns atomic.Int64 // appenders that were answered since the last hand-over and may come back
 	early   bool         // the driver's: the next hand-over does not wait for all of them
+	stalled bool         // the driver's: it is among the log's that are stalled
 
 	waiters atomic.Int32 // appends for memory, now
 

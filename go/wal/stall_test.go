@@ -73,6 +73,42 @@ func TestStalledUntilTold(t *testing.T) {
 	require.EqualValues(t, 1, c.refused.Load())
 }
 
+// A stalled partition that is asked again and again is among those to be looked at once.
+func TestStalledOnce(t *testing.T) {
+	const asks = 20
+	f, p := pretend(t, Options{}, true)
+	c := count(f.log)
+	f.refuse(native.StatusNoMemory)
+	var answers [asks]chan error
+	for i := range answers {
+		answers[i] = make(chan error, 1)
+		require.NoError(t, p.AppendAsync(t.Context(), one("a"), Durable, func(_ uint64, err error) { answers[i] <- err }))
+		f.log.await(func(done func()) { // what an acknowledgement does
+			p.mu.Lock()
+			p.ask()
+			p.mu.Unlock()
+			done()
+		})
+		require.Eventually(t, func() bool { return c.refused.Load() > int64(i) }, patience, 100*time.Microsecond)
+	}
+	stalled := 0
+	f.log.await(func(done func()) {
+		stalled = len(f.log.stalled)
+		done()
+	})
+	require.Equal(t, 1, stalled)
+	f.refuse(0)
+	for _, answer := range answers {
+		require.NoError(t, <-answer)
+	}
+	f.log.await(func(done func()) {
+		stalled = len(f.log.stalled)
+		done()
+	})
+	require.Zero(t, stalled)
+	require.False(t, p.stalled)
+}
+
 // Who is refused again is told again, and closing waits for it.
 func TestStalledAgain(t *testing.T) {
 	f, p := pretend(t, Options{Linger: time.Minute}, true)
