@@ -156,11 +156,69 @@ static void what_is_ahead_is_cut(void)
     hand_close(hand);
 }
 
+/* Two files; the second goes while it is read ahead, and the reader is at the end of the first. */
+static struct smf__wal_reader *at_the_end_of_a_cut(struct hand *hand, struct smf__wal_mark *end)
+{
+    struct smf_error error = {0};
+    struct smf__wal_run run;
+    uint64_t at = 0;
+    hand_segment(hand, 4u << 20);
+    for (int i = 0; i < 20; i++)
+        hand_records(hand, 5, 20000, i, 0);
+    *end = hand->part.buffered;
+    hand_segment(hand, 4u << 20);
+    for (int i = 0; i < 20; i++)
+        hand_records(hand, 5, 20000, i, 0);
+    hand_write(hand);
+    struct smf__wal_reader *reader = hand_reader(hand, 0, SMF__WAL_BUFFERED, 4u << 20);
+    while (at < end->offset && hand_next(hand, reader, &run, &error) == 1)
+        at = hand_check(hand, &run, at);
+    CHECK_EQ(at, end->offset);
+    hand_drop(hand->part.last);
+    hand->part.buffered = *end;
+    hand->part.next_offset = end->offset;
+    hand->part.prev_crc = end->crc;
+    return reader;
+}
+
+/* It does not wait for the disk any more when what was under way has ended, but for the log. */
+static void the_file_ahead_is_cut_at_the_end(void)
+{
+    int under_way = 0;
+    for (uint64_t i = 0; i < 20; i++) {
+        struct hand *hand = hand_open(test_seed() + i);
+        struct smf_error error = {0};
+        struct smf__wal_run run;
+        struct smf__wal_mark end;
+        struct smf__wal_reader *reader = at_the_end_of_a_cut(hand, &end);
+        struct hand_file *first = hand_last(hand);
+        under_way += hand->wal.under_way > 0;
+        CHECK_EQ(smf__wal_reader_next(reader, &run, &error), 0);
+        while (hand->wal.under_way > 0)
+            smf__wal_wait(&hand->wal);
+        CHECK_EQ(smf__wal_reader_next(reader, &run, &error), 0);
+
+        uint32_t told = hand->told;
+        hand->version++;
+        hand_records(hand, 5, 1000, 0, 0);
+        first->buffered_from = smf__wal_place_position(end.place);
+        first->buffered_to = first->segment.end;
+        smf__wal_readers_tell(&hand->part);
+        CHECK_EQ(hand->told, told + 1);
+        CHECK_EQ(hand_next(hand, reader, &run, &error), 1);
+        CHECK_EQ(hand_check(hand, &run, end.offset), end.offset + 5);
+        smf__wal_reader_close(reader);
+        hand_close(hand);
+    }
+    CHECK_GT(under_way, 0);
+}
+
 static const struct test tests[] = {
     TEST(reads_lie_side_by_side),
     TEST(the_next_segment_is_read_ahead),
     TEST(the_next_segment_can_not_be_opened),
     TEST(what_is_ahead_is_cut),
+    TEST(the_file_ahead_is_cut_at_the_end),
 };
 
 int main(int argc, char **argv)

@@ -237,6 +237,10 @@ static int stand(struct smf__wal_reader *reader)
             tail_of(part->folder), (unsigned long long)reader->at);
     if (part->last != NULL)
         reader->last_number = part->last->header.number;
+    /* At the end of what can be read nothing is fetched, and so nothing else would end this: the reader would
+     * wait for a disk that has nothing to do for it. */
+    if (reader->dropping && reader->under_way == 0)
+        smf__wal_fetch_drop(reader);
     if (reader->segment != NULL && (reader->segment->gone || is_past_cut(reader)) && !leave(reader))
         return 0;
     if (reader->segment != NULL && reader->ahead != NULL && !reader->dropping &&
