@@ -33,8 +33,9 @@ func newLogDumpCommand() *cobra.Command {
 		Short: "Print what the bytes of the log's files say",
 		Long: `smf log dump prints block 0, batches, items and records of META and of all segments, or of the files that
 are named, as docs/wal-format.md describes them. What is damaged is printed as far as it goes, and then
-the batches that stand behind it and verify, whether they count or not. It changes nothing; next to a
-process that writes, the end of a file is what is being written.`,
+the batches that stand behind it and verify, whether they count or not; what the disk does not give is
+stepped over, and told behind the rest of its file. It changes nothing; next to a process that writes, the
+end of a file is what is being written.`,
 		Example: `  smf log dump --dir /var/lib/orders --brief
   smf log dump orders/0/0000000001-00000000000000000000.seg --dir /var/lib/orders`,
 		Args: func(_ *cobra.Command, args []string) error {
@@ -141,6 +142,16 @@ func (d *dumper) dump(file string) error {
 	if status != walfile.Good {
 		return nil
 	}
+	if err := d.batches(r); err != nil {
+		return err
+	}
+	for _, s := range r.Unreadable() {
+		fmt.Fprintf(d.out, "%10d  %s\n", s.From, s)
+	}
+	return nil
+}
+
+func (d *dumper) batches(r *walfile.Reader) error {
 	for {
 		found, status, err := r.Next()
 		if err != nil {
@@ -159,7 +170,7 @@ func (d *dumper) blockZero(r *walfile.Reader, status walfile.Status) {
 	f := &r.File
 	fmt.Fprintf(d.out, "%10d  block 0", 0)
 	if status != walfile.Good {
-		fmt.Fprintf(d.out, ": %s", status)
+		fmt.Fprintf(d.out, ": %s", r.Why(status))
 	}
 	if f.ID == 0 { // nothing could be read
 		fmt.Fprintln(d.out)
@@ -180,8 +191,11 @@ func (d *dumper) blockZero(r *walfile.Reader, status walfile.Status) {
 // behind prints what stands behind the last batch that belongs to the file.
 func (d *dumper) behind(r *walfile.Reader, status walfile.Status) error {
 	why := "what stands here is no batch of this file: " + status.String()
-	if status == walfile.Truncated {
+	switch status {
+	case walfile.Truncated:
 		why = "the file ends before another whole batch does"
+	case walfile.Unreadable:
+		why = "a batch that stands here can't be read"
 	}
 	fmt.Fprintf(d.out, "%10d  end: offset %d; %s\n", r.End, r.NextOffset, why)
 	first := true

@@ -176,6 +176,9 @@ func tellPlan(w io.Writer, plan *walfile.MetaPlan) {
 		}
 		fmt.Fprintln(w, "as its segments say")
 	}
+	for _, text := range plan.Unreadable {
+		fmt.Fprintf(w, "  %s\n", text)
+	}
 	for _, head := range plan.Heads {
 		fmt.Fprintf(w, "  %s\n", head)
 	}

@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"os/signal"
+	"path/filepath"
 	"slices"
 	"syscall"
 	"time"
@@ -38,15 +39,17 @@ func logReadDamaged(o *logReadOptions, stdout, stderr io.Writer) error {
 	if err := o.check("read", true); err != nil {
 		return err
 	}
-	lock, err := walfile.Lock(o.path)
+	lock, err := walfile.LockToRead(o.path)
 	switch {
 	case errors.Is(err, walfile.ErrLocked): // what it is just writing looks like damage
 		return fmt.Errorf("--dir %s: another process writes to the log: stop it first, or leave out --skip-damage", o.path)
-	case err == nil:
-		defer lock.Close()
-	case !errors.Is(err, fs.ErrPermission) && !errors.Is(err, syscall.EROFS): // there nobody writes
+	case errors.Is(err, fs.ErrPermission):
+		return fmt.Errorf("%s can't be read, so that nobody can tell whether another process writes to the log: read it as a user who may, or leave out --skip-damage",
+			filepath.Join(o.path, walfile.LockName))
+	case err != nil:
 		return o.explain(reasonOf(err))
 	}
+	defer lock.Close() // nil: it says so, and that is all
 	meta, damages, err := walfile.ReadMeta(o.path)
 	if err != nil {
 		return o.explain(reasonOf(err))

@@ -30,14 +30,37 @@ func Lock(folder string) (*os.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
-		_ = file.Close()
-		if errors.Is(err, unix.EWOULDBLOCK) {
-			err = ErrLocked
-		}
+	return take(file, unix.LOCK_EX)
+}
+
+// take locks a file, or closes it.
+func take(file *os.File, how int) (*os.File, error) {
+	err := unix.Flock(int(file.Fd()), how|unix.LOCK_NB)
+	if err == nil {
+		return file, nil
+	}
+	_ = file.Close()
+	if errors.Is(err, unix.EWOULDBLOCK) {
+		err = ErrLocked
+	}
+	return nil, err
+}
+
+// LockToRead keeps processes from writing, until the file is closed, for who may have no more than the right to read:
+// then the lock is a shared one. It returns nil where LOCK was never made: nobody has written there.
+func LockToRead(folder string) (*os.File, error) {
+	file, err := Lock(folder)
+	if !errors.Is(err, fs.ErrPermission) && !errors.Is(err, unix.EROFS) {
+		return file, err
+	}
+	file, err = os.Open(filepath.Join(folder, LockName))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
 		return nil, err
 	}
-	return file, nil
+	return take(file, unix.LOCK_SH)
 }
 
 // cutter cuts a partition that is damaged.

@@ -84,7 +84,7 @@ func ReadMeta(folder string) (*Meta, []Damage, error) {
 		return nil, nil, fmt.Errorf("%s is of a later format (version %d; %s): read it with a newer program",
 			MetaName, r.File.Version, status)
 	default:
-		return m, []Damage{{Path: MetaName, Text: "block 0: " + status.String()}}, nil
+		return m, []Damage{{Path: MetaName, Text: "block 0: " + r.Why(status)}}, nil
 	}
 	damages, err := m.read(r)
 	slices.SortFunc(m.Topics, func(a, b *Topic) int { return cmp.Compare(a.Name, b.Name) })
@@ -108,6 +108,10 @@ func (m *Meta) read(r *Reader) (damages []Damage, err error) {
 			return damages, fmt.Errorf("%s has a batch at byte %d that needs a later version: read it with a newer program", MetaName, found.Position)
 		default:
 			behind, err := r.Behind()
+			// Wherever it is: who appends to META reads all of it.
+			for _, s := range r.window.unreadable(int64(r.File.BlockBytes), FileSizeMax) {
+				c.add(r.End, 0, s.String(), false)
+			}
 			if err == nil && behind.DurableBefore > At(r.File.Number, r.End) {
 				c.add(r.End, 0, status.String()+": a batch that was durable is not there", false)
 			}
@@ -149,13 +153,7 @@ func (m *Meta) forget(id uint64) {
 	m.Topics = slices.DeleteFunc(m.Topics, func(t *Topic) bool { return t.ID == id })
 }
 
-func readFailed(err error) string {
-	var problem *fs.PathError
-	if errors.As(err, &problem) {
-		err = problem.Err
-	}
-	return fmt.Sprintf("can't be read: %s", err)
-}
+func readFailed(err error) string { return fmt.Sprintf("can't be read: %s", reasonOf(err)) }
 
 // checker collects damages of one file.
 type checker struct {
@@ -175,6 +173,9 @@ func (c *checker) blockZero(r *Reader) error {
 	}
 	if !r.File.paddingOK(data) {
 		c.add(0, r.File.FirstOffset, "reserved bytes of block 0 are not zero", true)
+	}
+	for _, s := range r.window.unreadable(FileHeaderSize, int64(r.File.BlockBytes)) {
+		c.add(0, r.File.FirstOffset, s.String()+", in the padding of block 0", true)
 	}
 	return c.zero(r, FileHeaderSize, int64(r.File.BlockBytes), r.File.FirstOffset)
 }

@@ -29,6 +29,8 @@ type MetaPlan struct {
 	Apart []string
 	// Unknown are folders that have no segment to say what they are; relative.
 	Unknown []string
+	// Unreadable are files whose block 0 can't be read, and why: nothing is told by them.
+	Unreadable []string
 
 	meta   *Meta
 	unsure map[uint64]bool // topics that may have more partitions than were found
@@ -64,7 +66,8 @@ func listTopics(root string) (found []topicFolder, err error) {
 		}
 		f := topicFolder{name: folder.Name()}
 		for _, partition := range partitions {
-			if number, err := strconv.ParseUint(partition.Name(), 10, 16); err == nil && partition.IsDir() {
+			number, err := strconv.ParseUint(partition.Name(), 10, 16)
+			if err == nil && partition.IsDir() && partition.Name() == strconv.FormatUint(number, 10) {
 				f.numbers = append(f.numbers, uint32(number))
 			}
 		}
@@ -167,6 +170,11 @@ func (p *MetaPlan) open(folder, topic string, number uint32, name segmentName) (
 	case status == Good && file.Kind == KindSegment && file.Partition == number && file.TopicName == topic &&
 		file.Number == name.number && file.FirstOffset == name.first:
 		return r, nil
+	case status == Unreadable:
+		text := filepath.Join(topic, strconv.Itoa(int(number)), name.String()) + ": block 0: " + r.Why(status)
+		if !slices.Contains(p.Unreadable, text) { // a file may be opened twice
+			p.Unreadable = append(p.Unreadable, text)
+		}
 	}
 	r.Close()
 	return nil, err
@@ -180,7 +188,7 @@ type heard struct {
 
 // find looks in a folder for what segments say of their topic.
 func (p *MetaPlan) find(root string, f topicFolder) error {
-	said, first, most := map[uint64]heard{}, uint64(0), uint32(0)
+	said, first := map[uint64]heard{}, uint64(0)
 	for _, number := range f.numbers {
 		folder := partitionFolder(root, f.name, number)
 		names, err := listSegments(folder)
@@ -188,7 +196,6 @@ func (p *MetaPlan) find(root string, f topicFolder) error {
 			return err
 		}
 		for _, name := range slices.Backward(names) {
-			most = number
 			r, err := p.open(folder, f.name, number, name)
 			if err != nil {
 				return err
@@ -219,6 +226,7 @@ func (p *MetaPlan) find(root string, f topicFolder) error {
 			p.unsure[t.ID] = true
 		}
 	} else if first != 0 && !p.meta.gone[first] {
+		most := f.numbers[len(f.numbers)-1] // also one that holds nothing: keys went to it, or would have
 		p.guess(&Topic{ID: first, Created: said[first].created, Partitions: most + 1, Name: f.name})
 	}
 	return nil

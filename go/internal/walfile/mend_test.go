@@ -112,24 +112,26 @@ func TestLostMetaAndStates(t *testing.T) {
 	fifth := filepath.Join(w.folder, "orders", "4") // with a file that says nothing
 	require.NoError(t, os.Mkdir(fifth, 0o700))
 	require.NoError(t, os.WriteFile(filepath.Join(fifth, SegmentName(1, 0)), make([]byte, 4096), 0o600))
-	require.NoError(t, os.Mkdir(filepath.Join(w.folder, "orders", "9"), 0o700))
+	for _, empty := range []string{"9", "011", "x"} { // a partition that was never written, and none
+		require.NoError(t, os.Mkdir(filepath.Join(w.folder, "orders", empty), 0o700))
+	}
 	require.NoError(t, os.MkdirAll(filepath.Join(w.folder, "sales", "0"), 0o700))
 	require.NoError(t, os.Remove(filepath.Join(w.folder, MetaName)))
 	plan, err := Reading{Folder: w.folder}.PlanMeta(NoMeta())
 	require.NoError(t, err)
-	want := Topic{ID: w.topic.ID, Partitions: 5, Name: "orders"}
+	want := Topic{ID: w.topic.ID, Partitions: 10, Name: "orders"}
 	require.Equal(t, []FoundTopic{{&want, true}}, plan.Found)
 	require.Equal(t, []string{"sales"}, plan.Unknown)
-	require.EqualError(t, plan.SetPartitions("orders", 4), "orders has 5 partitions at least")
+	require.EqualError(t, plan.SetPartitions("orders", 9), "orders has 10 partitions at least")
 	require.EqualError(t, plan.SetPartitions("orders", PartitionsMax+1), "a topic has at most 65536 partitions")
 	require.EqualError(t, plan.SetPartitions("sales", 4), `there is no topic "sales"`)
-	require.NoError(t, plan.SetPartitions("orders", 8))
+	require.NoError(t, plan.SetPartitions("orders", 12))
 	_, err = Reading{Folder: w.folder}.WriteMeta(plan)
 	require.NoError(t, err)
 	m, damages, err := ReadMeta(w.folder)
 	require.NoError(t, err)
 	require.Empty(t, damages)
-	want.Partitions = 8
+	want.Partitions = 12
 	require.Equal(t, []*Topic{&want}, m.Topics)
 }
 

@@ -131,7 +131,7 @@ func (w *walk) chain() error {
 			p.broken = "block 0: " + status.String()
 			w.Later = fmt.Errorf("%s is of a later format (version %d; %s): read it with a newer program", p.path, p.reader.File.Version, status)
 		case status != Good:
-			p.broken = "block 0: " + status.String()
+			p.broken = "block 0: " + p.reader.Why(status)
 		}
 		if p.broken != "" {
 			i--
@@ -314,7 +314,11 @@ func (w *walk) gap(p *piece, s *Segment, f *Found, counts *bool) (more, ends boo
 	if err != nil {
 		return false, false, err
 	}
-	if isBoundary := w.isBoundary(p); max(behind.DurableBefore, w.durableIn(p)) <= place && (isBoundary || durable <= place) {
+	isBoundary := w.isBoundary(p)
+	wasDurable := max(behind.DurableBefore, w.durableIn(p)) > place || !isBoundary && durable > place
+	// What can't be read may have been durable, or have said of something that it was.
+	bad := r.window.unreadable(r.End, r.Size)
+	if !wasDurable && len(bad) == 0 {
 		if *counts && !isBoundary {
 			w.Torn = max(0, behind.End-r.End) + torn
 		}
@@ -326,16 +330,34 @@ func (w *walk) gap(p *piece, s *Segment, f *Found, counts *bool) (more, ends boo
 	}
 	w.lose(r, s, counts)
 	more, err = r.Resume()
+	if more && len(r.window.unreadable(r.End, r.End+1)) > 0 { // behind a batch that ends in a stretch
+		more, err = r.Resume()
+	}
 	if err != nil {
 		return false, false, err
 	}
 	w.LostBytes += max(0, r.End-position)
-	text := fmt.Sprintf("%s: a batch that was durable is not there", f.Status)
-	if more {
-		text += fmt.Sprintf("; reading goes on at byte %d, offset %d", r.End, r.NextOffset)
+	if more && wasDurable {
+		bad = r.window.unreadable(place.Position(), r.End)
 	}
-	w.damage(p.path, position, offset, text)
+	for _, text := range gapTexts(f.Status, bad) {
+		if more {
+			text += fmt.Sprintf("; reading goes on at byte %d, offset %d", r.End, r.NextOffset)
+		}
+		w.damage(p.path, position, offset, text)
+	}
 	return more, false, nil
+}
+
+// gapTexts say what a gap is: what can't be read, or what is wrong with what is read.
+func gapTexts(status Status, bad []Stretch) (texts []string) {
+	if len(bad) == 0 {
+		return []string{fmt.Sprintf("%s: a batch that was durable is not there", status)}
+	}
+	for _, s := range bad {
+		texts = append(texts, s.String())
+	}
+	return texts
 }
 
 // isBoundary says whether other files come behind this one, and it can't be told how they go on from it:

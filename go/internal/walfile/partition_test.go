@@ -496,6 +496,8 @@ func TestLock(t *testing.T) {
 	require.NoError(t, err)
 	_, err = Lock(folder)
 	require.ErrorIs(t, err, ErrLocked)
+	_, err = LockToRead(folder)
+	require.ErrorIs(t, err, ErrLocked)
 	require.NoError(t, held.Close())
 	held, err = Lock(folder)
 	require.NoError(t, err)

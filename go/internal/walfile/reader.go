@@ -1,45 +1,10 @@
 package walfile
 
 import (
-	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 )
-
-// windowSize is how much is read at once. A batch that is larger is read whole.
-const windowSize = 4 << 20
-
-// window is bytes of a file that were read.
-type window struct {
-	from     io.ReaderAt
-	data     []byte
-	position int64
-	size     int64             // of the file, when it was opened
-	seen     func(bytes int64) // or nil
-}
-
-// at gives size bytes from a position on, or as many as the file has; more may be there.
-func (w *window) at(position, size int64) ([]byte, error) {
-	if position >= w.position && position+size <= w.position+int64(len(w.data)) {
-		return w.data[position-w.position:], nil
-	}
-	wanted := size
-	size = max(size, min(windowSize, w.size-position))
-	if int64(cap(w.data)) < size {
-		w.data = make([]byte, size)
-	}
-	n, err := w.from.ReadAt(w.data[:size], position)
-	w.data, w.position = w.data[:n], position
-	if w.seen != nil {
-		w.seen(int64(n))
-	}
-	if errors.Is(err, io.EOF) || int64(n) >= wanted { // what is behind is met when it is wanted
-		err = nil
-	}
-	return w.data, err
-}
 
 // Reader reads the batches of one file that belong together. One goroutine at a time.
 type Reader struct {
@@ -69,6 +34,10 @@ func (f *Found) Body() []byte { return f.Data[f.HeaderBytes : f.HeaderBytes+f.Bo
 // is not Good; then it has no batches. The caller closes it.
 func Open(path string) (*Reader, Status, error) {
 	source, err := os.Open(path)
+	if diskFailed(err) { // nothing of it can be read, not even where it is
+		bad := Stretch{From: 0, To: FileHeaderSize, Reason: reasonOf(err)}
+		return &Reader{window: window{bad: []Stretch{bad}}}, Unreadable, nil
+	}
 	if err != nil {
 		return nil, Good, err
 	}
@@ -81,7 +50,7 @@ func Open(path string) (*Reader, Status, error) {
 		_ = source.Close()
 		return nil, Good, fmt.Errorf("%s: not a file", path)
 	}
-	r := &Reader{source: source, Size: info.Size(), window: window{from: source, size: info.Size()}}
+	r := &Reader{source: source, Size: info.Size(), window: window{from: readFrom(source), size: info.Size()}}
 	data, err := r.window.at(0, FileHeaderSize)
 	if err != nil {
 		_ = source.Close()
@@ -89,6 +58,9 @@ func Open(path string) (*Reader, Status, error) {
 	}
 	var status Status
 	r.File, status = ParseFile(data)
+	if status != Good && len(r.window.unreadable(0, FileHeaderSize)) > 0 {
+		status = Unreadable
+	}
 	r.Rewind()
 	return r, status, nil
 }
@@ -102,8 +74,20 @@ func (r *Reader) Rewind() {
 	r.End, r.NextOffset, r.PrevCRC = int64(r.File.BlockBytes), r.File.FirstOffset, r.File.FollowsCRC
 }
 
+// Unreadable are the stretches of the file that can't be read, of those that were met. For who reads, there are
+// zeroes.
+func (r *Reader) Unreadable() []Stretch { return r.window.unreadable(0, FileSizeMax) }
+
+// Why is what is wrong with block 0.
+func (r *Reader) Why(status Status) string {
+	if bad := r.window.unreadable(0, FileHeaderSize); status == Unreadable && len(bad) > 0 {
+		return bad[0].String()
+	}
+	return status.String()
+}
+
 // Next takes the next batch. Its status is Good, Unsupported, Truncated (the file ends before the batch
-// does), or what is wrong there: then nothing has changed, and Stop says what that means.
+// does), or what is wrong there: then nothing has changed.
 func (r *Reader) Next() (found Found, status Status, err error) {
 	found, status, err = r.look(r.End)
 	block := roundUp(r.End, int64(r.File.BlockBytes))
@@ -112,6 +96,10 @@ func (r *Reader) Next() (found Found, status Status, err error) {
 	}
 	if err != nil || status != Good && status != Unsupported {
 		return found, status, err
+	}
+	// Padding, or zeroes that are guessed right: who reads the file in another way gets no further.
+	if len(r.window.unreadable(r.End, found.Position+found.Bytes())) > 0 {
+		return found, Unreadable, nil
 	}
 	r.End = found.Position + found.Bytes()
 	r.NextOffset = found.FirstOffset + uint64(found.Count)
@@ -158,7 +146,14 @@ func (r *Reader) Resume() (bool, error) {
 		batch, status := ParseBatch(data, &r.File, position)
 		if status == Good || status == Unsupported {
 			if linked = batch.PrevCRC == r.PrevCRC && batch.FirstOffset == r.NextOffset; linked {
-				r.End = position + batch.Bytes()
+				whole, err := r.isWhole(&batch, position)
+				if err != nil {
+					return false, err
+				}
+				if r.End = position; whole { // only what is before it can't be read
+					return true, nil
+				}
+				r.End += batch.Bytes()
 				r.NextOffset, r.PrevCRC = batch.FirstOffset+uint64(batch.Count), batch.HeaderCRC
 				return true, nil
 			}
@@ -180,6 +175,12 @@ func (r *Reader) Resume() (bool, error) {
 			return true, nil
 		}
 	}
+}
+
+// isWhole says whether all of a batch can be read, and verifies.
+func (r *Reader) isWhole(b *Batch, position int64) (bool, error) {
+	data, err := r.window.at(position, b.Bytes())
+	return err == nil && b.CheckBody(data) == Good && len(r.window.unreadable(position, position+b.Bytes())) == 0, err
 }
 
 // Behind is what stands behind the end of what was read: batches that do not count.

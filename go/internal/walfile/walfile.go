@@ -54,10 +54,11 @@ const (
 	DamagedHeader
 	DamagedBody
 	OutOfRange
+	Unreadable // the disk does not give the bytes; not of that page
 )
 
 var statusNames = [...]string{"good", "truncated", "not ours", "misplaced", "too new", "unsupported",
-	"damaged header", "damaged body", "out of range"}
+	"damaged header", "damaged body", "out of range", "unreadable"}
 
 // String is the status as the page calls it.
 func (s Status) String() string { return statusNames[s] }
