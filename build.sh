@@ -91,6 +91,7 @@ missing_for() {
     test | race | older)
         missing_for_go
         [[ $1 != test || -x /usr/sbin/mkfs.xfs ]] || echo xfsprogs
+        [[ $1 != test || -x /usr/sbin/mkfs.btrfs ]] || echo btrfs-progs
         ;;
     asan | tsan | fuzz)
         [[ $1 != fuzz ]] || missing_for_go

@@ -181,9 +181,9 @@ func TestLogLostMetaAndStates(t *testing.T) {
 	require.NoError(t, os.Remove(filepath.Join(dir, walfile.MetaName)))
 	const guess = "as many as are found; nothing tells its limits, so it gets the usual ones: if it had more partitions, add --partitions orders=N\n"
 	repair := []string{"log", "repair", "--dir", dir}
-	require.Contains(t, smf(t, repair...).stdout, "  topic orders: 3 partitions, "+guess)
+	require.Contains(t, smf(t, repair...).stdout, "  topic orders: 4 partitions, "+guess, "the last one was never written to")
 	for value, reason := range map[string]string{
-		"orders=2":     "orders has 3 partitions at least",
+		"orders=3":     "orders has 4 partitions at least",
 		"orders=65537": "a topic has at most 65536 partitions",
 		"sales=2":      `there is no topic "sales"`,
 		"orders":       "it has to be a topic and a number, orders=4",
@@ -193,15 +193,15 @@ func TestLogLostMetaAndStates(t *testing.T) {
 		require.Equal(t, usageStatus, got.status)
 		require.Equal(t, "smf: --partitions "+value+": "+reason+"\n", got.stderr)
 	}
-	mended := smf(t, append(repair, "--partitions", "orders=4", "--yes")...)
+	mended := smf(t, append(repair, "--partitions", "orders=6", "--yes")...)
 	require.Equal(t, 1, mended.status)
-	require.Contains(t, mended.stdout, "  topic orders: 4 partitions, "+guess)
+	require.Contains(t, mended.stdout, "  topic orders: 6 partitions, "+guess)
 	require.Contains(t, mended.stdout, fmt.Sprintf("\n  smf log read orders --partition 1 --from 0 --skip-damage --print-offsets --dir %s prints those that are readable\n", dir))
 	require.Equal(t, "smf: META was written anew; then nothing was changed: with --yes 3 partitions are cut like that\n", mended.stderr)
 	require.Equal(t, outcome{0, numbers(0, 3000), ""}, smf(t, "log", "read", "orders", "--skip-damage", "--dir", dir))
 	require.Zero(t, smf(t, append(repair, "--yes")...).status)
 	require.Zero(t, smf(t, "log", "verify", "--dir", dir).status)
-	require.Contains(t, smf(t, "log", "topics", "--dir", dir).stdout, "orders  4           256MiB         16MiB\n")
+	require.Contains(t, smf(t, "log", "topics", "--dir", dir).stdout, "orders  6           256MiB         16MiB\n")
 	require.Equal(t, outcome{usageStatus, "", "smf: --partitions is for a META that is made anew, and this one is whole\n"},
 		smf(t, append(repair, "--partitions", "orders=9")...))
 }

@@ -38,8 +38,8 @@ when --yes is given once more.
 
 A META that is gone is made anew of what segments say. They know names, ids, partitions and limits of topics,
 but not where a head was moved to within a file, and nothing of a topic that was never written to. Where all
-that is left of a topic is block 0 of its files, it has the partitions that are found, and --partitions says
-when there were more: records of a key go to another partition when their number is another one.
+that is left of a topic is block 0 of its files, it has the partitions that have folders, and --partitions
+says when there were more: records of a key go to another partition when their number is another one.
 
 What is behind a damage is not in the log any more when its partition was cut. smf log read --skip-damage
 prints it before, and smf log dump the files that were kept.

@@ -24,7 +24,8 @@ func newLogVerifyCommand() *cobra.Command {
 		Short: "Read everything, and report what is damaged",
 		Long: `smf log verify reads META and all files of all partitions, with a reader of the format that shares nothing
 with the engine, and verifies checksums, links between batches and files, contents and padding. Each damage
-is a line: file, byte, offset, what is wrong. It changes nothing, and goes on beside a process that writes.
+is a line: file, byte, offset, what is wrong. Bytes that the disk does not give are damage, too, and reading
+goes on behind them. It changes nothing, and goes on beside a process that writes.
 
 What a crash has torn is no damage: nobody was told that it is durable.
 

@@ -39,7 +39,7 @@ type MetaPlan struct {
 // FoundTopic is a topic that META does not tell of.
 type FoundTopic struct {
 	*Topic
-	// Guessed: no state of it can be read. Name and id are those of its files, it has the partitions that were found,
+	// Guessed: no state of it can be read. Name and id are those of its files, it has the partitions that have folders,
 	// and the rest is what a topic has that is created without saying more.
 	Guessed bool
 }

@@ -133,6 +133,32 @@ func TestPagesThatCantBeRead(t *testing.T) {
 	}
 }
 
+// What is told of a page does not depend on where reading begins, and ends with the file.
+func TestPagesFromAnywhere(t *testing.T) {
+	const size = 20*pageSize + 1000
+	d := &badDisk{ReaderAt: ones{size}, bad: []Stretch{stretch(5*pageSize, 6*pageSize), stretch(20*pageSize, size)}}
+	w := &window{from: d, size: size}
+	data, err := w.at(5*pageSize+1000, 512)
+	require.NoError(t, err)
+	require.Equal(t, make([]byte, 512), data[:512])
+	require.Equal(t, d.bad, w.bad)
+	w = &window{from: d, size: size}
+	data, err = w.at(size-100, 512)
+	require.NoError(t, err)
+	require.Equal(t, make([]byte, 100), data)
+	require.Equal(t, d.bad[1:], w.bad)
+}
+
+// Pages between bad ones are read, however many of these there are.
+func TestEverySecondPage(t *testing.T) {
+	const size = 4000 * pageSize
+	d := &badDisk{ReaderAt: ones{size}}
+	for at := int64(0); at < size; at += 2 * pageSize {
+		d.bad = append(d.bad, stretch(at, at+pageSize))
+	}
+	require.Equal(t, d.bad, readWhole(t, d, size, windowSize).bad)
+}
+
 // A disk that gives nothing of gigabytes is not asked for each page, and one with many bad pages is.
 func TestReadsOfABadDisk(t *testing.T) {
 	const size = 2 << 30
