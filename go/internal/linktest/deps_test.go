@@ -24,7 +24,7 @@ func machine(t *testing.T, also ...string) tree {
 	c.write("build.sh", string(script))
 	bin := filepath.Join(c.root, "bin")
 	require.NoError(t, os.Mkdir(bin, 0o700))
-	for _, name := range []string{"bash", "dirname", "tr", "sort", "uname", "nproc", "mkdir", "rm"} {
+	for _, name := range []string{"bash", "dirname", "tr", "sort", "uname", "nproc", "mkdir", "rm", "tee", "tail", "grep", "cut"} {
 		path, err := exec.LookPath(name)
 		require.NoError(t, err)
 		require.NoError(t, os.Symlink(path, filepath.Join(bin, name)))
