@@ -13,7 +13,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/smf-go/smf/go/internal/walfile"
-	"github.com/smf-go/smf/go/wal"
 )
 
 // Pages that a real file system does not give: btrfs answers with an input/output error where what is on the disk
@@ -78,20 +77,7 @@ func (m *badImage) smf(t *testing.T, args ...string) outcome {
 func severalBatches(t *testing.T) (dir string, lines []string, files []string) {
 	t.Helper()
 	dir = newLog(t, 1, "--segment-bytes", "64K")
-	log, err := wal.Open(dir, wal.Options{})
-	require.NoError(t, err)
-	p, err := log.Partition("orders", 0)
-	require.NoError(t, err)
-	for range 50 {
-		batch := make(wal.Batch, 20)
-		for i := range batch {
-			lines = append(lines, fmt.Sprintf("%0100d", len(lines)))
-			batch[i].Value = []byte(lines[len(lines)-1])
-		}
-		_, err := p.Append(t.Context(), batch, wal.Durable)
-		require.NoError(t, err)
-	}
-	require.NoError(t, log.Close())
+	lines = numbered(t, dir, 0, 50, 20)
 	return dir, lines, segments(t, dir, 0)
 }
 

@@ -43,17 +43,15 @@ func firstRecords(t *testing.T, path string, from uint64) (found walfile.Found) 
 	return found
 }
 
-// damagedLog is a log whose partition 1 is damaged in a header, in a body, and lacks a file. gaps are the offsets
-// that were there.
-func damagedLog(t *testing.T) (dir string, lines []string, gaps []string, first uint64, aside string) {
+// numbered appends batches of so many records to a partition, and returns their values: numbers of 100 digits.
+func numbered(t *testing.T, dir string, partition, batches, records int) (lines []string) {
 	t.Helper()
-	dir = newLog(t, 2, "--segment-bytes", "64K")
 	log, err := wal.Open(dir, wal.Options{})
 	require.NoError(t, err)
-	p, err := log.Partition("orders", 1)
+	p, err := log.Partition("orders", partition)
 	require.NoError(t, err)
-	for range 50 {
-		batch := make(wal.Batch, 100)
+	for range batches {
+		batch := make(wal.Batch, records)
 		for i := range batch {
 			lines = append(lines, fmt.Sprintf("%0100d", len(lines)))
 			batch[i].Value = []byte(lines[len(lines)-1])
@@ -62,6 +60,15 @@ func damagedLog(t *testing.T) (dir string, lines []string, gaps []string, first 
 		require.NoError(t, err)
 	}
 	require.NoError(t, log.Close())
+	return lines
+}
+
+// damagedLog is a log whose partition 1 is damaged in a header, in a body, and lacks a file. gaps are the offsets
+// that were there.
+func damagedLog(t *testing.T) (dir string, lines []string, gaps []string, first uint64, aside string) {
+	t.Helper()
+	dir = newLog(t, 2, "--segment-bytes", "64K")
+	lines = numbered(t, dir, 1, 50, 100)
 	require.Zero(t, smfWith(t, "whole\n", "log", "append", "orders", "--dir", dir, "--partition", "0").status)
 	var files []string // with records
 	for _, file := range segments(t, dir, 1) {
