@@ -310,7 +310,7 @@ func (w *walk) gap(p *piece, s *Segment, f *Found, counts *bool) (more, ends boo
 	if err != nil {
 		return false, false, err
 	}
-	durable, torn, err := w.later(p)
+	durable, torn, unread, err := w.later(p)
 	if err != nil {
 		return false, false, err
 	}
@@ -318,7 +318,7 @@ func (w *walk) gap(p *piece, s *Segment, f *Found, counts *bool) (more, ends boo
 	wasDurable := max(behind.DurableBefore, w.durableIn(p)) > place || !isBoundary && durable > place
 	// What can't be read may have been durable, or have said of something that it was.
 	bad := r.window.unreadable(r.End, r.Size)
-	if !wasDurable && len(bad) == 0 {
+	if !wasDurable && len(bad) == 0 && (unread == "" || isBoundary) {
 		if *counts && !isBoundary {
 			w.Torn = max(0, behind.End-r.End) + torn
 		}
@@ -340,7 +340,10 @@ func (w *walk) gap(p *piece, s *Segment, f *Found, counts *bool) (more, ends boo
 	if more && wasDurable {
 		bad = r.window.unreadable(place.Position(), r.End)
 	}
-	for _, text := range gapTexts(f.Status, bad) {
+	if !wasDurable && len(bad) == 0 {
+		f.Status = Unreadable
+	}
+	for _, text := range gapTexts(f.Status, bad, unread) {
 		if more {
 			text += fmt.Sprintf("; reading goes on at byte %d, offset %d", r.End, r.NextOffset)
 		}
@@ -349,9 +352,13 @@ func (w *walk) gap(p *piece, s *Segment, f *Found, counts *bool) (more, ends boo
 	return more, false, nil
 }
 
-// gapTexts say what a gap is: what can't be read, or what is wrong with what is read.
-func gapTexts(status Status, bad []Stretch) (texts []string) {
-	if len(bad) == 0 {
+// gapTexts say what a gap is: what can't be read, or what is wrong with what is read. unread is a later file that
+// might have said whether it was durable.
+func gapTexts(status Status, bad []Stretch, unread string) (texts []string) {
+	switch {
+	case len(bad) == 0 && status == Unreadable:
+		return []string{"a batch is not there, and was durable, perhaps: not all of " + unread + " can be read"}
+	case len(bad) == 0:
 		return []string{fmt.Sprintf("%s: a batch that was durable is not there", status)}
 	}
 	for _, s := range bad {
@@ -381,23 +388,29 @@ func (w *walk) durableIn(p *piece) (durable Place) {
 }
 
 // later is the most that META, block 0 of all files, and batches in those behind one say of what was durable;
-// and how many bytes these batches have.
-func (w *walk) later(p *piece) (durable Place, size int64, err error) {
+// and how many bytes these batches have. unread is one of these files if not all of it can be read.
+func (w *walk) later(p *piece) (durable Place, size int64, unread string, err error) {
 	durable = w.durable
 	for _, other := range w.files[slices.Index(w.files, p)+1:] {
 		if !other.good {
+			if len(other.reader.Unreadable()) > 0 {
+				unread = other.path
+			}
 			continue
 		}
 		other.reader.Rewind()
 		behind, err := other.reader.Behind()
 		if err != nil {
-			return 0, 0, err
+			return 0, 0, "", err
+		}
+		if len(other.reader.Unreadable()) > 0 {
+			unread = other.path
 		}
 		other.reader.Rewind()
 		durable = max(durable, behind.DurableBefore)
 		size += max(0, behind.End-other.reader.End)
 	}
-	return durable, size, nil
+	return durable, size, unread, nil
 }
 
 // compare holds the last checkpoint against what was read, unless a later file vouches for as much: then nobody

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -149,6 +150,31 @@ func TestUnreadablePages(t *testing.T) {
 			}
 		})
 	}
+}
+
+// What a later file would have said of a damaged batch can't be read: then that batch may have been durable.
+func TestUnreadableEvidence(t *testing.T) {
+	w := newWriter(t)
+	for range 2 {
+		s := w.segment()
+		s.file.DurableBefore = 0 // nobody knows of anything durable
+		head, ok := s.file.Encode()
+		require.True(t, ok)
+		copy(s.bytes, head)
+		for range 100 {
+			w.records(s, 5, false)
+		}
+	}
+	first, second := w.segs[0], w.segs[1]
+	first.bytes[first.at[len(first.at)-1]+BatchHeaderSize] ^= 1
+	w.write()
+	p, _ := w.values()
+	require.Empty(t, lines(p.Damages), "a crash may have left it so")
+	spoil(t, w.path(second), stretch(4096, 8192))
+	p, _ = w.values()
+	require.True(t, p.Damaged)
+	require.Contains(t, p.Damages[0].Text, "was durable, perhaps: not all of orders/0/"+filepath.Base(w.path(second))+" can be read")
+	require.Contains(t, strings.Join(lines(p.Damages), "\n"), "4096 bytes at 4096 can't be read", "reading goes on, and tells why")
 }
 
 // Behind the end of the last file nothing can tell what was there: that is damage, and can be cut.
