@@ -10,6 +10,7 @@ package native
 #cgo noescape smf_core_arm
 #cgo nocallback smf_core_arm
 #include <smf/core.h>
+#include <smf/level2.h>
 #include <smf/loop.h>
 */
 import "C"
@@ -91,16 +92,19 @@ func (c *Core) growLoan(size int) bool {
 // Reply is an answer on its way to the core. It is filled in place, field by field: a copy of freshly
 // written small fields stalls the processor for longer than the rest of a call's bookkeeping takes.
 type Reply struct {
-	Payload  []byte // valid until it was sent
-	Conn     uint64
-	Status   uint32
-	Session  uint16
-	Flags    uint8
-	InLoan   bool // Payload is the end of the loan
-	Deferred bool // nothing is sent now; for the caller
+	Payload     []byte // valid until it was sent
+	Metadata    []byte // a metadata block, which goes in front of the payload; valid until it was sent
+	Conn        uint64
+	Status      uint32
+	Session     uint16
+	Flags       uint8 // MayPad and the flags of level 2; FlagMetadata is set by Send
+	Compression uint8 // of Payload
+	InLoan      bool  // Payload is the end of the loan
+	Deferred    bool  // nothing is sent now; for the caller
 }
 
-// Send sends a reply: one that was built in the loan from where it lies, another as a copy. False:
+// Send sends a reply (or a call: Status is then the method id): one that was built in the loan from where
+// it lies, another as a copy. Frames of a stream leave in the order of their sends, others in any. False:
 // memory is used up, or the turn collects no further send.
 func (c *Core) Send(r *Reply) bool {
 	t := c.turn
@@ -108,21 +112,51 @@ func (c *Core) Send(r *Reply) bool {
 	if t.sendCount == t.sendCapacity {
 		return false
 	}
+	if len(r.Metadata) != 0 {
+		return c.sendWithMetadata(r)
+	}
 	if !r.InLoan {
 		if int(uintptr(t.loanTop)-uintptr(t.loan)) < size+HeaderSize && !c.growLoan(size) {
 			return false
 		}
 		copy(unsafe.Slice((*byte)(unsafe.Add(t.loanTop, -size)), size), r.Payload)
 	}
-	start := unsafe.Add(t.loanTop, -(size + HeaderSize))
+	c.put(r, size, r.Flags)
+	return true
+}
+
+// sendWithMetadata puts the block in front of a payload that is in the loan, or is copied there.
+func (c *Core) sendWithMetadata(r *Reply) bool {
+	t := c.turn
+	payload, inLoan := r.Payload, r.InLoan
+	size := len(payload) + len(r.Metadata)
+	if int(uintptr(t.loanTop)-uintptr(t.loan)) < size+HeaderSize {
+		if inLoan { // the next loan is elsewhere
+			payload, inLoan = append([]byte(nil), payload...), false
+		}
+		if !c.growLoan(size) {
+			return false
+		}
+	}
+	place := unsafe.Slice((*byte)(unsafe.Add(t.loanTop, -size)), size)
+	copy(place, r.Metadata)
+	if !inLoan {
+		copy(place[len(r.Metadata):], payload)
+	}
+	c.put(r, size, r.Flags|FlagMetadata)
+	return true
+}
+
+// put writes the header in front of what lies at the top of the loan.
+func (c *Core) put(r *Reply, size int, flags uint8) {
+	start := unsafe.Add(c.turn.loanTop, -(size + HeaderSize))
 	h := (*[HeaderSize]byte)(start)
-	binary.LittleEndian.PutUint64(h[:8], uint64(r.Flags)<<8|uint64(r.Session)<<16|uint64(uint32(size))<<32)
+	binary.LittleEndian.PutUint64(h[:8], uint64(r.Compression)|uint64(flags)<<8|uint64(r.Session)<<16|uint64(uint32(size))<<32)
 	binary.LittleEndian.PutUint32(h[8:12], 0)
 	binary.LittleEndian.PutUint32(h[12:], r.Status)
-	if !c.extend(r.Conn, start, size+HeaderSize, 1) {
+	if flags&FlagStream != 0 || !c.extend(r.Conn, start, size+HeaderSize, 1) {
 		c.add(r.Conn, start, size+HeaderSize, 1)
 	}
-	return true
 }
 
 // extend makes frames at the top of the loan a part of the last send, if they lie right below it and
@@ -173,6 +207,17 @@ func (c *Core) PutFrames(conn uint64, frames []byte, count int) bool {
 	return true
 }
 
+// PutInOrder is PutFrames for frames that must not leave before those that were put earlier: of streams.
+func (c *Core) PutInOrder(conn uint64, frames []byte, count int) bool {
+	if c.SendRoom() == 0 || !c.NeedLoan(len(frames)) {
+		return false
+	}
+	start := unsafe.Add(c.turn.loanTop, -len(frames))
+	copy(unsafe.Slice((*byte)(start), len(frames)), frames)
+	c.add(conn, start, len(frames), count)
+	return true
+}
+
 // DetachLoan takes the loan out of the way of whoever still writes into it. Release gives it back.
 func (c *Core) DetachLoan() Buffer { return Buffer{unsafe.Pointer(C.smf_core_loan_detach(c.c))} }
 
@@ -184,13 +229,19 @@ func (c *Core) Release(b Buffer) { C.smf_core_release(c.c, (*C.struct_smf_buffer
 
 // Connect begins to connect to a numeric address; EventConnected or EventClosed follows.
 func (c *Core) Connect(address string, user uint64) (uint64, error) {
+	return c.ConnectWith(address, user, 0)
+}
+
+// ConnectWith is Connect with flags: ConnectHello. Then EventConnected comes when the peer agreed on level
+// 2, or EventClosed with CloseHelloTimeout or CloseNotLevel2.
+func (c *Core) ConnectWith(address string, user uint64, flags uint32) (uint64, error) {
 	if err := checkAddress(address); err != nil {
 		return 0, err
 	}
 	ca := cText(address)
 	var conn C.uint64_t
 	var cerr C.struct_smf_error
-	if C.smf_core_connect(c.c, &ca[0], C.uint64_t(user), &conn, &cerr) != C.SMF_OK {
+	if C.smf_core_connect_with(c.c, &ca[0], C.uint64_t(user), C.uint32_t(flags), &conn, &cerr) != C.SMF_OK {
 		return 0, goError(&cerr)
 	}
 	return uint64(conn), nil

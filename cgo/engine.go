@@ -52,15 +52,16 @@ func (c *Config) toC() (cc C.struct_smf_engine_config, err error) {
 			Text: fmt.Sprintf("net %q: this build knows auto and epoll", c.Net)}
 	}
 	for _, n := range []int{c.Cores, c.InFlightMax, c.RunningMax, c.ConnectionsMax, c.HeaderTimeoutMs,
-		c.BodyTimeoutMs, c.IdleTimeoutMs, c.SendTimeoutMs, int(c.MemoryBytes), int(c.FrameBytesMax), int(c.UnsentBytesMax)} {
+		c.BodyTimeoutMs, c.IdleTimeoutMs, c.SendTimeoutMs, int(c.MemoryBytes), int(c.FrameBytesMax), int(c.UnsentBytesMax),
+		c.Level, int(c.CreditBytes), int(c.MessageBytesMax)} {
 		if n < 0 {
 			return cc, &Error{Status: StatusInvalid, Text: "limits, times and sizes can't be negative; 0 means the default"}
 		}
 	}
 	for _, n := range []int{c.Cores, c.InFlightMax, c.RunningMax, c.ConnectionsMax, c.HeaderTimeoutMs,
-		c.BodyTimeoutMs, c.IdleTimeoutMs, c.SendTimeoutMs} {
+		c.BodyTimeoutMs, c.IdleTimeoutMs, c.SendTimeoutMs, c.Level, int(c.CreditBytes)} {
 		if n > math.MaxUint32 {
-			return cc, &Error{Status: StatusInvalid, Text: fmt.Sprintf("%d: counts and milliseconds go up to %d", n, uint32(math.MaxUint32))}
+			return cc, &Error{Status: StatusInvalid, Text: fmt.Sprintf("%d: counts, milliseconds and credit go up to %d", n, uint32(math.MaxUint32))}
 		}
 	}
 	if c.SpinMicros > math.MaxInt32 || c.SpinMicros < math.MinInt32 {
@@ -81,6 +82,10 @@ func (c *Config) toC() (cc C.struct_smf_engine_config, err error) {
 	cc.body_timeout_ms = C.uint32_t(c.BodyTimeoutMs)
 	cc.idle_timeout_ms = C.uint32_t(c.IdleTimeoutMs)
 	cc.send_timeout_ms = C.uint32_t(c.SendTimeoutMs)
+	cc.level = C.uint32_t(c.Level)
+	cc.credit_bytes = C.uint32_t(c.CreditBytes)
+	cc.compressions = C.uint32_t(c.Compressions)
+	cc.message_size_bytes_max = C.uint64_t(c.MessageBytesMax)
 	return cc, nil
 }
 

@@ -10,6 +10,7 @@ type Status int
 
 // The codes that callers tell apart.
 const (
+	StatusOK          Status = 0
 	StatusInvalid     Status = -1
 	StatusNoMemory    Status = -2
 	StatusAddrInUse   Status = -3

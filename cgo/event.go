@@ -9,6 +9,11 @@ const (
 	EventReply     EventKind = 2
 	EventConnected EventKind = 3
 	EventClosed    EventKind = 4
+	EventCancel    EventKind = 6  // these and those below: on connections of level 2 alone
+	EventMessage   EventKind = 7  // of a stream
+	EventWritable  EventKind = 8  // of a stream
+	EventPong      EventKind = 9  // the payload is the token of Core.Ping
+	EventGoaway    EventKind = 10 // the payload is why and the last session, 4 bytes each
 )
 
 // CloseReason says why a connection ended; the values of enum smf_close_reason.
@@ -26,8 +31,39 @@ const (
 	CloseBodyTimeout    CloseReason = 12
 	CloseIdleTimeout    CloseReason = 13
 	CloseTooMany        CloseReason = 16
-	CloseReasons                    = 17 // how many there are
+	CloseHelloTimeout   CloseReason = 17 // ConnectHello alone
+	CloseNotLevel2      CloseReason = 18 // ConnectHello alone
+	CloseBadFrame       CloseReason = 19
+	CloseBadStream      CloseReason = 20
+	CloseFlood          CloseReason = 21
+	CloseReasons                    = 22 // how many there are
 )
+
+// ConnectHello asks a peer for level 2 before anything else; a flag of Core.ConnectWith.
+const ConnectHello uint32 = 1
+
+// GoawayAll, as the last session of EventGoaway: all calls that were sent are answered.
+const GoawayAll uint32 = 0xffffffff
+
+// The flags of a frame at level 2; the values of enum smf_frame_flag that programs see or set.
+const (
+	FlagMetadata uint8 = 0x01
+	FlagStream   uint8 = 0x02
+	FlagFin      uint8 = 0x04
+	FlagReset    uint8 = 0x08
+	FlagOneWay   uint8 = 0x40
+)
+
+// Level is what both ends of a connection agreed on; see struct smf_level.
+type Level struct {
+	Level           int    // 1 or 2
+	Compressions    uint32 // bits: 1 << compression
+	Features        uint64
+	FrameBytesMax   int64
+	CallsMax        int
+	CreditBytes     int64
+	MessageBytesMax int64
+}
 
 // BatchSizes is how many sizes of batches are told apart: none, 1, 2 to 3, 4 to 7, …
 const BatchSizes = 12
@@ -61,6 +97,10 @@ type Config struct {
 	BodyTimeoutMs   int
 	IdleTimeoutMs   int
 	SendTimeoutMs   int
+	Level           int    // the highest that is spoken: 0 (default: 2), 1 or 2
+	CreditBytes     int64  // of each direction of a stream
+	MessageBytesMax int64  // of a message in slices
+	Compressions    uint32 // bits that Hello offers: 1 << compression
 }
 
 // Stats are a core's counters; see smf_core_stats.
@@ -82,4 +122,8 @@ type Stats struct {
 	Starved, UnsentExceeded, SendTimeouts                      uint64
 	InFlight, ConnectionsUnsent                                uint64
 	ConnectionsOpen, ConnectionsHandedIn, ConnectionsHandedOut uint64
+
+	ConnectionsLevel2, Hellos, HellosRefused        uint64
+	Pings, Cancels, CancelsIgnored, Goaways, OneWay uint64
+	RefusedTooMany, RefusedDraining, FramesDropped  uint64
 }

@@ -12,9 +12,9 @@ type Event struct {
 	Kind        EventKind
 	Compression uint8
 	Flags       uint8
-	_           uint8
+	Level       uint8 // of the connection
 	Session     uint16
-	_           uint16
+	metaSize    uint16
 	Meta        uint32
 	Size        uint32
 	Conn        uint64
@@ -26,6 +26,15 @@ type Event struct {
 // Payload is the event's payload, lent until the next poll.
 func (e *Event) Payload() []byte {
 	return unsafe.Slice((*byte)(e.payload), e.Size)
+}
+
+// Metadata is the event's metadata block, which the engine has checked; lent until the next poll. Nil:
+// there is none.
+func (e *Event) Metadata() []byte {
+	if e.metaSize == 0 {
+		return nil
+	}
+	return unsafe.Slice((*byte)(unsafe.Add(e.payload, -int(e.metaSize))), int(e.metaSize))
 }
 
 // Buffer is what holds the payload.
@@ -129,7 +138,10 @@ func layoutOfGo() []layoutValue {
 	v := func(what string, value uintptr) layoutValue { return layoutValue{what, uint32(value)} }
 	return []layoutValue{
 		v("size of smf_event", unsafe.Sizeof(e)),
+		v("smf_event.flags", unsafe.Offsetof(e.Flags)),
+		v("smf_event.level", unsafe.Offsetof(e.Level)),
 		v("smf_event.session", unsafe.Offsetof(e.Session)),
+		v("smf_event.metadata_size_bytes", unsafe.Offsetof(e.metaSize)),
 		v("smf_event.meta", unsafe.Offsetof(e.Meta)),
 		v("smf_event.size_bytes", unsafe.Offsetof(e.Size)),
 		v("smf_event.conn", unsafe.Offsetof(e.Conn)),
@@ -170,6 +182,7 @@ func layoutOfGo() []layoutValue {
 		v("smf_baton.watchers_asleep", unsafe.Offsetof(b.watchersAsleep)),
 		v("size of smf_engine_config", C.sizeof_struct_smf_engine_config),
 		v("size of smf_core_stats", C.sizeof_struct_smf_core_stats),
+		v("size of smf_level", C.sizeof_struct_smf_level),
 		v("size of smf_wal_config", C.sizeof_struct_smf_wal_config),
 		v("size of smf_wal_topic", C.sizeof_struct_smf_wal_topic),
 		v("size of smf_wal_record", C.sizeof_struct_smf_wal_record),

@@ -18,6 +18,17 @@ func (r *Stats) addTime(s *C.struct_smf_core_stats) {
 	r.Starved = uint64(s.starved)
 	r.UnsentExceeded, r.SendTimeouts = uint64(s.unsent_exceeded), uint64(s.send_timeouts)
 	r.InFlight, r.ConnectionsUnsent = uint64(s.in_flight), uint64(s.connections_unsent)
+	r.addLevel2(s)
+}
+
+// addLevel2 fills in what connections of level 2 count.
+func (r *Stats) addLevel2(s *C.struct_smf_core_stats) {
+	r.ConnectionsLevel2 = uint64(s.connections_level2)
+	r.Hellos, r.HellosRefused = uint64(s.hellos), uint64(s.hellos_refused)
+	r.Pings, r.Goaways, r.OneWay = uint64(s.pings), uint64(s.goaways), uint64(s.one_way)
+	r.Cancels, r.CancelsIgnored = uint64(s.cancels), uint64(s.cancels_ignored)
+	r.RefusedTooMany, r.RefusedDraining = uint64(s.refused_too_many), uint64(s.refused_draining)
+	r.FramesDropped = uint64(s.frames_dropped)
 }
 
 // Settings are the engine's settings with every default filled in. SpinMicros is never 0.
@@ -34,6 +45,8 @@ func (e *Engine) Settings() Config {
 		RunningMax: int(s.running_max), ConnectionsMax: int(s.connections_max),
 		HeaderTimeoutMs: int(s.header_timeout_ms), BodyTimeoutMs: int(s.body_timeout_ms),
 		IdleTimeoutMs: int(s.idle_timeout_ms), SendTimeoutMs: int(s.send_timeout_ms),
+		Level: int(s.level), CreditBytes: int64(s.credit_bytes),
+		MessageBytesMax: int64(s.message_size_bytes_max), Compressions: uint32(s.compressions),
 	}
 }
 

@@ -23,6 +23,10 @@
 #define HEADER_TIMEOUT_DEFAULT_MS 10000
 #define BODY_TIMEOUT_DEFAULT_MS 60000
 #define SEND_TIMEOUT_DEFAULT_MS 30000
+#define LEVEL_DEFAULT 2
+#define CREDIT_DEFAULT_BYTES (256u << 10)
+#define MESSAGE_SIZE_DEFAULT_BYTES (64ull << 20)
+#define MESSAGE_SIZE_MAX_BYTES ((1ull << 32) - 1)
 #define DESCRIPTION_SIZE_BYTES 256
 #define CONFIG_SIZE_MIN_BYTES 80u /* of SMF_ABI_VERSION 1 when it began; never changes */
 #define CONFIG_NAME "smf_engine_config"
@@ -77,12 +81,31 @@ static void fill_defaults(struct smf_engine_config *config)
     DEFAULT(header_timeout_ms, HEADER_TIMEOUT_DEFAULT_MS)
     DEFAULT(body_timeout_ms, BODY_TIMEOUT_DEFAULT_MS)
     DEFAULT(send_timeout_ms, SEND_TIMEOUT_DEFAULT_MS)
+    DEFAULT(level, LEVEL_DEFAULT)
+    DEFAULT(credit_bytes, CREDIT_DEFAULT_BYTES)
+    DEFAULT(message_size_bytes_max, MESSAGE_SIZE_DEFAULT_BYTES)
 #undef DEFAULT
+}
+
+static int check_level2(const struct smf_engine_config *config, struct smf_error *error_out)
+{
+    if (config->level > 2)
+        return refuse(error_out, "level: 1, 2, or 0 (the highest: 2)");
+    if (config->credit_bytes != 0 && config->credit_bytes < SMF__CREDIT_MIN_BYTES)
+        return refuse(error_out, "credit_bytes: at least 64 KiB");
+    if (config->credit_bytes > SMF__CREDIT_MAX_BYTES)
+        return refuse(error_out, "credit_bytes: at most 1 GiB");
+    if (config->compressions & ~SMF__COMPRESSIONS_KNOWN)
+        return refuse(error_out, "compressions: bits 1 << SMF_COMPRESSION_ZSTD and 1 << "
+                                 "SMF_COMPRESSION_LZ4; nothing else is a compression");
+    if (config->message_size_bytes_max > MESSAGE_SIZE_MAX_BYTES)
+        return refuse(error_out, "message_size_bytes_max: less than 4 GiB");
+    return SMF_OK;
 }
 
 static int check_config(const struct smf_engine_config *config, struct smf_error *error_out)
 {
-    if (config->reserved != 0)
+    if (config->reserved != 0 || config->reserved2 != 0)
         return smf__settings_unknown(CONFIG_NAME, error_out);
     if (config->cores > SMF_CORES_MAX)
         return refuse(error_out, "cores: at most 256");
@@ -101,7 +124,7 @@ static int check_config(const struct smf_engine_config *config, struct smf_error
         return refuse(error_out, "memory_bytes: at most 64 GiB a core");
     if (config->frame_size_bytes_max > FRAME_SIZE_MAX_BYTES)
         return refuse(error_out, "frame_size_bytes_max: at most 2 GiB");
-    return SMF_OK;
+    return check_level2(config, error_out);
 }
 
 static int open_core(struct smf_engine *engine, int cpu, struct smf_error *error_out)
@@ -122,6 +145,10 @@ static int open_core(struct smf_engine *engine, int cpu, struct smf_error *error
         .body_timeout_ms = config->body_timeout_ms,
         .idle_timeout_ms = config->idle_timeout_ms,
         .send_timeout_ms = config->send_timeout_ms,
+        .level = config->level,
+        .credit_bytes = config->credit_bytes,
+        .compressions = config->compressions,
+        .message_size_bytes_max = config->message_size_bytes_max,
     };
     struct smf_core *core;
     struct smf__net *net;

@@ -38,8 +38,17 @@ enum smf_event_kind {
     SMF_EVENT_CONNECTED = 3, /* a connection that we opened is up */
     SMF_EVENT_CLOSED = 4,    /* a connection ended: meta is enum smf_close_reason; payload is the
                                 peer's address as text (not terminated) */
-    SMF_EVENT_WAL = 5        /* of the core's log (smf/wal.h): payload is meta times struct
+    SMF_EVENT_WAL = 5,       /* of the core's log (smf/wal.h): payload is meta times struct
                                 smf_wal_done, user the log's address, conn 0 */
+    /* On connections of level 2 alone; smf/level2.h says what they ask for. */
+    SMF_EVENT_CANCEL = 6,   /* the caller gave the request session up: meta is the status that it
+                               sent. It is answered all the same */
+    SMF_EVENT_MESSAGE = 7,  /* a further message of a stream, either direction */
+    SMF_EVENT_WRITABLE = 8, /* what was sent on session has left the queue that waits for credit */
+    SMF_EVENT_PONG = 9,     /* the answer to smf_core_ping: payload is its token, 8 bytes */
+    SMF_EVENT_GOAWAY = 10 /* the peer takes no new calls on this connection: meta says why, payload
+                               is 8 bytes: why, and the last session that will be answered, u32 each
+                               (0xffffffff: all that were sent) */
 };
 
 /* Why a connection ended. */
@@ -62,19 +71,30 @@ enum smf_close_reason {
     SMF_CLOSE_NO_MEMORY = 15,        /* for what the peer has not taken, or, for too long, for a
                                         payload, or to take in a connection of another core */
     SMF_CLOSE_TOO_MANY = 16,         /* over the connection limit of all cores; closed on arrival */
-    SMF_CLOSE_REASONS = 17           /* how many there are */
+    SMF_CLOSE_HELLO_TIMEOUT =
+        17,                    /* opened with SMF_CONNECT_HELLO, which was not answered in time */
+    SMF_CLOSE_NOT_LEVEL2 = 18, /* the same, and closed by the peer, or answered with something
+                                        else: the peer speaks level 1 */
+    SMF_CLOSE_BAD_FRAME = 19,  /* a frame breaks a rule of level 2: flags that may not stand
+                                        together, a control frame, a metadata block, a session that
+                                        is in use */
+    SMF_CLOSE_BAD_STREAM = 20, /* a frame breaks a rule of streams, slices or their credit */
+    SMF_CLOSE_FLOOD = 21,      /* pings and cancels of nothing, more than one turn may have */
+    SMF_CLOSE_REASONS = 22     /* how many there are */
 };
 
 /* Something that happened. 48 bytes. */
 struct smf_event {
-    uint8_t kind;              /* enum smf_event_kind */
-    uint8_t compression;       /* enum smf_compression */
-    uint8_t flags;             /* 0 at level 1 */
-    uint8_t reserved;          /* 0 */
-    uint16_t session;          /* of the call; the caller chose it */
-    uint16_t reserved2;        /* 0 */
+    uint8_t kind;        /* enum smf_event_kind */
+    uint8_t compression; /* enum smf_compression */
+    uint8_t flags;       /* of the frame: enum smf_frame_flag; 0 at level 1 */
+    uint8_t level;       /* of the connection: 1 or 2; 0 for SMF_EVENT_WAL alone */
+    uint16_t session;    /* of the call; the caller chose it */
+    uint16_t
+        metadata_size_bytes;   /* of the metadata block, which ends where payload begins; 0: there
+                                     is none */
     uint32_t meta;             /* by kind: see enum smf_event_kind */
-    uint32_t size_bytes;       /* of the payload */
+    uint32_t size_bytes;       /* of the payload, without the metadata block */
     uint64_t conn;             /* generation << 32 | index; 0 for SMF_EVENT_WAL alone */
     const uint8_t *payload;    /* lent until the next poll */
     struct smf_buffer *buffer; /* what holds the payload: smf_core_retain; NULL: static storage */

@@ -53,6 +53,14 @@ struct smf_engine_config {
     uint32_t idle_timeout_ms;      /* without a byte read and a call in flight; default 0: none */
     uint32_t send_timeout_ms;      /* for a peer that takes nothing; default 30000 */
     uint32_t reserved;             /* 0 */
+    uint32_t level;                /* of the wire format, the highest that is spoken: default 2; 1:
+                                        Hello is a method like others, and nobody's */
+    uint32_t credit_bytes;         /* of each direction of a stream or of a message in slices, at
+                                        level 2; default 256 KiB, at least 64 KiB */
+    uint32_t compressions;         /* bits, 1 << enum smf_compression, that Hello offers; default 0:
+                                        none */
+    uint32_t reserved2;            /* 0 */
+    uint64_t message_size_bytes_max; /* of a message in slices, taken or sent; default 64 MiB */
 };
 
 /* Opens an engine. Returns 0, or a negative status with *error_out filled: SMF_EINVAL for a setting out

@@ -10,13 +10,17 @@
 #include <smf/baton.h>
 #include <smf/core.h>
 #include <smf/engine.h>
+#include <smf/level2.h>
 #include <smf/tally.h>
 #include <smf/wal.h>
 
 /* X(value): sizes and offsets in bytes. */
 #define SMF_LAYOUT(X)                                                                              \
     X(sizeof(struct smf_event))                                                                    \
+    X(offsetof(struct smf_event, flags))                                                           \
+    X(offsetof(struct smf_event, level))                                                           \
     X(offsetof(struct smf_event, session))                                                         \
+    X(offsetof(struct smf_event, metadata_size_bytes))                                             \
     X(offsetof(struct smf_event, meta))                                                            \
     X(offsetof(struct smf_event, size_bytes))                                                      \
     X(offsetof(struct smf_event, conn))                                                            \
@@ -57,6 +61,7 @@
     X(offsetof(struct smf_baton, watchers_asleep))                                                 \
     X(sizeof(struct smf_engine_config))                                                            \
     X(sizeof(struct smf_core_stats))                                                               \
+    X(sizeof(struct smf_level))                                                                    \
     X(sizeof(struct smf_wal_config))                                                               \
     X(sizeof(struct smf_wal_topic))                                                                \
     X(sizeof(struct smf_wal_record))                                                               \

@@ -231,6 +231,21 @@ static void room_unwatch(void *context, int fd)
     rpc->net->ops->unwatch(rpc->net, fd);
 }
 
+static void level2_stats(const struct smf__rpc *rpc, struct smf_core_stats *stats)
+{
+    stats->connections_level2 = smf__counted(rpc->stats.connections_level2);
+    stats->hellos = smf__counted(rpc->stats.hellos);
+    stats->hellos_refused = smf__counted(rpc->stats.hellos_refused);
+    stats->pings = smf__counted(rpc->stats.pings);
+    stats->cancels = smf__counted(rpc->stats.cancels);
+    stats->cancels_ignored = smf__counted(rpc->stats.cancels_ignored);
+    stats->goaways = smf__counted(rpc->stats.goaways);
+    stats->one_way = smf__counted(rpc->stats.one_way);
+    stats->refused_too_many = smf__counted(rpc->stats.refused_too_many);
+    stats->refused_draining = smf__counted(rpc->stats.refused_draining);
+    stats->frames_dropped = smf__counted(rpc->stats.frames_dropped);
+}
+
 static void room_stats(const void *context, struct smf_core_stats *stats)
 {
     const struct smf__rpc *rpc = context;
@@ -261,6 +276,7 @@ static void room_stats(const void *context, struct smf_core_stats *stats)
     stats->connections_open = smf__counted(rpc->slots_taken);
     stats->connections_handed_in = smf__counted(rpc->stats.connections_handed_in);
     stats->connections_handed_out = smf__counted(rpc->stats.connections_handed_out);
+    level2_stats(rpc, stats);
 }
 
 static void room_forget(void *context, smf__letter_function function, void *letter_context)

@@ -31,7 +31,10 @@
 #define SMF__RPC_LINGER_BYTES_MAX                                                                  \
     65536u /* thrown away of a peer that broke the rules; then it is not read any more */
 #define SMF__RPC_BACKLOG_COPY_MAX_BYTES (16u << 10) /* larger rests are held, not copied */
-#define SMF__RPC_BACKLOG_PAUSE_DIVISOR 16u          /* reading stops at unsent_bytes_max / this */
+#define SMF__CREDIT_MIN_BYTES (64u << 10)           /* a slice */
+#define SMF__CREDIT_MAX_BYTES (1u << 30)
+#define SMF__COMPRESSIONS_KNOWN (1u << SMF_COMPRESSION_ZSTD | 1u << SMF_COMPRESSION_LZ4)
+#define SMF__RPC_BACKLOG_PAUSE_DIVISOR 16u /* reading stops at unsent_bytes_max / this */
 
 struct smf__rpc_config {
     uint64_t frame_size_bytes_max;
@@ -40,6 +43,10 @@ struct smf__rpc_config {
     uint32_t running_max;
     uint32_t connections_max;
     uint32_t header_timeout_ms, body_timeout_ms, idle_timeout_ms, send_timeout_ms;
+    uint32_t level; /* the highest; below 2: Hello is nothing special */
+    uint32_t credit_bytes;
+    uint32_t compressions;
+    uint64_t message_size_bytes_max;
 };
 
 enum smf__conn_state {
@@ -69,6 +76,13 @@ struct smf__segment {
 
 enum smf__conn_list { SMF__LIST_NONE, SMF__LIST_PAUSED, SMF__LIST_HUNGRY };
 
+enum smf__conn_mode { /* how what comes is read; not SMF__MODE_LEVEL1: rpc_level2.h */
+                      SMF__MODE_LEVEL1 = 0,
+                      SMF__MODE_FIRST,  /* accepted, no frame yet: it may be Hello */
+                      SMF__MODE_ASKING, /* opened: nothing is sent before Hello is answered */
+                      SMF__MODE_LEVEL2
+};
+
 struct smf__conn {
     uint64_t id; /* generation << 32 | index */
     struct smf__rpc *rpc;
@@ -85,6 +99,8 @@ struct smf__conn {
     uint8_t draining;
     uint8_t leaving; /* in rpc->leaving, or was */
     uint8_t timing;  /* what read_timer is for: enum smf_close_reason */
+    uint8_t mode;    /* enum smf__conn_mode */
+    uint8_t level;   /* 1 or 2 */
     int status;      /* of a failed connect */
     uint32_t in_flight;
     uint8_t head[SMF_FRAME_HEADER_SIZE_BYTES];

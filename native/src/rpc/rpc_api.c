@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include <smf/code.h>
+#include <smf/level2.h>
 
 #include "frame/frame_inline.h"
 #include "rpc/rpc.h"
@@ -86,6 +87,12 @@ int smf_core_send_code(struct smf_core *core, uint64_t conn, uint16_t session, u
 int smf_core_connect(struct smf_core *core, const char *address, uint64_t user, uint64_t *conn_out,
                      struct smf_error *error_out)
 {
+    return smf_core_connect_with(core, address, user, 0, conn_out, error_out);
+}
+
+int smf_core_connect_with(struct smf_core *core, const char *address, uint64_t user, uint32_t flags,
+                          uint64_t *conn_out, struct smf_error *error_out)
+{
     struct smf__rpc *rpc;
     struct smf__stream *stream;
     struct smf__conn *conn;
@@ -97,6 +104,12 @@ int smf_core_connect(struct smf_core *core, const char *address, uint64_t user, 
     if (!smf__core_is_ours(core))
         return smf__error(error_out, SMF_ECLOSED, 0, SMF__FORK_ADVICE);
     rpc = smf__rpc_of(core);
+    if (flags & ~SMF_CONNECT_HELLO)
+        return smf__error(error_out, SMF_EINVAL, 0,
+                          "smf_core_connect_with: flags: 0 or SMF_CONNECT_HELLO");
+    if (flags != 0 && rpc->config.level < 2)
+        return smf__error(error_out, SMF_EINVAL, 0,
+                          "SMF_CONNECT_HELLO: the engine's level is 1; open it with level 2");
     if (!smf__rpc_take_place(rpc))
         return smf__error(error_out, SMF_ELIMIT, 0, "connections_max is reached; raise it");
     status = rpc->net->ops->connect(rpc->net, address, NULL, &stream, error_out);
@@ -205,6 +218,11 @@ const char *smf_close_reason_name(uint32_t reason)
         [SMF_CLOSE_SLOW_READER] = "slow reader",
         [SMF_CLOSE_NO_MEMORY] = "no memory",
         [SMF_CLOSE_TOO_MANY] = "too many connections",
+        [SMF_CLOSE_HELLO_TIMEOUT] = "hello timeout",
+        [SMF_CLOSE_NOT_LEVEL2] = "not level 2",
+        [SMF_CLOSE_BAD_FRAME] = "bad frame",
+        [SMF_CLOSE_BAD_STREAM] = "bad stream",
+        [SMF_CLOSE_FLOOD] = "flood",
     };
 
     return reason < SMF_CLOSE_REASONS ? names[reason] : "unknown";

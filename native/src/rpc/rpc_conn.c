@@ -27,6 +27,7 @@ struct smf_event *smf__rpc_event(struct smf__rpc *rpc, struct smf__conn *conn, u
 
     memset(event, 0, sizeof *event);
     event->kind = (uint8_t)kind;
+    event->level = conn->level;
     event->conn = conn->id;
     event->user = conn->user;
     return event;
@@ -100,6 +101,7 @@ struct smf__conn *smf__conn_open(struct smf__rpc *rpc, struct smf__stream *strea
     conn->rpc = rpc;
     conn->stream = stream;
     conn->accepted = (uint8_t)accepted;
+    conn->level = 1;
     conn->state = accepted ? SMF__CONN_OPEN : SMF__CONN_CONNECTING;
     conn->active_ns = rpc->core->turn.now_ns;
     conn->read_timer.fire = read_timer_fired;
