@@ -262,6 +262,9 @@ static void slices_must_be_what_the_first_one_said(void)
     CHECK_EQ(faults(flow, MORE, 104, 100), SMF__FLOW_BAD_SLICES); /* all of it, and more? */
     CHECK_EQ(faults(flow, MORE, 104, 99), SMF__FLOW_BAD_SLICES);
     CHECK_EQ(faults(flow, MORE, 5, 0), SMF__FLOW_BAD_SLICES);
+    CHECK_EQ(faults(flow, MORE, 2, UINT32_MAX), SMF__FLOW_BAD_SLICES);
+    CHECK_EQ(faults(flow, MORE, 54, 50), SMF__FLOW_BAD_SLICES);
+    CHECK_EQ(faults(flow, MORE, 54, 51), SMF__FLOW_GOOD);
     CHECK_EQ(gets(&flow, MORE, 54, 100), SMF__FLOW_PLACE);
     CHECK_EQ(faults(flow, MORE, 0, 0), SMF__FLOW_BAD_SLICES);
     CHECK_EQ(faults(flow, 0, 0, 0), SMF__FLOW_BAD_SLICES);
@@ -363,6 +366,11 @@ static void a_caller_gives_up_after_fin(void)
     CHECK_EQ(smf__flow_reset(&flow), 0);
     CHECK_EQ(gets(&flow, 0, 10, 0), SMF__FLOW_THROWN | SMF__FLOW_FIN | SMF__FLOW_LAST);
     CHECK_EQ(smf__flow_reset(&flow), 0);
+
+    flow = open_flow(SMF__FLOW_CALLER, 0);
+    (void)sends(&flow, 10, 0);
+    CHECK_EQ(gets(&flow, 0, 10, 0), SMF__FLOW_MESSAGE | SMF__FLOW_FIN | SMF__FLOW_LAST);
+    CHECK_EQ(smf__flow_reset(&flow), 0); /* nothing is left to give up */
 }
 
 static void a_cancelled_call_gets_its_last_frame(void)
