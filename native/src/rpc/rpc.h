@@ -79,6 +79,8 @@ struct smf__segment {
 
 enum smf__conn_list { SMF__LIST_NONE, SMF__LIST_PAUSED, SMF__LIST_HUNGRY };
 
+enum smf__conn_goaway { SMF__GOAWAY_OF_PEER = 1, SMF__GOAWAY_OF_US = 2 };
+
 enum smf__conn_leaving {
     SMF__LEAVING_NOT = 0,
     SMF__LEAVING_GOAWAY, /* the peer said goaway: when no call is in flight */
@@ -110,7 +112,7 @@ struct smf__conn {
     uint8_t timing;  /* what read_timer is for: enum smf_close_reason */
     uint8_t mode;    /* enum smf__conn_mode */
     uint8_t level;   /* 1 or 2 */
-    uint8_t goaway;  /* 1: the peer takes no calls any more, 2: we said so, or-ed */
+    uint8_t goaway;  /* enum smf__conn_goaway; or-ed */
     int status;      /* of a failed connect */
     uint32_t in_flight;
     uint8_t head[SMF_FRAME_HEADER_SIZE_BYTES];
@@ -125,13 +127,13 @@ struct smf__conn {
     uint64_t unsent_bytes;
     uint64_t active_ns; /* when something was last read */
     struct smf__timer read_timer, send_timer, idle_timer;
-    struct smf_level agreed;       /* at level 2 */
-    struct smf_buffer *running;    /* at level 2, accepted: a bit for each session whose call runs */
+    struct smf_level agreed;    /* at level 2 */
+    struct smf_buffer *running; /* at level 2, accepted: a bit for each session whose call runs */
     struct smf__sessions *sessions; /* at level 2: with streams or slices; NULL: none yet */
     struct smf__segment *held_first, *held_last; /* ASKING: whole frames that wait */
     uint64_t held_bytes;
-    uint64_t borne_turn; /* rpc->turns when borne was last counted */
-    uint32_t borne;      /* frames of one turn that nobody needs */
+    uint64_t borne_turn;           /* rpc->turns when borne was last counted */
+    uint32_t borne;                /* frames of one turn that nobody needs */
     struct smf__conn *next, *prev; /* free list, paused or closed; the hungry ones, both ways */
     struct smf__conn *next_leaving;
 };
@@ -175,7 +177,8 @@ struct smf__rpc {
     int caught_up;          /* since the turn began: see catch_up */
     int unread;             /* the last turn did not get through all that was there */
     int starved;            /* no memory to read into */
-    uint64_t turns;         /* begun */
+    uint32_t hello_method_id;
+    uint64_t turns;                /* begun */
     struct smf__timer drain_timer; /* of connections of level 2, for the peers to close them */
     int drain_over;                /* it has fired */
     struct smf__conn *put_conn;    /* whose frames are in put; NULL: none */
@@ -213,6 +216,8 @@ void smf__conn_connected(struct smf__conn *conn, int status);
 void smf__conn_close(struct smf__conn *conn, uint32_t reason);
 void smf__conn_finish(struct smf__conn *conn, uint32_t reason, int forget_calls);
 void smf__conn_settle(struct smf__conn *conn);
+void smf__conn_leave(struct smf__conn *conn, uint32_t how);
+void smf__conn_leave_if_done(struct smf__conn *conn);
 void smf__conn_reap(struct smf__rpc *rpc);
 void smf__conn_pause(struct smf__conn *conn, uint32_t why);
 void smf__conn_no_longer_hungry(struct smf__conn *conn);

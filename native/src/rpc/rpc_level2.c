@@ -159,6 +159,17 @@ static void went_away(struct smf__conn *conn)
     smf__conn_leave_if_done(conn);
 }
 
+void smf__level2_goaway(struct smf__conn *conn, uint32_t why)
+{
+    struct smf_frame frame = {.flags = SMF_FRAME_CONTROL,
+                              .size = SMF_FRAME_CONTROL_SIZE_BYTES,
+                              .meta = SMF_CONTROL_GOAWAY};
+    uint32_t words[2] = {htole32(why), htole32(SMF_GOAWAY_ALL)};
+
+    conn->goaway |= SMF__GOAWAY_OF_US;
+    smf__put(conn, frame, words);
+}
+
 static int take_control(struct smf__conn *conn, const uint8_t *payload, struct smf_buffer *buffer)
 {
     const struct smf_frame *frame = &conn->frame;
@@ -182,9 +193,10 @@ static int take_control(struct smf__conn *conn, const uint8_t *payload, struct s
     }
 }
 
-static int is_done(struct smf__conn *conn)
+/* A frame of ours may have found the peer gone. */
+static int is_there(const struct smf__conn *conn)
 {
-    return conn->state == SMF__CONN_OPEN; /* a frame of ours may have found the peer gone */
+    return conn->state == SMF__CONN_OPEN;
 }
 
 /* A call or a reply that is whole, in one frame. */
@@ -200,7 +212,7 @@ static int take_message(struct smf__conn *conn, const uint8_t *payload, struct s
         return 0;
     if (conn->accepted) {
         if (!smf__level2_admit(conn, frame->session, frame->flags))
-            return is_done(conn);
+            return is_there(conn);
     } else {
         if (frame->flags & SMF_FRAME_ONE_WAY)
             return bad_frame(conn);
@@ -221,23 +233,33 @@ static int take_message(struct smf__conn *conn, const uint8_t *payload, struct s
     return 1;
 }
 
+static int checksum_fits(const struct smf__conn *conn, const uint8_t *payload)
+{
+    const struct smf_frame *frame = &conn->frame;
+
+    if (conn->mode == SMF__MODE_LEVEL2)
+        return smf__frame_checksum_level2(frame, payload, frame->size) == frame->checksum;
+    return smf__frame_checksum(payload, frame->size) == frame->checksum;
+}
+
 int smf__level2_emit(struct smf__conn *conn, const uint8_t *payload, struct smf_buffer *buffer)
 {
     const struct smf_frame *frame = &conn->frame;
     uint32_t of_session = SMF_FRAME_STREAM | SMF_FRAME_MORE | SMF_FRAME_CREDIT;
 
-    if (__builtin_expect(
-            smf__frame_checksum_level2(frame, payload, frame->size) != frame->checksum, 0)) {
+    if (__builtin_expect(!checksum_fits(conn, payload), 0)) {
         smf__conn_finish(conn, SMF_CLOSE_CHECKSUM_MISMATCH, 0);
         return 0;
     }
+    if (__builtin_expect(conn->mode != SMF__MODE_LEVEL2, 0))
+        return smf__hello_take(conn, payload);
     if (frame->flags & SMF_FRAME_CONTROL)
-        return take_control(conn, payload, buffer) && is_done(conn);
+        return take_control(conn, payload, buffer) && is_there(conn);
     if ((frame->flags & of_session) != 0 || smf__conn_has_sessions(conn)) {
         int taken = smf__session_emit(conn, payload, buffer);
 
         if (taken != SMF__SESSION_NONE)
-            return taken && is_done(conn);
+            return taken && is_there(conn);
     }
     if ((frame->flags & SMF_FRAME_RESET) && conn->accepted)
         return smf__level2_cancelled(conn, frame->session, frame->meta);

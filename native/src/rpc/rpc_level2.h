@@ -16,7 +16,8 @@
 #define SMF__CONTROL_OF_TURN_MAX 1024u        /* pings, and cancels of nothing over calls_max */
 
 /* Hands out, or deals with, the frame of conn->frame, whose payload is complete: in every mode but
- * SMF__MODE_LEVEL1. 0: the connection ends, nothing more of it is parsed. */
+ * SMF__MODE_LEVEL1. Returns 1; 0: the connection ends, nothing more of it is parsed; or
+ * SMF__HELLO_IS_NONE. */
 int smf__level2_emit(struct smf__conn *conn, const uint8_t *payload, struct smf_buffer *buffer);
 
 /* Sends runs that all go to conn: in the modes SMF__MODE_ASKING and SMF__MODE_LEVEL2. */
@@ -25,6 +26,8 @@ void smf__level2_send(struct smf__conn *conn, const struct smf_send *first,
 
 /* rpc_hello.c */
 
+/* Whether this core speaks level 2. */
+int smf__hello_can(const struct smf__rpc *rpc);
 /* The connection is up, and asks. */
 void smf__hello_ask(struct smf__conn *conn);
 /* A first frame, or the answer to Hello; its checksum is right. Returns what smf__level2_emit does, or
@@ -36,6 +39,9 @@ void smf__hello_hold(struct smf__conn *conn, const struct smf_send *send);
 void smf__hello_forget(struct smf__conn *conn);
 /* What it means that a connection ends for a reason while it asks. */
 uint32_t smf__hello_reason(const struct smf__conn *conn, uint32_t reason);
+
+/* Tells the peer to go, once; why is a status. With what smf__put sends. */
+void smf__level2_goaway(struct smf__conn *conn, uint32_t why);
 
 /* rpc_level2.c, for rpc_session.c */
 

@@ -97,36 +97,30 @@ static int is_of_session(const struct smf__conn *conn, const struct smf_frame *f
            smf__conn_has_sessions(conn);
 }
 
-/* Whether the frame at at goes as it is, after those before it: pieces[0..*count). */
-static enum verdict judge(struct smf__conn *conn, struct smf_buffer *buffer, uint8_t *at,
-                          struct smf_frame *frame, struct smf__piece *pieces, int *count)
-{
-    frame->flags &= (uint8_t)~SMF_SEND_MAY_PAD;
-    if (__builtin_expect((frame->flags & ~(uint32_t)FLAGS_OF_PROGRAMS) != 0, 0)) {
-        smf__count(conn->rpc->stats.frames_dropped, 1);
-        return DROP_IT;
-    }
-    if (__builtin_expect(is_of_session(conn, frame), 0)) {
-        if (*count != 0)
-            smf__conn_write(conn, pieces, *count);
-        *count = 0;
-        if (conn->state == SMF__CONN_CLOSED ||
-            smf__session_send(conn, buffer, at, frame) != SMF__SESSION_NONE)
-            return DEALT_WITH;
-    }
-    return conn->accepted ? judge_answer(conn, frame) : judge_call(conn, frame);
-}
-
 static void add_piece(struct smf__conn *conn, struct smf__piece *pieces, int *count,
-                      struct smf__piece piece)
+                      struct smf_buffer *buffer, uint8_t *from, const uint8_t *to)
 {
-    if (piece.size == 0)
+    if (from == to || conn->state == SMF__CONN_CLOSED)
         return;
-    pieces[(*count)++] = piece;
+    pieces[(*count)++] = (struct smf__piece){buffer, from, (uint32_t)(to - from)};
     if (*count == SMF__PIECES_MAX) {
         smf__conn_write(conn, pieces, *count);
         *count = 0;
     }
+}
+
+/* A frame that sessions may want: what is before it goes first. */
+static enum verdict ask_sessions(struct smf__conn *conn, struct smf_buffer *buffer, uint8_t *at,
+                                 const struct smf_frame *frame, struct smf__piece *pieces,
+                                 int *count)
+{
+    if (*count != 0)
+        smf__conn_write(conn, pieces, *count);
+    *count = 0;
+    if (conn->state == SMF__CONN_CLOSED ||
+        smf__session_send(conn, buffer, at, frame) != SMF__SESSION_NONE)
+        return DEALT_WITH;
+    return conn->accepted ? judge_answer(conn, frame) : judge_call(conn, frame);
 }
 
 /* Judges and seals a run; frames that go as they are stay together. */
@@ -138,28 +132,29 @@ static void send_run(struct smf__conn *conn, const struct smf_send *send, struct
     while (at < end && conn->state != SMF__CONN_CLOSED) {
         struct smf_frame frame;
         enum verdict verdict;
-        uint8_t *next;
 
         smf__frame_decode(at, &frame);
-        next = at + SMF_FRAME_HEADER_SIZE_BYTES + frame.size;
-        if (is_of_session(conn, &frame)) { /* what is before it goes first */
-            add_piece(conn, pieces, count,
-                      (struct smf__piece){send->buffer, from, (uint32_t)(at - from)});
+        frame.flags &= (uint8_t)~SMF_SEND_MAY_PAD;
+        if (__builtin_expect((frame.flags & ~(uint32_t)FLAGS_OF_PROGRAMS) != 0, 0)) {
+            smf__count(conn->rpc->stats.frames_dropped, 1);
+            verdict = DROP_IT;
+        } else if (__builtin_expect(is_of_session(conn, &frame), 0)) {
+            add_piece(conn, pieces, count, send->buffer, from, at);
             from = at;
+            verdict = ask_sessions(conn, send->buffer, at, &frame, pieces, count);
+        } else {
+            verdict = conn->accepted ? judge_answer(conn, &frame) : judge_call(conn, &frame);
         }
-        verdict = judge(conn, send->buffer, at, &frame, pieces, count);
         if (verdict == WRITE_IT) {
             seal(at, &frame);
         } else {
-            add_piece(conn, pieces, count,
-                      (struct smf__piece){send->buffer, from, (uint32_t)(at - from)});
-            from = next;
+            add_piece(conn, pieces, count, send->buffer, from, at);
+            from = at + SMF_FRAME_HEADER_SIZE_BYTES + frame.size;
         }
-        at = next;
+        at += SMF_FRAME_HEADER_SIZE_BYTES + frame.size;
     }
     if (conn->state != SMF__CONN_CLOSED)
-        add_piece(conn, pieces, count,
-                  (struct smf__piece){send->buffer, from, (uint32_t)(end - from)});
+        add_piece(conn, pieces, count, send->buffer, from, end);
 }
 
 void smf__level2_send(struct smf__conn *conn, const struct smf_send *first,

@@ -123,7 +123,8 @@ static int keep(struct smf__conn *conn, const struct smf__piece *piece)
 }
 
 /* Keeps what is left of the pieces after sent bytes, and sees to the limits. */
-static void keep_left(struct smf__conn *conn, const struct smf__piece *pieces, int count, uint64_t sent)
+static void keep_left(struct smf__conn *conn, const struct smf__piece *pieces, int count,
+                      uint64_t sent)
 {
     const struct smf__rpc_config *config = &conn->rpc->config;
 
