@@ -505,6 +505,8 @@ static void check_lie(const struct lie *before, const struct lie *lie, uint32_t 
         world_run(&party->world, 20);
     }
     CHECK_EQ(closed_for(&party->world, reason), 1);
+    if (party->server_conn != 0) /* a handler that runs is waited for */
+        party_answer(party, 50, STREAM | FIN, 0);
     if (raw->stream != NULL)
         raw_close(raw);
     world_run(&party->world, 2000);
