@@ -203,7 +203,7 @@ static void play(int real)
             act(0);
         step(real);
     }
-    for (int i = 0; i < 200000 && chaos.closed == 0; i++) {
+    for (int i = 0; i < 2000000 && chaos.closed == 0; i++) {
         if (i % 16 == 0)
             act(1);
         step(real);
@@ -228,9 +228,9 @@ static struct smf__sim_link any_link(int breaks)
 {
     struct smf__sim_link link = {.latency_ns_min = below(2) * 1000,
                                  .bytes_per_second = below(3) == 0 ? 20u << 20 : 0,
-                                 .window_bytes = 1024u << below(8),
-                                 .recv_size_max = below(2) == 0 ? 300 + below(70000) : 0,
-                                 .send_size_max = below(2) == 0 ? 300 + below(70000) : 0};
+                                 .window_bytes = 4096u << below(6),
+                                 .recv_size_max = below(2) == 0 ? 4000 + below(70000) : 0,
+                                 .send_size_max = below(2) == 0 ? 4000 + below(70000) : 0};
 
     link.latency_ns_max = link.latency_ns_min + below(2) * 300000;
     if (breaks)
