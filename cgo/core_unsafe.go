@@ -91,13 +91,14 @@ func (c *Core) growLoan(size int) bool {
 // Reply is an answer on its way to the core. It is filled in place, field by field: a copy of freshly
 // written small fields stalls the processor for longer than the rest of a call's bookkeeping takes.
 type Reply struct {
-	Payload  []byte // valid until it was sent
-	Conn     uint64
-	Status   uint32
-	Session  uint16
-	Flags    uint8
-	InLoan   bool // Payload is the end of the loan
-	Deferred bool // nothing is sent now; for the caller
+	Payload     []byte // valid until it was sent
+	Conn        uint64
+	Status      uint32
+	Session     uint16
+	Flags       uint8
+	Compression uint8 // of Payload
+	InLoan      bool  // Payload is the end of the loan
+	Deferred    bool  // nothing is sent now; for the caller
 }
 
 // Send sends a reply: one that was built in the loan from where it lies, another as a copy. False:
@@ -116,7 +117,7 @@ func (c *Core) Send(r *Reply) bool {
 	}
 	start := unsafe.Add(t.loanTop, -(size + HeaderSize))
 	h := (*[HeaderSize]byte)(start)
-	binary.LittleEndian.PutUint64(h[:8], uint64(r.Flags)<<8|uint64(r.Session)<<16|uint64(uint32(size))<<32)
+	binary.LittleEndian.PutUint64(h[:8], uint64(r.Compression)|uint64(r.Flags)<<8|uint64(r.Session)<<16|uint64(uint32(size))<<32)
 	binary.LittleEndian.PutUint32(h[8:12], 0)
 	binary.LittleEndian.PutUint32(h[12:], r.Status)
 	if !c.extend(r.Conn, start, size+HeaderSize, 1) {
