@@ -15,9 +15,10 @@ func (w *worker) serveFiltered(lc *loop.Call, m *served) {
 	c.reset()
 	c.method, c.service = &m.Method, m.service
 	c.payload, c.compression = lc.Payload, compressionOf(lc.Compression)
-	w.ctx.begin(m.Timeout)
-	err := m.run(w.ctx, c)
-	if w.ctx.asked.Load() {
+	ctx := w.ctx.Load()
+	ctx.begin(lc, m.Timeout)
+	err := m.run(ctx, c)
+	if ctx.asked.Load() {
 		w.renewContext()
 	}
 	w.conclude(lc, m, err)
