@@ -178,11 +178,28 @@ func (r *Reply) outcome(err error, out *native.Reply) {
 
 // takeBack makes the handler answer by itself although it promised. False: its token has answered.
 func (r *Reply) takeBack() bool {
-	return r.deferred == nil || r.deferred.done.CompareAndSwap(false, true)
+	d := r.deferred
+	if d == nil {
+		return true
+	}
+	if !d.done.CompareAndSwap(false, true) {
+		return false
+	}
+	d.ctx.finish(context.Canceled)
+	// What the token has is the reply's again.
+	r.worker.call.dirty = true
+	d.metadata.append(&r.worker.call.replyMetadata)
+	r.worker.call.replyMetadata, d.metadata = d.metadata, Metadata{}
+	r.deferred = nil
+	return true
 }
 
 // fail answers with an error.
-func (r *Reply) fail(err error) { failed(err, r.call.Level, r.payloadMax(), &r.call.Out) }
+func (r *Reply) fail(err error) {
+	c := &r.worker.call
+	ran := c.handled || r.call.Method.Owner.(*served).run == nil
+	failed(err, r.call.Level, r.payloadMax(), ran, &r.call.Out)
+}
 
 // served is a registered method.
 type served struct {
@@ -225,7 +242,7 @@ func (w *worker) Serve(c *loop.Call) {
 	if m.Verify != nil {
 		if err := m.Verify(c.Payload); err != nil {
 			w.server.logs.malformed(m, err)
-			w.reply.fail(malformed(err))
+			failed(malformedRequest(err), c.Level, w.reply.payloadMax(), false, &c.Out)
 			return
 		}
 	}
@@ -235,10 +252,7 @@ func (w *worker) Serve(c *loop.Call) {
 	if ctx.asked.Load() {
 		w.renewContext()
 	}
-	if w.call.dirty {
-		w.sayMetadata()
-	}
-	if err == nil && w.reply.deferred == nil && len(c.Out.Payload) > 0 && len(c.Out.Payload) <= w.server.payloadMax {
+	if err == nil && w.reply.deferred == nil && len(c.Out.Payload) > 0 && len(c.Out.Payload) <= w.server.payloadMax && !w.call.dirty {
 		return // what most handlers do
 	}
 	if err != nil {
@@ -247,6 +261,7 @@ func (w *worker) Serve(c *loop.Call) {
 		w.server.logs.answeredTwice(m)
 	}
 	w.reply.outcome(err, &c.Out)
+	w.sayMetadata()
 }
 
 // renewContext ends a context that somebody may have kept; the next call gets another.
@@ -286,7 +301,7 @@ func (w *worker) promise() *Deferred {
 // sayMetadata makes the reply carry what was set.
 func (w *worker) sayMetadata() {
 	c := w.req.call
-	if c.Level >= 2 && w.call.replyMetadata.Len() > 0 {
+	if c.Level >= 2 && w.call.replyMetadata.Len() > 0 && !c.Out.Deferred {
 		w.block = w.call.replyMetadata.appendBlock(w.block[:0], 0)
 		c.Out.Metadata = w.block
 	}
@@ -306,6 +321,7 @@ func (w *worker) Failed(c *loop.Call, panicked any) {
 	default:
 		c.Out.Deferred = true
 	}
+	w.sayMetadata()
 	name := slog.String("method", m.service+"."+m.Name)
 	if panicked == nil {
 		w.server.log().Error("handler ended its goroutine (runtime.Goexit) instead of returning", name)
@@ -314,4 +330,3 @@ func (w *worker) Failed(c *loop.Call, panicked any) {
 	w.server.log().Error("handler panicked", name, slog.String("panic", fmt.Sprint(panicked)),
 		slog.String("stack", panicStack()))
 }
-

@@ -7,6 +7,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	native "github.com/smf-go/smf/cgo"
+	"github.com/smf-go/smf/go/internal/frame"
 )
 
 // What calls have at level 2 of the wire format and not at level 1. Calls that use none of it do not come
@@ -135,4 +136,15 @@ func (t *task) Cancel(why uint32) {
 }
 
 // refusals are what the loop's own answers say at level 2, by status.
-var refusals = map[uint32][]byte{}
+var refusals = map[uint32][]byte{
+	statusNotFound:       refusalTable("no such method"),
+	statusDeadline:       refusalTable("the deadline had passed before it was the call's turn"),
+	statusCancelled:      refusalTable("the caller gave up before it was the call's turn"),
+	statusNotImplemented: refusalTable("not in this form: the method has one request and one reply, uncompressed"),
+	statusUnavailable:    refusalTable("the server is draining"),
+}
+
+func refusalTable(message string) []byte {
+	table := frame.Error{Message: message} // and no handler has begun
+	return table.Append(nil)
+}
