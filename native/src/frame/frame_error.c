@@ -1,7 +1,5 @@
 #include "frame/frame_error.h"
 
-#include <smf/flat_verify.h>
-
 /* Slots of the fields. */
 enum {
     ERROR_MESSAGE = 4,

@@ -10,7 +10,7 @@
 
 #include <smf/flat.h>
 #include <smf/flat_build.h>
-#include <smf/status.h>
+#include <smf/flat_verify.h>
 
 /* Why a call failed. What was read points into the payload. */
 struct smf__error {
