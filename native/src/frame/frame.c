@@ -1,5 +1,9 @@
 #include <smf/frame.h>
 
+#include <stdbool.h>
+
+#include <smf/metadata.h>
+
 #include "frame/frame_inline.h"
 
 #define NAME_SIZE_BYTES_MAX 1000u
@@ -22,6 +26,66 @@ int smf_frame_check_level1(const struct smf_frame *frame)
 uint32_t smf_frame_checksum(const void *payload, size_t size_bytes)
 {
     return smf__frame_checksum(payload, size_bytes);
+}
+
+uint32_t smf_frame_checksum_level2(const struct smf_frame *frame, const void *payload,
+                                   size_t size_bytes)
+{
+    return smf__frame_checksum_level2(frame, payload, size_bytes);
+}
+
+int smf_frame_check_level2(const struct smf_frame *frame)
+{
+    return smf__frame_check_level2(frame);
+}
+
+/* May these flags stand together? Each of the rows stands for one kind of frame. */
+static bool flags_may_stand(unsigned flags)
+{
+    if (flags & SMF_FRAME_CONTROL)
+        return flags == SMF_FRAME_CONTROL;
+    if (flags & SMF_FRAME_CREDIT)
+        return flags == SMF_FRAME_CREDIT;
+    if (flags & SMF_FRAME_ONE_WAY)
+        return (flags & ~(SMF_FRAME_ONE_WAY | SMF_FRAME_METADATA)) == 0;
+    if (flags & SMF_FRAME_RESET)
+        return (flags & ~(SMF_FRAME_RESET | SMF_FRAME_METADATA | SMF_FRAME_STREAM)) == 0;
+    if (flags & SMF_FRAME_FIN) /* a stream's last frame, and of a message the last slice */
+        return (flags & SMF_FRAME_STREAM) && !(flags & SMF_FRAME_MORE);
+    return true;
+}
+
+/* Can a frame with such flags be so large? */
+static bool size_fits(unsigned flags, uint32_t size)
+{
+    if (flags & SMF_FRAME_CONTROL)
+        return size == SMF_FRAME_CONTROL_SIZE_BYTES;
+    if (flags & SMF_FRAME_CREDIT)
+        return size == SMF_FRAME_CREDIT_SIZE_BYTES;
+    uint32_t size_min = flags & SMF_FRAME_METADATA ? SMF_METADATA_SIZE_BYTES_MIN : 0;
+    if (flags & SMF_FRAME_MORE) /* with metadata it is a first slice, which says the size */
+        size_min += size_min != 0 ? SMF_FRAME_MESSAGE_SIZE_BYTES : 1;
+    return size >= size_min;
+}
+
+int smf__frame_check_flags(const struct smf_frame *frame)
+{
+    unsigned flags = frame->flags;
+    bool plain = (flags & (SMF_FRAME_CONTROL | SMF_FRAME_CREDIT)) != 0; /* never compressed */
+    bool unanswered = (flags & (SMF_FRAME_CONTROL | SMF_FRAME_ONE_WAY)) != 0;
+    if (frame->compression > (plain ? SMF_COMPRESSION_NONE : SMF_FRAME_COMPRESSION_MAX))
+        return SMF_FRAME_BAD_COMPRESSION;
+    if (!flags_may_stand(flags))
+        return SMF_FRAME_BAD_FLAGS;
+    if ((frame->session == 0) != unanswered)
+        return SMF_FRAME_BAD_SESSION;
+    if (!size_fits(flags, frame->size))
+        return SMF_FRAME_BAD_SIZE;
+    if (frame->meta == 0)
+        return SMF_FRAME_META_ZERO;
+    if ((flags & SMF_FRAME_CONTROL) && frame->meta > SMF_CONTROL_GOAWAY)
+        return SMF_FRAME_BAD_CONTROL;
+    return SMF_FRAME_GOOD;
 }
 
 /* The remainders of 0..15, reflected polynomial 0xedb88320: four bits a step. Names are short and ids

@@ -58,4 +58,39 @@ static inline uint32_t smf__frame_checksum(const void *payload, size_t size_byte
     return (uint32_t)XXH64(payload, size_bytes, 0);
 }
 
+/* The multiplier spreads meta over all 64 bits of the seed: two headers that differ in one field never
+ * have the same seed. */
+#define SMF__FRAME_SEED_META 0x9e3779b97f4a7c15ull
+
+static inline uint64_t smf__frame_seed(const struct smf_frame *frame)
+{
+    uint64_t head = (uint64_t)frame->compression | (uint64_t)frame->flags << 8 |
+                    (uint64_t)frame->session << 16 | (uint64_t)frame->size << 32;
+    return head ^ frame->meta * SMF__FRAME_SEED_META;
+}
+
+static inline uint32_t smf__frame_checksum_level2(const struct smf_frame *frame,
+                                                  const void *payload, size_t size_bytes)
+{
+    if (payload == NULL)
+        payload = "";
+    return (uint32_t)XXH64(payload, size_bytes, smf__frame_seed(frame));
+}
+
+/* Of a header with flags; out of line, since a plain call has none. */
+int smf__frame_check_flags(const struct smf_frame *frame);
+
+static inline int smf__frame_check_level2(const struct smf_frame *frame)
+{
+    if (frame->flags != 0)
+        return smf__frame_check_flags(frame);
+    if (frame->compression > SMF_FRAME_COMPRESSION_MAX)
+        return SMF_FRAME_BAD_COMPRESSION;
+    if (frame->session == 0)
+        return SMF_FRAME_BAD_SESSION;
+    if (frame->meta == 0)
+        return SMF_FRAME_META_ZERO;
+    return SMF_FRAME_GOOD;
+}
+
 #endif
