@@ -51,13 +51,14 @@ type Reply struct {
 	heap     []byte // where it is built when nothing is lent; kept for the next call
 	deferred *Deferred
 	call     *loop.Call
+	server   *Server
 
 	payloadMax int
 }
 
 func (r *Reply) begin() {
 	out := &r.call.Out
-	out.Status, out.Flags, out.InLoan, out.Deferred = uint32(CodeOK), 0, false, false
+	out.Status, out.Flags, out.Compression, out.InLoan, out.Deferred = uint32(CodeOK), 0, 0, false, false
 	out.Payload = out.Payload[:0]
 	if r.deferred != nil {
 		r.deferred = nil
@@ -126,6 +127,9 @@ func (r *Reply) Bytes(payload []byte) error {
 func (r *Reply) Defer() *Deferred {
 	if r.deferred == nil {
 		r.deferred = &Deferred{payloadMax: r.payloadMax, loop: r.call.Loop, due: r.call.Due(), conn: r.call.Out.Conn, session: r.call.Out.Session}
+		if r.call.Method.Owner.(*served).run != nil {
+			r.deferred.filters = &deferredFilters{server: r.server}
+		}
 	}
 	return r.deferred
 }
@@ -135,7 +139,7 @@ func (r *Reply) outcome(err error, out *native.Reply) {
 	switch {
 	case err != nil:
 		if out.Deferred = !r.takeBack(); !out.Deferred {
-			fail(codeOf(err), out)
+			fail(CodeOf(err), out)
 		}
 	case r.deferred != nil:
 		out.Deferred = true
@@ -152,7 +156,7 @@ func (r *Reply) takeBack() bool {
 }
 
 func fail(code Code, out *native.Reply) {
-	out.Status, out.Flags, out.Payload = uint32(code), native.MayPad, loop.EmptyTable
+	out.Status, out.Flags, out.Compression, out.Payload = uint32(code), native.MayPad, 0, loop.EmptyTable
 	out.InLoan, out.Deferred = false, false
 }
 
@@ -160,7 +164,7 @@ func fail(code Code, out *native.Reply) {
 type served struct {
 	Method
 	service string
-	run     Handler // with the interceptors around it
+	run     Next // its filters, around what handle does; nil: there are none
 
 	answeredTwice atomic.Bool // it was logged
 }
@@ -170,17 +174,24 @@ type worker struct {
 	server *Server
 	req    Request
 	reply  Reply
+	call   Call // for filters
 	ctx    *callContext
 }
 
 func newWorker(s *Server, call *loop.Call) *worker {
-	return &worker{server: s, req: Request{call: call}, reply: Reply{call: call, payloadMax: s.payloadMax}, ctx: newCallContext(s, call)}
+	w := &worker{server: s, req: Request{call: call}, reply: Reply{call: call, server: s, payloadMax: s.payloadMax}, ctx: newCallContext(s, call)}
+	w.call.served = w
+	return w
 }
 
 // Serve runs one call's handler.
 func (w *worker) Serve(c *loop.Call) {
 	m := c.Method.Owner.(*served)
 	w.reply.begin()
+	if m.run != nil {
+		w.serveFiltered(c, m)
+		return
+	}
 	if m.Verify != nil {
 		if err := m.Verify(c.Payload); err != nil {
 			w.server.logs.malformed(m, err)
@@ -189,7 +200,7 @@ func (w *worker) Serve(c *loop.Call) {
 		}
 	}
 	w.ctx.begin(m.Timeout)
-	err := m.run(w.ctx, &w.req, &w.reply)
+	err := m.Handle(w.ctx, &w.req, &w.reply)
 	if w.ctx.asked.Load() {
 		w.renewContext()
 	}
@@ -218,9 +229,12 @@ func (w *worker) Failed(c *loop.Call, panicked any) {
 	if w.ctx.asked.Load() {
 		w.renewContext()
 	}
-	if w.reply.takeBack() {
+	switch {
+	case m.run != nil:
+		w.failedFiltered(c, panicked)
+	case w.reply.takeBack():
 		fail(CodeInternal, &c.Out)
-	} else {
+	default:
 		c.Out.Deferred = true
 	}
 	name := slog.String("method", m.service+"."+m.Name)

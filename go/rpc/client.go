@@ -30,6 +30,9 @@ type ClientOptions struct {
 	// close the connection and fail every other call with it. 0: 16 MiB, what servers take unless they
 	// are told otherwise. At most 64 MiB, which is also the largest reply that a client takes.
 	FrameBytes int
+	// Filters run around every call, the first one outermost; those of a generated client's options are
+	// outside of them. A reply that comes compressed is their business, too.
+	Filters []Filter
 }
 
 const (

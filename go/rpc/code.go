@@ -98,10 +98,13 @@ var (
 	ErrDraining   = errors.New("rpc: draining")
 )
 
-// codeOf is the status that a handler's error is answered with.
-func codeOf(err error) Code {
+// CodeOf is the status that an error stands for: CodeOK for nil, an *Error's code, those of a context that
+// has ended, and CodeInternal for what else a handler may return.
+func CodeOf(err error) Code {
 	var e *Error
 	switch {
+	case err == nil:
+		return CodeOK
 	case errors.As(err, &e) && e.Code != 0 && e.Code != CodeOK:
 		return e.Code
 	case errors.Is(err, context.DeadlineExceeded):

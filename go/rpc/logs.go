@@ -56,7 +56,7 @@ func (l *limitedLogs) closed(peer string, reason native.CloseReason) {
 
 // handlerError tells of errors that say nothing to the caller: those without a code of their own.
 func (l *limitedLogs) handlerError(m *served, err error) {
-	if codeOf(err) != CodeInternal {
+	if CodeOf(err) != CodeInternal {
 		return
 	}
 	if left, ok := l.allow("handler:" + m.service + "." + m.Name); ok {

@@ -12,11 +12,6 @@ import (
 // called. The error decides the reply's status: an *Error its code, everything else 500.
 type Handler func(ctx context.Context, req *Request, reply *Reply) error
 
-// Interceptor runs around every handler of a server. It may look at the request, stop the call by
-// returning an error, and see the handler's error. The first of ServerOptions.Interceptors is the
-// outermost.
-type Interceptor func(ctx context.Context, req *Request, reply *Reply, next Handler) error
-
 // Method describes one method of a Service.
 type Method struct {
 	Name       string                     // "Get"
@@ -28,6 +23,7 @@ type Method struct {
 	Streaming  Streaming                  // other than StreamingNone is refused at registration
 	Verify     func(payload []byte) error // nil: not verified. An error answers 400
 	Handle     Handler
+	Filters    []Filter // around Verify and Handle, the first one outermost
 }
 
 // Service is a named set of methods: what generated code says of a service in a schema. Package is the
@@ -37,6 +33,7 @@ type Service struct {
 	Source        string // the schema's file, "smf_demo.fbs", for messages and for people; empty: none
 	Schema        string // the binary schema, which schema.Read (go/schema) reads; empty: not told
 	Methods       []Method
+	Filters       []Filter // around those of every method, the first one outermost
 
 	at string // where it was registered: "/home/you/shop/main.go:42"
 }
@@ -74,7 +71,11 @@ type Registrar interface {
 
 // ServiceOption changes how one service is served by RegisterXServer, or called by NewXClient. The zero
 // value changes nothing.
-type ServiceOption struct{ unverified bool }
+type ServiceOption struct {
+	unverified bool
+	method     string // whose filters these are; empty: every method's
+	filters    []Filter
+}
 
 // Unverified leaves the payloads of one service unchecked, for peers that are trusted to send nothing
 // but what smfc's or flatc's code has built: a server's requests, or a client's replies. What is read
@@ -84,6 +85,17 @@ type ServiceOption struct{ unverified bool }
 // It saves the check, which grows with what a payload holds. When in doubt, leave it out.
 func Unverified() ServiceOption { return ServiceOption{unverified: true} }
 
+// Filters puts filters around every method of one service, the first one outermost. Given more than once,
+// the later ones are inside.
+func Filters(filters ...Filter) ServiceOption { return ServiceOption{filters: filters} }
+
+// MethodFilters puts filters around one method of a service, by the name that the schema gives it: "Get".
+// The first one is the outermost. A name that is none of the service's is an error: of RegisterXServer, or of every call of
+// the client.
+func MethodFilters(method string, filters ...Filter) ServiceOption {
+	return ServiceOption{method: method, filters: filters}
+}
+
 // anyUnverified says whether one of the options is Unverified.
 func anyUnverified(options []ServiceOption) bool {
 	for _, o := range options {
@@ -92,15 +104,4 @@ func anyUnverified(options []ServiceOption) bool {
 		}
 	}
 	return false
-}
-
-// chain puts the interceptors around a handler, once.
-func chain(interceptors []Interceptor, h Handler) Handler {
-	for i := len(interceptors) - 1; i >= 0; i-- {
-		around, next := interceptors[i], h
-		h = func(ctx context.Context, req *Request, reply *Reply) error {
-			return around(ctx, req, reply, next)
-		}
-	}
-	return h
 }

@@ -32,8 +32,8 @@ type ServerOptions struct {
 	// NoMethodStats leaves calls uncounted by method: Stats().Methods is empty. Counting costs a few
 	// nanoseconds a call (docs/metrics.md), and 1 KiB for each method on each core.
 	NoMethodStats bool
-	// Interceptors run around every handler, the first one outermost.
-	Interceptors []Interceptor
+	// Filters run around every call of every method, the first one outermost.
+	Filters []Filter
 	// Logger takes what is worth a line. nil: slog.Default().
 	Logger *slog.Logger
 	// Limits of connections and frames.

@@ -56,8 +56,12 @@ func (s *Server) with(service *Service) (map[uint32]*loop.Method, error) {
 		if _, taken := methods[m.ID]; taken {
 			return nil, s.twoOfOneID(service, m)
 		}
-		methods[m.ID] = &loop.Method{ID: m.ID, Index: len(methods), Slow: m.Slow, Owner: &served{Method: *m, service: service.Name,
-			run: chain(s.options.Interceptors, m.Handle)}}
+		filters := slices.Concat(s.options.Filters, service.Filters, m.Filters)
+		owner := &served{Method: *m, service: service.Name}
+		if len(filters) > 0 {
+			owner.run = around(filters, handle)
+		}
+		methods[m.ID] = &loop.Method{ID: m.ID, Index: len(methods), Slow: m.Slow, Compressed: owner.run != nil, Owner: owner}
 	}
 	return methods, nil
 }

@@ -17,7 +17,7 @@ type Settings struct {
 	Poll, Pin     bool
 	MemoryBytes   int64 // of one core
 	Limits        Limits
-	Interceptors  int // how many
+	Filters       int // around every method: how many
 	NoMethodStats bool
 	Services      []ServiceSettings // by name
 	Methods       []MethodSettings  // by service and name
@@ -58,7 +58,7 @@ func (s *Server) Settings() Settings {
 			HeaderTimeout: millis(c.HeaderTimeoutMs), BodyTimeout: millis(c.BodyTimeoutMs),
 			IdleTimeout: millis(c.IdleTimeoutMs), SendTimeout: millis(c.SendTimeoutMs),
 		},
-		Interceptors: len(s.options.Interceptors), NoMethodStats: s.options.NoMethodStats,
+		Filters: len(s.options.Filters), NoMethodStats: s.options.NoMethodStats,
 	}
 	if !settings.Poll {
 		settings.Spin = time.Duration(c.SpinMicros) * time.Microsecond

@@ -110,7 +110,7 @@ func (d *driver) batch(from, n int) (next int) {
 		case m == nil:
 			l.notFound.Add(1)
 			l.refuse(e, statusNotFound)
-		case e.Compression > compressionDisabled:
+		case e.Compression > compressionDisabled && !m.Compressed:
 			l.notImplemented.Add(1)
 			l.refuse(e, statusNotImplemented)
 		case l.closing:
@@ -174,7 +174,9 @@ func (l *Loop) refuse(e *native.Event, status uint32) {
 
 // keep keeps a copy of a reply for the next turn: there is no room for it in this one.
 func (l *Loop) keep(due Due, r *native.Reply) {
-	l.Answer(due, r.Conn, r.Session, r.Status, r.Flags, append([]byte(nil), r.Payload...))
+	kept := *r
+	kept.Payload = append([]byte(nil), r.Payload...)
+	l.Answer(due, &kept)
 }
 
 // loanMin is the smallest loan that is worth building in.
@@ -192,7 +194,7 @@ func (d *driver) serve(m *Method, e *native.Event, i int) bool {
 		c.Out.Conn = e.Conn
 	}
 	c.Out.Session = e.Session
-	c.Payload, c.Loan = e.Payload(), core.Loan()
+	c.Payload, c.Loan, c.Compression = e.Payload(), core.Loan(), e.Compression
 	d.serving = i
 	if d.loop.untimed--; d.loop.untimed == 0 {
 		d.timing.choose(d.loop)
@@ -244,8 +246,7 @@ func (d *driver) tooLate() {
 		c.Method.refund()
 	}
 	l.late.Add(-1)
-	l.post(letter{reply: !c.Out.Deferred, conn: c.Out.Conn, session: c.Out.Session, status: c.Out.Status,
-		flags: c.Out.Flags, payload: c.Out.Payload, due: c.Due(), driver: d})
+	l.post(letter{reply: !c.Out.Deferred, out: c.Out, due: c.Due(), driver: d})
 	l.release()
 }
 
@@ -306,7 +307,7 @@ func (l *Loop) spawn(m *Method, e *native.Event) {
 		t = new(task)
 		t.worker = l.service.NewWorker(&t.call)
 	}
-	t.call = Call{Loop: l, Method: m, arrived: l.core.Now()}
+	t.call = Call{Loop: l, Method: m, Compression: e.Compression, arrived: l.core.Now()}
 	if l.untimed--; l.untimed == 0 {
 		t.timing.choose(l)
 	}
@@ -362,8 +363,7 @@ func (t *task) timed() {
 func (t *task) done() {
 	c := &t.call
 	l, held := c.Loop, !t.request.IsZero()
-	l.post(letter{reply: !c.Out.Deferred, conn: c.Out.Conn, session: c.Out.Session, status: c.Out.Status,
-		flags: c.Out.Flags, payload: c.Out.Payload, due: c.Due(), task: t})
+	l.post(letter{reply: !c.Out.Deferred, out: c.Out, due: c.Due(), task: t})
 	if held {
 		l.release() // after the letter: it may be the last that is read
 	}

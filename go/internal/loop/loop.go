@@ -31,13 +31,14 @@ var EmptyTable = []byte{8, 0, 0, 0, 4, 0, 4, 0, 4, 0, 0, 0}
 
 // Call is a request as a worker sees it, and what the worker makes of it.
 type Call struct {
-	Out     native.Reply // set by Serve, but for Conn and Session
-	Loop    *Loop
-	Method  *Method
-	Payload []byte // lent until Serve returns
-	Loan    []byte // where a reply may be built, so that it ends at the last byte; nil: nowhere
-	driver  *driver
-	arrived uint64 // the core's clock when it was handed out
+	Out         native.Reply // set by Serve, but for Conn and Session
+	Loop        *Loop
+	Method      *Method
+	Payload     []byte // lent until Serve returns
+	Loan        []byte // where a reply may be built, so that it ends at the last byte; nil: nowhere
+	Compression uint8  // of Payload; above 1 only for a Method that is Compressed
+	driver      *driver
+	arrived     uint64 // the core's clock when it was handed out
 }
 
 // Worker runs handlers, one at a time. Every driver has one of its own, because a handler that is late
@@ -97,16 +98,12 @@ type Loop struct {
 
 // letter is something for the driver to do. Exactly one of its parts is used.
 type letter struct {
-	reply   bool
-	conn    uint64
-	session uint16
-	status  uint32
-	flags   uint8
-	payload []byte
-	due     Due
-	task    *task   // to be used again once payload is copied
-	driver  *driver // likewise, of a late handler
-	do      func()
+	reply  bool
+	out    native.Reply
+	due    Due
+	task   *task   // to be used again once out's payload is copied
+	driver *driver // likewise, of a late handler
+	do     func()
 }
 
 // New makes a loop for a core. Start it once.
@@ -154,9 +151,11 @@ func (l *Loop) release() {
 func (l *Loop) Do(f func()) { l.post(letter{do: f}) }
 
 // Answer completes a deferred call. The payload belongs to the loop from now on. Any goroutine.
-func (l *Loop) Answer(due Due, conn uint64, session uint16, status uint32, flags uint8, payload []byte) {
-	l.post(letter{reply: true, conn: conn, session: session, status: status, flags: flags, payload: payload, due: due})
-}
+func (l *Loop) Answer(due Due, r *native.Reply) { l.post(letter{reply: true, out: *r, due: due}) }
+
+// StillCompressed counts a call that a worker answers as the loop itself does where the method is not
+// Compressed: the payload is, and nobody has decompressed it. Any goroutine.
+func (l *Loop) StillCompressed() { l.notImplemented.Add(1) }
 
 // Drain closes listeners and answers 503 to what still comes; Drained tells the end. Any goroutine.
 func (l *Loop) Drain() {
@@ -240,10 +239,11 @@ func (l *Loop) deal(m *letter) bool {
 		if l.core.SendRoom() <= sendReserve {
 			return false
 		}
-		if !l.core.Send(&native.Reply{Conn: m.conn, Session: m.session, Status: m.status, Flags: m.flags, Payload: m.payload}) {
+		m.out.InLoan = false // the loan is another one by now
+		if !l.core.Send(&m.out) {
 			return false
 		}
-		l.answeredLate(m.due, m.status)
+		l.answeredLate(m.due, m.out.Status)
 	}
 	l.giveBack(m)
 	return true
@@ -254,7 +254,7 @@ func (l *Loop) unlend(waiting []letter) {
 	for i := range waiting {
 		m := &waiting[i]
 		if d := m.driver; d != nil && !(d.request.IsZero() && d.loan.IsZero()) {
-			m.payload = append([]byte(nil), m.payload...)
+			m.out.Payload = append([]byte(nil), m.out.Payload...)
 			l.releaseLent(d)
 		}
 	}
