@@ -60,6 +60,7 @@ type Client struct {
 	address string
 	options ClientOptions
 	engine  *clientEngine
+	run     Next            // its filters, around exchange; nil: there are none
 	ctx     context.Context // ends with the client
 	cancel  context.CancelFunc
 
@@ -101,6 +102,9 @@ func Dial(ctx context.Context, address string, options ClientOptions) (*Client, 
 		return nil, err
 	}
 	c := &Client{address: address, options: options, engine: engine}
+	if len(options.Filters) > 0 {
+		c.run = around(options.Filters, exchange)
+	}
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	giveWay(ctx)
 	if failure := c.dialOnce(ctx); failure != nil {

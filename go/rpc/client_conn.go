@@ -53,7 +53,7 @@ type clientConn struct {
 	closeReason native.CloseReason
 	next        uint16 // session to try first
 	begun       uint64 // calls that got a session
-	ended       uint64 // of them were answered, as far as the driver has told
+	over        uint64 // of them were answered, as far as the driver has told
 
 	// Frames on their way to the core.
 	frames []byte
@@ -264,7 +264,7 @@ func (c *clientConn) deliver(e *native.Event) bool {
 // free tells those who wait for a place that there may be one.
 func (c *clientConn) free() {
 	c.mu.Lock()
-	c.ended = c.answered
+	c.over = c.answered
 	if c.hasPlace() {
 		c.admitForPlaces()
 	}
@@ -280,7 +280,7 @@ func (c *clientConn) isLeaving() bool {
 // hasPlace reports that the server takes another call beside those in flight: one too many would be
 // refused. Under the lock.
 func (c *clientConn) hasPlace() bool {
-	return c.limits.Level < 2 || c.begun-c.ended < uint64(c.limits.CallsMax)
+	return c.limits.Level < 2 || c.begun-c.over < uint64(c.limits.CallsMax)
 }
 
 // enqueue finds a session for a call and queues its frame. While there is no room for it, nothing happens,
@@ -384,7 +384,7 @@ func (c *clientConn) flush(core *native.Core) bool {
 	frames, count := c.frames, c.count
 	c.frames, c.count, c.queued = c.spare[:0], 0, false
 	c.admitForRoom()
-	c.ended = c.answered
+	c.over = c.answered
 	if c.places != nil && c.hasPlace() {
 		c.admitForPlaces()
 	}

@@ -107,6 +107,24 @@ func (c *Call) tell(ctx context.Context) {
 	c.told = s.metadata.Len()
 }
 
+// passOn is the context for a caller that is no Client of ours: it says what filters have left to be said.
+func (c *Call) passOn(ctx context.Context) context.Context {
+	if c.requestMetadata.Len() == 0 && c.told == 0 {
+		return ctx
+	}
+	s := new(said)
+	for key, value := range c.requestMetadata.All() {
+		s.metadata.add(key, value)
+	}
+	if own := saidIn(ctx); own != nil {
+		s.wrong = own.wrong
+		for i := c.told; i < own.metadata.Len(); i++ {
+			s.metadata.add(own.metadata.entries[i].key, own.metadata.entries[i].value)
+		}
+	}
+	return context.WithValue(ctx, metadataKey{}, s)
+}
+
 // Metadata is what the server says of the reply beside its payload. It is the message's: valid until
 // Release. Level 1 of the wire format has none. Not for several goroutines at once. Cost: it is read when
 // it is first asked for; nothing else pays for it.

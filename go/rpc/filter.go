@@ -117,9 +117,10 @@ type Call struct {
 	requestMetadata, replyMetadata Metadata
 
 	served *worker // server
-	client *Client // client, or
-	caller Caller  // what is called through
+	caller Caller  // client: what is called through
 	answer *Message
+	told   int    // client: entries of requestMetadata that were the context's
+	oneWay bool   // client: no reply will come
 	plain  Method // describes a method of which only the id is known
 }
 
@@ -274,9 +275,9 @@ func (c *Call) finish(keep int, err error) error {
 
 // reset makes a call ready for the next one. Buffers and the room for hooks are kept.
 func (c *Call) reset() {
-	c.payload, c.reply = nil, nil
+	c.payload, c.reply, c.caller = nil, nil, nil
 	c.compression, c.replyCompression = CompressionNone, CompressionNone
-	c.ran, c.deferred, c.dirty = false, false, false
+	c.ran, c.deferred, c.dirty, c.oneWay = false, false, false, false
 	c.depth = 0
 	clear(c.hooks[:cap(c.hooks)])
 	c.hooks = c.hooks[:0]
