@@ -53,6 +53,19 @@ type CoreStats struct {
 	ConnectionsOpen      uint64 // now
 	ConnectionsHandedIn  uint64 // accepted by another core and given to this one,
 	ConnectionsHandedOut uint64 // accepted by this core and given to another
+
+	// Level 2 of the wire.
+	ConnectionsLevel2 uint64 // that speak it, now
+	Hellos            uint64 // of clients, answered with it,
+	HellosRefused     uint64 // and with an error: their limits are too small
+	Pings             uint64 // of peers, answered
+	Goaways           uint64 // of peers
+	Cancels           uint64 // of calls that were running,
+	CancelsIgnored    uint64 // and that had been answered
+	OneWay            uint64 // requests that are not answered
+	RefusedTooMany    uint64 // answered with 429 by the engine
+	RefusedDraining   uint64 // answered with 503 by the engine
+	FramesDropped     uint64 // sent by the program, and not allowed at the connection's level
 }
 
 // Stats reads the counters. After Close they are empty.
@@ -78,6 +91,7 @@ func (s *Server) Stats() Stats {
 			ConnectionsHandedOut: n.ConnectionsHandedOut,
 		}
 		c.addTime(&n, &g)
+		c.addLevel2(&n)
 		for reason, count := range n.Closed {
 			if count > 0 {
 				c.Closed[native.CloseReason(reason).String()] = count
@@ -88,4 +102,11 @@ func (s *Server) Stats() Stats {
 	}
 	stats.Methods = s.methodStats()
 	return stats
+}
+
+func (c *CoreStats) addLevel2(n *native.Stats) {
+	c.ConnectionsLevel2, c.Hellos, c.HellosRefused = n.ConnectionsLevel2, n.Hellos, n.HellosRefused
+	c.Pings, c.Goaways, c.OneWay = n.Pings, n.Goaways, n.OneWay
+	c.Cancels, c.CancelsIgnored = n.Cancels, n.CancelsIgnored
+	c.RefusedTooMany, c.RefusedDraining, c.FramesDropped = n.RefusedTooMany, n.RefusedDraining, n.FramesDropped
 }

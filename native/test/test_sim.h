@@ -55,7 +55,10 @@ static inline struct smf__rpc_config world_limits(void)
                                     .header_timeout_ms = 10000,
                                     .body_timeout_ms = 60000,
                                     .idle_timeout_ms = 0,
-                                    .send_timeout_ms = 30000};
+                                    .send_timeout_ms = 30000,
+                                    .level = 2,
+                                    .credit_bytes = 256u << 10,
+                                    .message_size_bytes_max = 64u << 20};
 }
 
 static inline struct smf_core *world_core(struct world *world, uint64_t memory_bytes,

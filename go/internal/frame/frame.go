@@ -28,11 +28,11 @@ const (
 // Header is a frame's header.
 type Header struct {
 	Compression uint8
-	Flags       uint8 // level 1: 0
+	Flags       uint8 // level 1: 0; level 2: of Flag…
 	Session     uint16
 	Size        uint32 // payload bytes that follow the header
-	Checksum    uint32 // Checksum(payload)
-	Meta        uint32 // request: method id; reply: status
+	Checksum    uint32 // Checksum(payload), or ChecksumLevel2(payload)
+	Meta        uint32 // request: method id; reply: status; control: Control…
 }
 
 // Decode reads a header from the first HeaderSize bytes of b. It panics when there are fewer.
@@ -69,7 +69,7 @@ func (h Header) Append(b []byte) []byte {
 // Fault says what is wrong with a header.
 type Fault uint8
 
-// Faults of a header at level 1.
+// Faults of a header. Those up to MetaZero are level 1's; level 2 knows neither SizeZero nor ChecksumZero.
 const (
 	Good Fault = iota
 	BadCompression
@@ -77,6 +77,9 @@ const (
 	SizeZero
 	ChecksumZero
 	MetaZero
+	BadSession // level 2: 0 of a call, or not 0 where nothing is answered
+	BadSize    // level 2: not what the flags ask for
+	BadControl // level 2: meta of a control frame is none of Control…
 )
 
 var faultNames = [...]string{
@@ -86,6 +89,9 @@ var faultNames = [...]string{
 	SizeZero:       "size zero",
 	ChecksumZero:   "checksum zero",
 	MetaZero:       "meta zero",
+	BadSession:     "bad session",
+	BadSize:        "bad size",
+	BadControl:     "bad control",
 }
 
 // String names the fault, for people.

@@ -28,7 +28,7 @@ func TestMethodIDLimits(t *testing.T) {
 func TestFaultNames(t *testing.T) {
 	require.Equal(t, "good", Good.String())
 	require.Equal(t, "meta zero", MetaZero.String())
-	require.Equal(t, "fault 6", Fault(6).String())
+	require.Equal(t, "fault 9", Fault(9).String())
 }
 
 func TestNothingIsAllocated(t *testing.T) {

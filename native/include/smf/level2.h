@@ -32,7 +32,7 @@ struct smf_level {
     uint64_t features;               /* bits; none is defined yet */
     uint32_t frame_size_bytes_max;   /* of a payload */
     uint32_t calls_max;              /* in flight */
-    uint32_t credit_bytes;           /* that each direction of a session begins with */
+    uint32_t credit_bytes;           /* with which each direction of a session begins */
     uint32_t reserved;               /* 0 */
     uint64_t message_size_bytes_max; /* of a message in slices */
 };
@@ -55,8 +55,9 @@ int smf_core_level(const struct smf_core *core, uint64_t conn, struct smf_level 
  * ones than a slice are sent in slices. A call with SMF_FRAME_ONE_WAY has session 0. A frame of a stream
  * is never joined with the send before it, because what is joined leaves in reverse order.
  *
- * On a connection of level 1 the metadata block is left out, FIN and RESET are cleared, and a frame with
- * STREAM or ONE_WAY is dropped, and counted in frames_dropped.
+ * On a connection of level 1 the metadata block is left out, FIN and a reply's RESET are cleared, an empty
+ * payload becomes an empty table, and a frame with STREAM or ONE_WAY is dropped and counted in
+ * frames_dropped.
  *
  * Returns as smf_core_send; SMF_EINVAL for other flags, and for a metadata block that is none. Threads: the driver.
  * Cost: one copy, no system call. */

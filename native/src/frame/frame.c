@@ -62,9 +62,13 @@ static bool size_fits(unsigned flags, uint32_t size)
         return size == SMF_FRAME_CONTROL_SIZE_BYTES;
     if (flags & SMF_FRAME_CREDIT)
         return size == SMF_FRAME_CREDIT_SIZE_BYTES;
-    uint32_t size_min = flags & SMF_FRAME_METADATA ? SMF_METADATA_SIZE_BYTES_MIN : 0;
-    if (flags & SMF_FRAME_MORE) /* with metadata it is a first slice, which says the size */
-        size_min += size_min != 0 ? SMF_FRAME_MESSAGE_SIZE_BYTES : 1;
+    uint32_t size_min = 0;
+    if (flags & SMF_FRAME_MORE) /* a slice has at least a byte of its message */
+        size_min = 1;
+    if (flags & SMF_FRAME_METADATA)
+        size_min += SMF_METADATA_SIZE_BYTES_MIN;
+    if ((flags & SMF_FRAME_METADATA) && (flags & SMF_FRAME_MORE)) /* the first slice */
+        size_min += SMF_FRAME_MESSAGE_SIZE_BYTES;
     return size >= size_min;
 }
 

@@ -6,7 +6,11 @@
 #include <sys/mman.h>
 #include <time.h>
 
+#include <smf/code.h>
+
 #include "mem/mem_count.h"
+#include "rpc/rpc_hello_table.h"
+#include "rpc/rpc_level2.h"
 
 #define DRAIN_TURNS 3u /* until the listeners are closed */
 #define STARVED_PAUSE_NS 200000l
@@ -18,16 +22,39 @@ static size_t conns_size(const struct smf__rpc *rpc)
     return (size_t)rpc->config.connections_max * sizeof *rpc->conns;
 }
 
+/* Peers of level 2 hear that they are to go, and have some time for it: what they have called until they
+ * hear it is answered. */
+static void send_away(struct smf__rpc *rpc, struct smf__conn *conn)
+{
+    if (conn->level != 2 || conn->draining)
+        return;
+    smf__level2_goaway(conn, SMF_CODE_UNAVAILABLE);
+    if (!rpc->drain_over && !smf__timer_running(&rpc->drain_timer))
+        smf__timer_start(rpc->core->timers, &rpc->drain_timer,
+                         rpc->core->turn.now_ns + SMF__RPC_LINGER_NS);
+}
+
 static void settle_all(struct smf__rpc *rpc)
 {
     for (uint32_t i = 0; i < rpc->conns_used; i++) {
         struct smf__conn *conn = &rpc->conns[i];
 
-        if (conn->state == SMF__CONN_OPEN && conn->accepted) {
-            conn->draining = 1;
-            smf__conn_settle(conn);
-        }
+        if (conn->state != SMF__CONN_OPEN || !conn->accepted)
+            continue;
+        send_away(rpc, conn);
+        conn->draining = 1;
+        smf__conn_settle(conn);
     }
+    smf__put_flush(rpc);
+}
+
+static void drain_timer_fired(struct smf__timer *timer)
+{
+    struct smf__rpc *rpc =
+        (struct smf__rpc *)((char *)timer - offsetof(struct smf__rpc, drain_timer));
+
+    rpc->drain_over = 1;
+    settle_all(rpc);
 }
 
 void smf__rpc_close_listeners(struct smf__rpc *rpc)
@@ -66,14 +93,23 @@ static void drain_on(struct smf__rpc *rpc)
     }
 }
 
-/* Those that the driver disconnected in the last turn: its sends have gone first. */
+/* Those that the driver disconnected in the last turn: its sends have gone first. Or that a goaway is
+ * to end, if the driver has not called meanwhile. */
 static void leave(struct smf__rpc *rpc)
 {
     struct smf__conn *conn = rpc->leaving, *next;
 
     for (rpc->leaving = NULL; conn != NULL; conn = next) {
+        uint32_t how = conn->leaving;
+
         next = conn->next_leaving;
-        smf__conn_finish(conn, SMF_CLOSE_BY_US, 1);
+        if (how == SMF__LEAVING) {
+            smf__conn_finish(conn, SMF_CLOSE_BY_US, 1);
+            continue;
+        }
+        conn->leaving = SMF__LEAVING_NOT;
+        if (conn->in_flight == 0)
+            smf__conn_finish(conn, SMF_CLOSE_BY_PEER, 1);
     }
 }
 
@@ -95,6 +131,7 @@ static void room_begin(void *context)
 {
     struct smf__rpc *rpc = context;
 
+    rpc->turns++;
     smf__rpc_send_collected(rpc);
     leave(rpc);
     smf__core_loans_reset(rpc->core);
@@ -292,6 +329,7 @@ static void room_close(void *context)
         if (rpc->conns[i].state != SMF__CONN_FREE)
             smf__conn_close(&rpc->conns[i], SMF_CLOSE_BY_US);
     }
+    smf__timer_stop(rpc->core->timers, &rpc->drain_timer);
     smf__rpc_take_back(rpc);
     if (rpc->chunk != NULL)
         smf__buffer_unref(rpc->core->pool, rpc->chunk);
@@ -338,6 +376,8 @@ int smf__rpc_open(struct smf_core *core, struct smf__net *net, const struct smf_
         return smf__error(error_out, SMF_ENOMEM, 0, "no memory for a core's connections");
     rpc->core = core;
     rpc->config = *config;
+    rpc->hello_method_id = smf__hello_method_id();
+    rpc->drain_timer.fire = drain_timer_fired;
     core->payload_size_bytes_max = payload_size_max(core, config);
     rpc->conns = mmap(NULL, conns_size(rpc), PROT_READ | PROT_WRITE,
                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);

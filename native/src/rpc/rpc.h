@@ -8,6 +8,8 @@
 
 #include <stdint.h>
 
+#include <smf/level2.h>
+
 #include "core/core.h"
 #include "net/net_ops.h"
 #include "rpc/rpc_group.h"
@@ -28,6 +30,7 @@
 #define SMF__RPC_FEED_MAX 16u             /* connections that wait for memory, tried in one turn */
 #define SMF__RPC_LINGER_READ_BYTES 16384u /* of what is thrown away, in one turn */
 #define SMF__RPC_LINGER_NS 1000000000ull  /* for the peer to read its last replies and close */
+#define SMF__RPC_PUT_SIZE_BYTES 4096u
 #define SMF__RPC_LINGER_BYTES_MAX                                                                  \
     65536u /* thrown away of a peer that broke the rules; then it is not read any more */
 #define SMF__RPC_BACKLOG_COPY_MAX_BYTES (16u << 10) /* larger rests are held, not copied */
@@ -76,6 +79,14 @@ struct smf__segment {
 
 enum smf__conn_list { SMF__LIST_NONE, SMF__LIST_PAUSED, SMF__LIST_HUNGRY };
 
+enum smf__conn_goaway { SMF__GOAWAY_OF_PEER = 1, SMF__GOAWAY_OF_US = 2 };
+
+enum smf__conn_leaving {
+    SMF__LEAVING_NOT = 0,
+    SMF__LEAVING_GOAWAY, /* the peer said goaway: when no call is in flight */
+    SMF__LEAVING         /* the driver said so */
+};
+
 enum smf__conn_mode { /* how what comes is read; not SMF__MODE_LEVEL1: rpc_level2.h */
                       SMF__MODE_LEVEL1 = 0,
                       SMF__MODE_FIRST,  /* accepted, no frame yet: it may be Hello */
@@ -97,10 +108,11 @@ struct smf__conn {
     uint8_t have_frame;   /* frame is checked, its payload is not complete */
     uint8_t forget_calls; /* FINISHING does not wait for calls in flight */
     uint8_t draining;
-    uint8_t leaving; /* in rpc->leaving, or was */
+    uint8_t leaving; /* in rpc->leaving, or was: enum smf__conn_leaving */
     uint8_t timing;  /* what read_timer is for: enum smf_close_reason */
     uint8_t mode;    /* enum smf__conn_mode */
     uint8_t level;   /* 1 or 2 */
+    uint8_t goaway;  /* enum smf__conn_goaway; or-ed */
     int status;      /* of a failed connect */
     uint32_t in_flight;
     uint8_t head[SMF_FRAME_HEADER_SIZE_BYTES];
@@ -115,9 +127,18 @@ struct smf__conn {
     uint64_t unsent_bytes;
     uint64_t active_ns; /* when something was last read */
     struct smf__timer read_timer, send_timer, idle_timer;
+    struct smf_level agreed;    /* at level 2 */
+    struct smf_buffer *running; /* at level 2, accepted: a bit for each session whose call runs */
+    struct smf__sessions *sessions; /* at level 2: with streams or slices; NULL: none yet */
+    struct smf__segment *held_first, *held_last; /* ASKING: whole frames that wait */
+    uint64_t held_bytes;
+    uint64_t borne_turn;           /* rpc->turns when borne was last counted */
+    uint32_t borne;                /* frames of one turn that nobody needs */
     struct smf__conn *next, *prev; /* free list, paused or closed; the hungry ones, both ways */
     struct smf__conn *next_leaving;
 };
+
+struct smf__sessions;
 
 struct smf__rpc {
     struct smf_core *core;
@@ -133,7 +154,7 @@ struct smf__rpc {
                                                    tried, and the last; NULL: no pass */
     uint64_t hungry_returns;                    /* the pool's returns when it began */
     struct smf__conn *closed;
-    struct smf__conn *leaving; /* disconnected by the driver in this turn */
+    struct smf__conn *leaving; /* disconnected in this turn, by the driver or a goaway */
     struct smf__conn *alone;   /* the only one with something to read when last looked; or NULL */
     struct smf__conn *hot;     /* it was so before, too; or NULL */
     uint64_t looked_ns;        /* when all connections were last looked at */
@@ -156,6 +177,13 @@ struct smf__rpc {
     int caught_up;          /* since the turn began: see catch_up */
     int unread;             /* the last turn did not get through all that was there */
     int starved;            /* no memory to read into */
+    uint32_t hello_method_id;
+    uint64_t turns;                /* begun */
+    struct smf__timer drain_timer; /* of connections of level 2, for the peers to close them */
+    int drain_over;                /* it has fired */
+    struct smf__conn *put_conn;    /* whose frames are in put; NULL: none */
+    uint32_t put_size;
+    uint8_t put[SMF__RPC_PUT_SIZE_BYTES]; /* small frames of the engine's, to be written together */
     struct smf_core_stats stats;
     struct smf__net_event ready[SMF__RPC_NET_EVENTS_MAX];
     char texts[SMF__CORE_EVENTS_MAX][SMF__NET_ADDRESS_SIZE_BYTES]; /* peers of CLOSED events */
@@ -188,6 +216,8 @@ void smf__conn_connected(struct smf__conn *conn, int status);
 void smf__conn_close(struct smf__conn *conn, uint32_t reason);
 void smf__conn_finish(struct smf__conn *conn, uint32_t reason, int forget_calls);
 void smf__conn_settle(struct smf__conn *conn);
+void smf__conn_leave(struct smf__conn *conn, uint32_t how);
+void smf__conn_leave_if_done(struct smf__conn *conn);
 void smf__conn_reap(struct smf__rpc *rpc);
 void smf__conn_pause(struct smf__conn *conn, uint32_t why);
 void smf__conn_no_longer_hungry(struct smf__conn *conn);
@@ -208,5 +238,16 @@ extern const uint8_t
 void smf__rpc_send_collected(struct smf__rpc *rpc);
 void smf__conn_flush(struct smf__conn *conn);
 void smf__conn_forget_unsent(struct smf__conn *conn);
+struct smf__segment *smf__segment_new(struct smf__rpc *rpc);
+void smf__segment_free(struct smf__rpc *rpc, struct smf__segment *segment);
+
+/* Memory that is written, or kept until the peer takes it. */
+struct smf__piece {
+    struct smf_buffer *buffer; /* NULL: it is copied when it is kept */
+    uint8_t *data;
+    uint32_t size;
+};
+#define SMF__PIECES_MAX 64
+void smf__conn_write(struct smf__conn *conn, const struct smf__piece *pieces, int count);
 
 #endif

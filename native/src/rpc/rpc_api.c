@@ -5,7 +5,7 @@
 #include <smf/level2.h>
 
 #include "frame/frame_inline.h"
-#include "rpc/rpc.h"
+#include "rpc/rpc_level2.h"
 
 uint8_t *smf_core_reserve(struct smf_core *core, uint32_t size_bytes)
 {
@@ -107,9 +107,10 @@ int smf_core_connect_with(struct smf_core *core, const char *address, uint64_t u
     if (flags & ~SMF_CONNECT_HELLO)
         return smf__error(error_out, SMF_EINVAL, 0,
                           "smf_core_connect_with: flags: 0 or SMF_CONNECT_HELLO");
-    if (flags != 0 && rpc->config.level < 2)
+    if (flags != 0 && !smf__hello_can(rpc))
         return smf__error(error_out, SMF_EINVAL, 0,
-                          "SMF_CONNECT_HELLO: the engine's level is 1; open it with level 2");
+                          "SMF_CONNECT_HELLO: open the engine with level 2, and with "
+                          "frame_size_bytes_max of 81924 at least");
     if (!smf__rpc_take_place(rpc))
         return smf__error(error_out, SMF_ELIMIT, 0, "connections_max is reached; raise it");
     status = rpc->net->ops->connect(rpc->net, address, NULL, &stream, error_out);
@@ -120,6 +121,8 @@ int smf_core_connect_with(struct smf_core *core, const char *address, uint64_t u
     }
     conn = smf__conn_open(rpc, stream, 0);
     conn->user = user;
+    if (flags & SMF_CONNECT_HELLO)
+        conn->mode = SMF__MODE_ASKING;
     rpc->net->ops->stream_context(stream, conn);
     *conn_out = conn->id;
     return SMF_OK;
@@ -130,11 +133,8 @@ void smf_core_disconnect(struct smf_core *core, uint64_t id)
     struct smf__rpc *rpc = smf__rpc_of(core);
     struct smf__conn *conn = smf__conn_find(rpc, id);
 
-    if (conn == NULL || conn->leaving)
-        return;
-    conn->leaving = 1; /* the sends of this turn go out first */
-    conn->next_leaving = rpc->leaving;
-    rpc->leaving = conn;
+    if (conn != NULL)
+        smf__conn_leave(conn, SMF__LEAVING); /* the sends of this turn go out first */
     core->busy = 1;
 }
 
@@ -178,7 +178,7 @@ uint64_t smf_core_unsent_bytes(const struct smf_core *core, uint64_t id)
 {
     const struct smf__conn *conn = smf__conn_find(core->room.context, id);
 
-    return conn != NULL ? conn->unsent_bytes : 0;
+    return conn != NULL ? conn->unsent_bytes + conn->held_bytes : 0;
 }
 
 void smf_core_drain(struct smf_core *core)

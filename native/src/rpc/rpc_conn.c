@@ -2,7 +2,7 @@
 #include <string.h>
 
 #include "mem/mem_count.h"
-#include "rpc/rpc.h"
+#include "rpc/rpc_level2.h"
 
 #define NS_PER_MS 1000000ull
 
@@ -42,7 +42,9 @@ static void read_timer_fired(struct smf__timer *timer)
 {
     struct smf__conn *conn = of_read_timer(timer);
 
-    if (conn->state == SMF__CONN_OPEN)
+    if (conn->mode == SMF__MODE_ASKING)
+        smf__conn_close(conn, SMF_CLOSE_HELLO_TIMEOUT);
+    else if (conn->state == SMF__CONN_OPEN)
         smf__conn_finish(conn, conn->timing, 0);
     else
         smf__conn_close(conn, conn->reason);
@@ -102,6 +104,7 @@ struct smf__conn *smf__conn_open(struct smf__rpc *rpc, struct smf__stream *strea
     conn->stream = stream;
     conn->accepted = (uint8_t)accepted;
     conn->level = 1;
+    conn->mode = accepted && rpc->config.level >= 2 ? SMF__MODE_FIRST : SMF__MODE_LEVEL1;
     conn->state = accepted ? SMF__CONN_OPEN : SMF__CONN_CONNECTING;
     conn->active_ns = rpc->core->turn.now_ns;
     conn->read_timer.fire = read_timer_fired;
@@ -131,6 +134,10 @@ void smf__conn_connected(struct smf__conn *conn, int status)
     }
     conn->state = SMF__CONN_OPEN;
     smf__count(rpc->stats.connected, 1);
+    if (conn->mode == SMF__MODE_ASKING) {
+        smf__hello_ask(conn);
+        return;
+    }
     smf__rpc_event(rpc, conn, SMF_EVENT_CONNECTED);
     smf__conn_flush(conn);
     smf__conn_interest(conn);
@@ -141,7 +148,8 @@ void smf__conn_connected(struct smf__conn *conn, int status)
 int smf__conn_throws_away(const struct smf__conn *conn)
 {
     int broke_rules =
-        conn->reason >= SMF_CLOSE_BAD_COMPRESSION && conn->reason <= SMF_CLOSE_BODY_TIMEOUT;
+        (conn->reason >= SMF_CLOSE_BAD_COMPRESSION && conn->reason <= SMF_CLOSE_BODY_TIMEOUT) ||
+        conn->reason >= SMF_CLOSE_BAD_FRAME;
 
     return !broke_rules || conn->thrown_bytes < SMF__RPC_LINGER_BYTES_MAX;
 }
@@ -243,6 +251,25 @@ static void forget_input(struct smf__conn *conn)
     smf__timer_stop(conn->rpc->core->timers, &conn->read_timer);
 }
 
+/* What level 2 has of it. */
+static void forget_level2(struct smf__conn *conn)
+{
+    struct smf__rpc *rpc = conn->rpc;
+
+    smf__hello_forget(conn);
+    if (rpc->put_conn == conn) {
+        rpc->put_conn = NULL;
+        rpc->put_size = 0;
+    }
+    if (conn->level != 2)
+        return;
+    smf__uncount(rpc->stats.connections_level2, 1);
+    smf__session_forget(conn);
+    if (conn->running != NULL)
+        smf__buffer_unref(rpc->core->pool, conn->running);
+    conn->running = NULL;
+}
+
 /* Ends the connection now. Its slot, and the event that tells, come when the turn allows. */
 void smf__conn_close(struct smf__conn *conn, uint32_t reason)
 {
@@ -251,10 +278,13 @@ void smf__conn_close(struct smf__conn *conn, uint32_t reason)
     if (conn->state == SMF__CONN_CLOSED)
         return;
     if (conn->state != SMF__CONN_FINISHING && conn->state != SMF__CONN_LINGERING) {
+        if (conn->mode == SMF__MODE_ASKING)
+            reason = smf__hello_reason(conn, reason);
         conn->reason = (uint8_t)reason;
         smf__count(rpc->stats.closed[reason], 1);
     }
     forget_input(conn);
+    forget_level2(conn);
     smf__conn_forget_unsent(conn);
     smf__timer_stop(rpc->core->timers, &conn->idle_timer);
     if (conn->accepted) {
@@ -280,8 +310,10 @@ void smf__conn_finish(struct smf__conn *conn, uint32_t reason, int forget_calls)
 
     if (conn->state == SMF__CONN_CLOSED || conn->state == SMF__CONN_LINGERING)
         return;
+    if (rpc->put_conn == conn)
+        smf__put_flush(rpc);
     conn->forget_calls |= (uint8_t)forget_calls;
-    if (conn->state == SMF__CONN_CONNECTING) {
+    if (conn->state == SMF__CONN_CONNECTING || conn->mode == SMF__MODE_ASKING) {
         smf__conn_close(conn, reason);
         return;
     }
@@ -295,6 +327,27 @@ void smf__conn_finish(struct smf__conn *conn, uint32_t reason, int forget_calls)
     smf__conn_settle(conn);
 }
 
+/* Ends the connection when the next turn begins, and what was collected in this one has gone out. */
+void smf__conn_leave(struct smf__conn *conn, uint32_t how)
+{
+    struct smf__rpc *rpc = conn->rpc;
+
+    if (conn->leaving == SMF__LEAVING_NOT) {
+        conn->next_leaving = rpc->leaving;
+        rpc->leaving = conn;
+        rpc->core->busy = 1;
+    }
+    if (how > conn->leaving)
+        conn->leaving = (uint8_t)how;
+}
+
+/* The peer has said goaway: without a call in flight nothing keeps a connection that we opened. */
+void smf__conn_leave_if_done(struct smf__conn *conn)
+{
+    if (!conn->accepted && conn->in_flight == 0)
+        smf__conn_leave(conn, SMF__LEAVING_GOAWAY);
+}
+
 /* Goes on with closing, if all that was due has gone out. A peer that sent more than we read would
  * get a reset, and lose its last replies with it: so shut our side, and wait a moment for the peer. */
 void smf__conn_settle(struct smf__conn *conn)
@@ -302,7 +355,8 @@ void smf__conn_settle(struct smf__conn *conn)
     struct smf__rpc *rpc = conn->rpc;
 
     if (conn->draining && conn->state == SMF__CONN_OPEN && conn->in_flight == 0 &&
-        conn->unsent_first == NULL && !conn->have_frame && conn->rest_size == 0)
+        conn->unsent_first == NULL && !conn->have_frame && conn->rest_size == 0 &&
+        (conn->level == 1 || rpc->drain_over))
         smf__conn_finish(conn, SMF_CLOSE_BY_US, 0);
     if (conn->state != SMF__CONN_FINISHING || conn->unsent_first != NULL)
         return;
@@ -320,10 +374,12 @@ void smf__conn_settle(struct smf__conn *conn)
                      rpc->core->turn.now_ns + SMF__RPC_LINGER_NS);
 }
 
-/* Which ends are told: every one of a connection that we opened, else those that are not ordinary. */
+/* Which ends are told: every one of a connection that we opened, else those that are not ordinary, and
+ * those that leave calls of level 2 without anybody who waits for them. */
 static int is_told(const struct smf__conn *conn)
 {
-    return !conn->accepted || conn->reason > SMF_CLOSE_BROKEN;
+    return !conn->accepted || conn->reason > SMF_CLOSE_BROKEN ||
+           (conn->level == 2 && conn->in_flight != 0);
 }
 
 static void tell_closed(struct smf__rpc *rpc, struct smf__conn *conn)
@@ -345,7 +401,8 @@ void smf__conn_reap(struct smf__rpc *rpc)
 
     for (rpc->closed = NULL; conn != NULL; conn = next) {
         next = conn->next;
-        if (is_told(conn) && rpc->core->turn.event_count == rpc->core->turn.event_capacity) {
+        if (conn->leaving == SMF__LEAVING_GOAWAY || /* it is in a list until the next turn */
+            (is_told(conn) && rpc->core->turn.event_count == rpc->core->turn.event_capacity)) {
             conn->next = kept;
             kept = conn;
             continue;

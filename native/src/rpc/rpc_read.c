@@ -9,6 +9,7 @@
 #include "frame/frame_inline.h"
 #include "mem/mem_count.h"
 #include "rpc/rpc.h"
+#include "rpc/rpc_level2.h"
 
 #define NS_PER_MS 1000000ull
 #define CLOSE_OF_FAULT(fault)                                                                      \
@@ -44,7 +45,7 @@ static uint32_t read_room(const struct smf__conn *conn)
     uint32_t room = chunk_room(conn->rpc);
     uint64_t message = (uint64_t)SMF_FRAME_HEADER_SIZE_BYTES + conn->frame.size;
 
-    if (conn->accepted && conn->frame.size == 0)
+    if (conn->accepted && conn->frame.size == 0 && conn->level == 1)
         return room < SMF__RPC_FIRST_READ_BYTES ? room : SMF__RPC_FIRST_READ_BYTES;
     if (room > SMF__RPC_READ_SIZE_MAX_BYTES)
         room = SMF__RPC_READ_SIZE_MAX_BYTES;
@@ -87,8 +88,10 @@ static uint32_t must_pause(const struct smf__conn *conn)
 
     if (frames_full(rpc))
         return SMF__PAUSE_TURN;
-    if (conn->accepted && (conn->in_flight >= rpc->config.in_flight_max ||
-                           rpc->core->turn.in_flight >= rpc->config.running_max))
+    if (conn->accepted &&
+        (conn->in_flight >= rpc->config.in_flight_max ||
+         rpc->core->turn.in_flight >= rpc->config.running_max) &&
+        conn->level == 1) /* those of level 2 get an answer */
         return SMF__PAUSE_IN_FLIGHT;
     return 0;
 }
@@ -143,6 +146,12 @@ static int emit(struct smf__conn *conn, const uint8_t *payload, struct smf_buffe
     conn->have_frame = 0;
     if (smf__timer_running(&conn->read_timer)) /* what follows has its own time */
         smf__timer_stop(rpc->core->timers, &conn->read_timer);
+    if (conn->mode != SMF__MODE_LEVEL1) {
+        int taken = smf__level2_emit(conn, payload, buffer);
+
+        if (taken != SMF__HELLO_IS_NONE)
+            return taken;
+    }
     if (__builtin_expect(smf__frame_checksum(payload, frame->size) != frame->checksum, 0)) {
         smf__conn_finish(conn, SMF_CLOSE_CHECKSUM_MISMATCH, 0);
         return 0;
@@ -165,13 +174,24 @@ static int emit(struct smf__conn *conn, const uint8_t *payload, struct smf_buffe
     return 1;
 }
 
+/* Why the connection ends because of its frame's header, or 0. */
+static uint32_t fault_of(const struct smf__conn *conn)
+{
+    int fault = conn->mode == SMF__MODE_LEVEL2 ? smf__frame_check_level2(&conn->frame)
+                                               : smf__frame_check_level1(&conn->frame);
+
+    if (__builtin_expect(fault == SMF_FRAME_GOOD, 1))
+        return 0;
+    return conn->mode == SMF__MODE_LEVEL2 ? SMF_CLOSE_BAD_FRAME : CLOSE_OF_FAULT(fault);
+}
+
 /* Reads a header, which may have come in pieces. Returns 1 when there is one, 0 when more bytes are
  * needed, -1 when the connection ends because of it. */
 static int take_header(struct smf__conn *conn, uint8_t **at, uint32_t *size)
 {
     struct smf__rpc *rpc = conn->rpc;
     uint32_t missing = SMF_FRAME_HEADER_SIZE_BYTES - conn->head_have;
-    uint32_t fault;
+    uint32_t why;
 
     if (conn->head_have == 0 && *size >= missing) {
         smf__frame_decode(*at, &conn->frame);
@@ -188,9 +208,9 @@ static int take_header(struct smf__conn *conn, uint8_t **at, uint32_t *size)
     if (conn->head_have != 0 && conn->head_have < SMF_FRAME_HEADER_SIZE_BYTES)
         return 0;
     conn->head_have = 0;
-    fault = (uint32_t)smf__frame_check_level1(&conn->frame);
-    if (fault != SMF_FRAME_GOOD) {
-        smf__conn_finish(conn, CLOSE_OF_FAULT(fault), 0);
+    why = fault_of(conn);
+    if (why != 0) {
+        smf__conn_finish(conn, why, 0);
         return -1;
     }
     if (conn->frame.size > rpc->config.frame_size_bytes_max ||
@@ -244,8 +264,8 @@ static void mind_time(struct smf__conn *conn)
     uint32_t timing, limit_ms;
     int hungry;
 
-    if (conn->state != SMF__CONN_OPEN) /* the timer is stopped, or means something else by now */
-        return;
+    if (conn->state != SMF__CONN_OPEN || conn->mode == SMF__MODE_ASKING)
+        return; /* the timer is stopped, or means something else */
     hungry = conn->rest_size != 0 && (conn->pauses & SMF__PAUSE_MEMORY);
     if ((conn->rest_size != 0 && !hungry) || (!conn->have_frame && conn->head_have == 0)) {
         smf__timer_stop(rpc->core->timers, &conn->read_timer);
@@ -268,10 +288,12 @@ static void mind_time_of_new(struct smf__conn *conn, int was_waiting)
         mind_time(conn);
 }
 
-/* The peer sends nothing more. What it is still owed goes out. */
+/* The peer sends nothing more. What it is still owed goes out; one of level 2 has no half of a
+ * connection, and what it has called is cancelled. */
 static void end_of_stream(struct smf__conn *conn)
 {
-    int owed = conn->accepted && (conn->in_flight != 0 || conn->unsent_first != NULL);
+    int owed =
+        conn->accepted && (conn->in_flight != 0 || conn->unsent_first != NULL) && conn->level == 1;
 
     if (owed)
         smf__conn_finish(conn, SMF_CLOSE_BY_PEER, 0);
@@ -354,6 +376,8 @@ void smf__conn_read(struct smf__conn *conn)
     size = rpc->net->ops->recv(conn->stream, vectors, count);
     if (size > 0) {
         took(conn, (uint32_t)size);
+        if (rpc->put_conn != NULL)
+            smf__put_flush(rpc);
         mind_time_of_new(conn, was_waiting);
     } else if (size == 0) {
         end_of_stream(conn);
@@ -406,6 +430,8 @@ static void go_on(struct smf__conn *conn, uint32_t left)
     }
     if (conn->rest_size != 0)
         parse_rest(conn);
+    if (rpc->put_conn != NULL)
+        smf__put_flush(rpc);
     mind_time(conn);
     smf__conn_interest(conn);
 }

@@ -4,25 +4,20 @@
 #include <string.h>
 
 #include <smf/code.h>
+#include <smf/metadata.h>
 
 #include "frame/frame_inline.h"
 #include "mem/mem_count.h"
 #include "rpc/rpc.h"
+#include "rpc/rpc_level2.h"
 
 #define NS_PER_MS 1000000ull
-#define VECTORS_MAX 64
 #define PAD_SIZE_BYTES 8u
 #define COPY_BUFFER_SIZE_BYTES (16u << 10)
 
 const uint8_t smf__empty_table[SMF__EMPTY_TABLE_SIZE_BYTES] = {8, 0, 0, 0, 4, 0, 4, 0, 4, 0, 0, 0};
 
-struct piece {
-    struct smf_buffer *buffer;
-    uint8_t *data;
-    uint32_t size;
-};
-
-static struct smf__segment *segment_new(struct smf__rpc *rpc)
+struct smf__segment *smf__segment_new(struct smf__rpc *rpc)
 {
     struct smf__segment *segment = rpc->free_segments;
 
@@ -33,7 +28,7 @@ static struct smf__segment *segment_new(struct smf__rpc *rpc)
     return malloc(sizeof *segment); /* a slow peer's business, not the fast path's */
 }
 
-static void segment_free(struct smf__rpc *rpc, struct smf__segment *segment)
+void smf__segment_free(struct smf__rpc *rpc, struct smf__segment *segment)
 {
     smf__buffer_unref(rpc->core->pool, segment->buffer);
     segment->next = rpc->free_segments;
@@ -50,7 +45,7 @@ void smf__conn_forget_unsent(struct smf__conn *conn)
         struct smf__segment *segment = conn->unsent_first;
 
         conn->unsent_first = segment->next;
-        segment_free(rpc, segment);
+        smf__segment_free(rpc, segment);
     }
     conn->unsent_last = NULL;
     conn->unsent_bytes = 0;
@@ -80,7 +75,7 @@ static void append_segment(struct smf__conn *conn, struct smf__segment *segment)
 }
 
 /* Adds to the last segment's buffer, when it is a copy with room behind its data. */
-static int append_in_place(struct smf__conn *conn, const struct piece *piece)
+static int append_in_place(struct smf__conn *conn, const struct smf__piece *piece)
 {
     struct smf__segment *last = conn->unsent_last;
     uint8_t *end;
@@ -96,7 +91,7 @@ static int append_in_place(struct smf__conn *conn, const struct piece *piece)
 }
 
 /* Keeps a piece until the peer takes it: small ones are copied, large ones hold their buffer. */
-static int keep(struct smf__conn *conn, const struct piece *piece)
+static int keep(struct smf__conn *conn, const struct smf__piece *piece)
 {
     struct smf__rpc *rpc = conn->rpc;
     int copy = piece->buffer == NULL || piece->size < SMF__RPC_BACKLOG_COPY_MAX_BYTES;
@@ -105,7 +100,7 @@ static int keep(struct smf__conn *conn, const struct piece *piece)
     conn->unsent_bytes += piece->size;
     if (copy && append_in_place(conn, piece))
         return SMF_OK;
-    segment = segment_new(rpc);
+    segment = smf__segment_new(rpc);
     if (segment == NULL)
         return SMF_ENOMEM;
     segment->size_bytes = piece->size;
@@ -128,12 +123,13 @@ static int keep(struct smf__conn *conn, const struct piece *piece)
 }
 
 /* Keeps what is left of the pieces after sent bytes, and sees to the limits. */
-static void keep_left(struct smf__conn *conn, const struct piece *pieces, int count, uint64_t sent)
+static void keep_left(struct smf__conn *conn, const struct smf__piece *pieces, int count,
+                      uint64_t sent)
 {
     const struct smf__rpc_config *config = &conn->rpc->config;
 
     for (int i = 0; i < count; i++) {
-        struct piece left = pieces[i];
+        struct smf__piece left = pieces[i];
 
         if (sent >= left.size) {
             sent -= left.size;
@@ -161,10 +157,10 @@ static void keep_left(struct smf__conn *conn, const struct piece *pieces, int co
         smf__conn_interest(conn);
 }
 
-static void write_pieces(struct smf__conn *conn, const struct piece *pieces, int count)
+void smf__conn_write(struct smf__conn *conn, const struct smf__piece *pieces, int count)
 {
     struct smf__rpc *rpc = conn->rpc;
-    struct iovec vectors[VECTORS_MAX];
+    struct iovec vectors[SMF__PIECES_MAX];
     uint64_t total = 0;
     int64_t sent = 0;
 
@@ -204,7 +200,7 @@ static void peer_took(struct smf__conn *conn, uint64_t sent)
         if (first->size_bytes != 0)
             return;
         conn->unsent_first = first->next;
-        segment_free(rpc, first);
+        smf__segment_free(rpc, first);
     }
     if (conn->unsent_first == NULL) {
         conn->unsent_last = NULL;
@@ -218,11 +214,11 @@ void smf__conn_flush(struct smf__conn *conn)
     struct smf__rpc *rpc = conn->rpc;
 
     while (conn->unsent_first != NULL) {
-        struct iovec vectors[VECTORS_MAX];
+        struct iovec vectors[SMF__PIECES_MAX];
         int count = 0;
         int64_t sent;
 
-        for (struct smf__segment *at = conn->unsent_first; at != NULL && count < VECTORS_MAX;
+        for (struct smf__segment *at = conn->unsent_first; at != NULL && count < SMF__PIECES_MAX;
              at = at->next) {
             vectors[count].iov_base = at->data;
             vectors[count++].iov_len = at->size_bytes;
@@ -245,8 +241,14 @@ void smf__conn_flush(struct smf__conn *conn)
     smf__conn_settle(conn);
 }
 
-/* Fills the checksums in. Returns the first frame whose checksum is 0, which the wire does not allow,
- * or NULL. */
+/* What level 1 does not know: flags, and payloads of 0 bytes. */
+static int is_of_level2(const struct smf_frame *frame)
+{
+    return (frame->flags & (uint8_t)~SMF_SEND_MAY_PAD) != 0 || frame->size == 0;
+}
+
+/* Fills the checksums in, of level 1. Returns the first frame that can't go as it is, or NULL: its
+ * checksum is 0, which the wire does not allow, or it is of level 2. */
 static uint8_t *seal(uint8_t *at, uint32_t size)
 {
     uint8_t *end = at + size;
@@ -255,6 +257,8 @@ static uint8_t *seal(uint8_t *at, uint32_t size)
         struct smf_frame frame;
 
         smf__frame_decode(at, &frame);
+        if (__builtin_expect(is_of_level2(&frame), 0))
+            return at;
         frame.checksum = smf__frame_checksum(at + SMF_FRAME_HEADER_SIZE_BYTES, frame.size);
         if (__builtin_expect(frame.checksum == 0, 0))
             return at;
@@ -268,10 +272,10 @@ static uint8_t *seal(uint8_t *at, uint32_t size)
 static void write_one(struct smf__conn *conn, struct smf_buffer *buffer, uint8_t *data,
                       uint32_t size)
 {
-    struct piece piece = {buffer, data, size};
+    struct smf__piece piece = {buffer, data, size};
 
     if (size != 0 && conn->state != SMF__CONN_CLOSED)
-        write_pieces(conn, &piece, 1);
+        smf__conn_write(conn, &piece, 1);
 }
 
 /* Sends a copy of a FlatBuffer with zero bytes behind it. */
@@ -299,11 +303,22 @@ static int write_padded(struct smf__conn *conn, const uint8_t *bytes, struct smf
     return SMF_OK;
 }
 
-/* A payload that happens to have checksum 0 and may not be changed: its sender gets an error. */
-static void refuse_frame(struct smf__conn *conn, struct smf_frame frame)
+/* Sends a status without a payload, or a call that may not be empty, with an empty table. */
+static void write_empty_table(struct smf__conn *conn, struct smf_frame frame)
 {
     uint8_t bytes[SMF_FRAME_HEADER_SIZE_BYTES + sizeof smf__empty_table];
 
+    frame.compression = frame.flags = 0;
+    frame.size = sizeof smf__empty_table;
+    smf__frame_encode(&frame, bytes);
+    memcpy(bytes + SMF_FRAME_HEADER_SIZE_BYTES, smf__empty_table, sizeof smf__empty_table);
+    (void)seal(bytes, sizeof bytes);
+    write_one(conn, NULL, bytes, sizeof bytes);
+}
+
+/* A payload that happens to have checksum 0 and may not be changed: its sender gets an error. */
+static void refuse_frame(struct smf__conn *conn, struct smf_frame frame)
+{
     if (!conn->accepted) {
         struct smf_turn *turn = &conn->rpc->core->turn;
         struct smf_event *event;
@@ -319,16 +334,49 @@ static void refuse_frame(struct smf__conn *conn, struct smf_frame frame)
         event->size_bytes = sizeof smf__empty_table;
         return;
     }
-    frame.compression = frame.flags = 0;
-    frame.size = sizeof smf__empty_table;
     frame.meta = SMF_CODE_INTERNAL;
-    smf__frame_encode(&frame, bytes);
-    memcpy(bytes + SMF_FRAME_HEADER_SIZE_BYTES, smf__empty_table, sizeof smf__empty_table);
-    (void)seal(bytes, sizeof bytes);
-    write_one(conn, NULL, bytes, sizeof bytes);
+    write_empty_table(conn, frame);
 }
 
-/* Sends a run in which the frame at bad has checksum 0. */
+/* It is not sent, and nobody waits for an answer to it. */
+static void drop(struct smf__conn *conn)
+{
+    smf__count(conn->rpc->stats.frames_dropped, 1);
+    if (conn->accepted)
+        return;
+    conn->in_flight -= conn->in_flight != 0;
+    smf__uncount(conn->rpc->stats.requests_sent, 1);
+}
+
+/* Sends a frame of level 2 on a connection of level 1, without what that one does not know. */
+static void write_at_level1(struct smf__conn *conn, const struct smf_send *send, uint8_t *at,
+                            struct smf_frame frame)
+{
+    uint32_t known = SMF_SEND_MAY_PAD | SMF_FRAME_METADATA | SMF_FRAME_FIN | SMF_FRAME_RESET;
+    struct smf_metadata block = {0};
+
+    if ((frame.flags & ~known) != 0 || (!conn->accepted && (frame.flags & SMF_FRAME_RESET)) ||
+        ((frame.flags & SMF_FRAME_METADATA) &&
+         smf_metadata_read(at + SMF_FRAME_HEADER_SIZE_BYTES, frame.size, &block) !=
+             SMF_METADATA_GOOD)) {
+        drop(conn);
+        return;
+    }
+    at += block.size_bytes; /* the header goes over the block's end */
+    frame.size -= block.size_bytes;
+    frame.flags &= SMF_SEND_MAY_PAD;
+    if (frame.size == 0) {
+        write_empty_table(conn, frame);
+        return;
+    }
+    smf__frame_encode(&frame, at);
+    if (seal(at, SMF_FRAME_HEADER_SIZE_BYTES + frame.size) == NULL)
+        write_one(conn, send->buffer, at, SMF_FRAME_HEADER_SIZE_BYTES + frame.size);
+    else if (!(frame.flags & SMF_SEND_MAY_PAD) || write_padded(conn, at, frame) != SMF_OK)
+        refuse_frame(conn, frame);
+}
+
+/* Sends a run in which the frame at bad can't go as it is. */
 static void write_around(struct smf__conn *conn, const struct smf_send *send, uint8_t *bad)
 {
     uint8_t *at = send->frames, *end = send->frames + send->size_bytes;
@@ -340,8 +388,12 @@ static void write_around(struct smf__conn *conn, const struct smf_send *send, ui
         write_one(conn, send->buffer, at, (uint32_t)(bad - at));
         if (conn->state == SMF__CONN_CLOSED)
             return;
-        if (!(frame.flags & SMF_SEND_MAY_PAD) || write_padded(conn, bad, frame) != SMF_OK)
+        if (is_of_level2(&frame))
+            write_at_level1(conn, send, bad, frame);
+        else if (!(frame.flags & SMF_SEND_MAY_PAD) || write_padded(conn, bad, frame) != SMF_OK)
             refuse_frame(conn, frame);
+        if (conn->state == SMF__CONN_CLOSED)
+            return;
         at = bad + SMF_FRAME_HEADER_SIZE_BYTES + frame.size;
         bad = seal(at, (uint32_t)(end - at));
     }
@@ -374,20 +426,24 @@ static int takes_sends(const struct smf__conn *conn)
 static void send_group(struct smf__conn *conn, const struct smf_send *first,
                        const struct smf_send *end)
 {
-    struct piece pieces[VECTORS_MAX];
+    struct smf__piece pieces[SMF__PIECES_MAX];
     int count = 0;
 
+    if (__builtin_expect(conn->mode >= SMF__MODE_ASKING, 0)) {
+        smf__level2_send(conn, first, end);
+        return;
+    }
     for (const struct smf_send *send = first; send < end; send++) {
         uint8_t *bad = seal(send->frames, send->size_bytes);
 
         count_sent(conn, send->frame_count);
         if (bad == NULL) {
-            pieces[count++] = (struct piece){send->buffer, send->frames, send->size_bytes};
-            if (count < VECTORS_MAX && send + 1 < end)
+            pieces[count++] = (struct smf__piece){send->buffer, send->frames, send->size_bytes};
+            if (count < SMF__PIECES_MAX && send + 1 < end)
                 continue;
         }
         if (count != 0)
-            write_pieces(conn, pieces, count);
+            smf__conn_write(conn, pieces, count);
         count = 0;
         if (conn->state == SMF__CONN_CLOSED)
             return;
