@@ -119,17 +119,46 @@ static inline struct smf_core_stats world_stats(const struct smf_core *core)
 
 /* Peers. */
 
-static inline struct raw *raw_open(struct world *world)
+static inline struct raw *raw_new(struct world *world)
 {
     struct raw *raw = calloc(1, sizeof *raw);
-    struct smf_error error;
 
     CHECK(raw != NULL && world->raw_count < WORLD_RAWS_MAX);
     raw->world = world;
-    CHECK_EQ(world->raw_net->ops->connect(world->raw_net, WORLD_ADDRESS, raw, &raw->stream, &error),
-             SMF_OK);
     world->raws[world->raw_count++] = raw;
     return raw;
+}
+
+static inline struct raw *raw_open(struct world *world)
+{
+    struct raw *raw = raw_new(world);
+    struct smf_error error;
+
+    CHECK_EQ(world->raw_net->ops->connect(world->raw_net, WORLD_ADDRESS, raw, &raw->stream, &error),
+             SMF_OK);
+    return raw;
+}
+
+/* A server that speaks bytes: whoever connects there becomes the world's last raw. */
+static inline void raw_listen(struct world *world, const char *address)
+{
+    struct smf__listener *listener;
+    struct smf_error error;
+    char bound[SMF__NET_ADDRESS_SIZE_BYTES];
+
+    world->raw_net->accepts_max = 16;
+    CHECK_EQ(world->raw_net->ops->listen(world->raw_net, address, NULL, NULL, &listener, bound,
+                                         sizeof bound, &error),
+             SMF_OK);
+}
+
+static inline void raw_accept(struct world *world, struct smf__stream *stream)
+{
+    struct raw *raw = raw_new(world);
+
+    raw->stream = stream;
+    raw->connected = 1;
+    world->raw_net->ops->stream_context(stream, raw);
 }
 
 static inline void raw_close(struct raw *raw)
@@ -181,6 +210,10 @@ static inline void raw_poll(struct world *world)
     for (int i = 0; i < count; i++) {
         struct raw *raw = events[i].context;
 
+        if (events[i].kinds & SMF__NET_ACCEPTED) {
+            raw_accept(world, events[i].stream);
+            continue;
+        }
         if (events[i].kinds & SMF__NET_CONNECTED)
             raw->connected = events[i].status == SMF_OK;
         if (raw->stream != NULL && (events[i].kinds & SMF__NET_READABLE) && !raw->deaf &&

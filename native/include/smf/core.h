@@ -40,13 +40,14 @@ enum smf_event_kind {
                                 peer's address as text (not terminated) */
     SMF_EVENT_WAL = 5,       /* of the core's log (smf/wal.h): payload is meta times struct
                                 smf_wal_done, user the log's address, conn 0 */
-    /* On connections of level 2 alone; smf/level2.h says what they ask for. */
-    SMF_EVENT_CANCEL = 6,   /* the caller gave the request session up: meta is the status that it
-                               sent. It is answered all the same */
-    SMF_EVENT_MESSAGE = 7,  /* a further message of a stream, either direction */
-    SMF_EVENT_WRITABLE = 8, /* what was sent on session has left the queue that waits for credit */
-    SMF_EVENT_PONG = 9,     /* the answer to smf_core_ping: payload is its token, 8 bytes */
-    SMF_EVENT_GOAWAY = 10 /* the peer takes no new calls on this connection: meta says why, payload
+    SMF_EVENT_CANCEL = 6,    /* level 2: the caller gave the request session up, which is answered
+                                all the same; meta is the status that it sent */
+    SMF_EVENT_MESSAGE = 7,   /* level 2: a further message of a stream, either direction */
+    SMF_EVENT_WRITABLE =
+        8, /* level 2: what was sent on session has left the queue that waits for credit */
+    SMF_EVENT_PONG = 9, /* level 2: the answer to smf_core_ping; payload is its token, 8 bytes */
+    SMF_EVENT_GOAWAY =
+        10 /* level 2: the peer takes no new calls on this connection; meta says why, payload
                                is 8 bytes: why, and the last session that will be answered, u32 each
                                (0xffffffff: all that were sent) */
 };
