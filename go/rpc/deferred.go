@@ -1,6 +1,7 @@
 package rpc
 
 import (
+	"context"
 	"sync/atomic"
 
 	flatbuffers "github.com/google/flatbuffers/go"
@@ -11,7 +12,8 @@ import (
 
 // Deferred is a reply that was promised. Exactly one of its methods is called once, from any goroutine,
 // after or before the handler has returned; further calls do nothing and report false. A connection
-// that is gone by then is no error. Until then the call is in flight, and a drain waits for it.
+// that is gone by then is no error. Until then the call is in flight, and a drain waits for it; also when
+// its caller has given it up, which Context tells.
 type Deferred struct {
 	loop       *loop.Loop
 	due        loop.Due
@@ -20,7 +22,24 @@ type Deferred struct {
 	payloadMax int
 	filters    *deferredFilters // nil: there are none around the method
 	done       atomic.Bool
+	level      uint8
+	oneWay     bool
+	ctx        callContext
+	promise    loop.Promise
+	metadata   Metadata
 }
+
+// Context ends when nobody waits for the reply any more: when the caller gives up or its connection ends,
+// at the deadline, when the server is closed; and when the reply was given. context.Cause says which, as
+// for a handler's. Unlike the handler's it goes on when the handler has returned. The handler's values are not in
+// it. Any goroutine.
+//
+// Cost: as a handler's context, none until Done is asked for.
+func (d *Deferred) Context() context.Context { return &d.ctx }
+
+// Metadata is what the reply will say beside its payload, with what was set before it was promised. For who
+// answers, until he does.
+func (d *Deferred) Metadata() *Metadata { return &d.metadata }
 
 // Bytes answers with a copy of payload.
 func (d *Deferred) Bytes(payload []byte) bool { return d.answer(nil, 0, payload) }
@@ -79,6 +98,8 @@ func (d *Deferred) answer(err error, flags uint8, payload []byte) bool {
 func (d *Deferred) finish(call *Call, p *promised) {
 	compression := CompressionNone
 	if call != nil {
+		d.metadata.append(&call.replyMetadata)
+		call.replyMetadata = d.metadata
 		call.reply = p.payload
 		if p.err != nil {
 			call.reply = nil
@@ -87,6 +108,7 @@ func (d *Deferred) finish(call *Call, p *promised) {
 		if compression = call.replyCompression; compression != CompressionNone || !samePlace(call.reply, p.payload) {
 			p.payload, p.flags = call.reply, 0
 		}
+		d.metadata = call.replyMetadata
 	}
 	d.send(p, compression)
 }
@@ -94,11 +116,20 @@ func (d *Deferred) finish(call *Call, p *promised) {
 func (d *Deferred) send(p *promised, compression Compression) {
 	r := native.Reply{Conn: d.conn, Session: d.session, Status: uint32(CodeOf(p.err)), Flags: p.flags, Payload: p.payload,
 		Compression: uint8(compression)}
-	if len(p.payload) > d.payloadMax {
-		r.Status = uint32(CodeTooLarge)
-	}
-	if r.Status != uint32(CodeOK) || len(r.Payload) == 0 {
+	switch {
+	case p.err != nil:
+		failed(p.err, d.level, d.payloadMax, true, &r)
+	case len(p.payload) > d.payloadMax:
+		failed(tooLarge(len(p.payload), d.payloadMax), d.level, d.payloadMax, true, &r)
+	case len(p.payload) == 0:
 		r.Flags, r.Payload, r.Compression = native.MayPad, loop.EmptyTable, 0
 	}
-	d.loop.Answer(d.due, &r)
+	if d.level >= 2 {
+		r.Metadata = d.metadata.appendBlock(nil, 0)
+	}
+	if d.oneWay { // only the status counts, and it is not sent
+		r.Flags, r.Payload, r.Compression, r.Metadata = native.MayPad, loop.EmptyTable, 0, nil
+	}
+	d.ctx.finish(context.Canceled)
+	d.loop.Answer(d.due, &d.promise, &r)
 }

@@ -107,6 +107,8 @@ type Call struct {
 	ran              bool // server: the handler was called
 	deferred         bool
 	dirty            bool // there is something that reset has to do
+	handled          bool // server: the handler was begun
+	read             bool // server: requestMetadata has what came
 
 	depth int // of the filter that runs; 0: none
 	hooks []hook
@@ -178,6 +180,10 @@ func (c *Call) SetReply(payload []byte, compression Compression) {
 // the payload it stays as it was set: use Set, not Add, where a call may be tried again.
 func (c *Call) RequestMetadata() *Metadata {
 	c.dirty = true
+	if c.served != nil && !c.read {
+		c.read = true
+		c.requestMetadata.readBlock(c.served.req.call.Metadata)
+	}
 	return &c.requestMetadata
 }
 
@@ -277,7 +283,7 @@ func (c *Call) finish(keep int, err error) error {
 func (c *Call) reset() {
 	c.payload, c.reply, c.caller = nil, nil, nil
 	c.compression, c.replyCompression = CompressionNone, CompressionNone
-	c.ran, c.deferred, c.dirty, c.oneWay = false, false, false, false
+	c.ran, c.deferred, c.dirty, c.handled, c.read, c.oneWay = false, false, false, false, false, false
 	c.depth = 0
 	clear(c.hooks[:cap(c.hooks)])
 	c.hooks = c.hooks[:0]

@@ -23,7 +23,7 @@ type promised struct {
 // returned lets the token answer. The call's hooks and metadata go on without it.
 func (f *deferredFilters) returned(c *Call, d *Deferred) {
 	var kept *Call
-	if len(c.hooks) > 0 {
+	if len(c.hooks) > 0 || c.replyMetadata.Len() > 0 {
 		kept = c.detach()
 	}
 	f.mu.Lock()
@@ -48,6 +48,9 @@ func (f *deferredFilters) keep(p *promised) (call *Call, kept bool) {
 
 // detach makes a call that outlives its worker's, of which it takes the hooks and the metadata.
 func (c *Call) detach() *Call {
+	if c.served != nil && len(c.served.req.call.Metadata) > 0 {
+		c.RequestMetadata() // the block goes with the request
+	}
 	d := &Call{method: c.method, service: c.service, side: c.side, deferred: true, hooks: c.hooks,
 		requestMetadata: c.requestMetadata, replyMetadata: c.replyMetadata}
 	c.hooks, c.requestMetadata, c.replyMetadata = nil, Metadata{}, Metadata{}

@@ -15,9 +15,10 @@ func (w *worker) serveFiltered(lc *loop.Call, m *served) {
 	c.reset()
 	c.method, c.service = &m.Method, m.service
 	c.payload, c.compression = lc.Payload, compressionOf(lc.Compression)
-	w.ctx.begin(m.Timeout)
-	err := m.run(w.ctx, c)
-	if w.ctx.asked.Load() {
+	ctx := w.ctx.Load()
+	ctx.begin(lc, m.Timeout)
+	err := m.run(ctx, c)
+	if ctx.asked.Load() {
 		w.renewContext()
 	}
 	w.conclude(lc, m, err)
@@ -40,9 +41,10 @@ func handle(ctx context.Context, c *Call) error {
 	if m.Verify != nil {
 		if err := m.Verify(c.payload); err != nil {
 			w.server.logs.malformed(m, err)
-			return &Error{Code: CodeBadRequest, Message: "the request is malformed: " + err.Error(), Cause: err}
+			return malformedRequest(err)
 		}
 	}
+	c.handled = true
 	err := m.Handle(ctx, &w.req, &w.reply)
 	if err == nil && w.reply.deferred == nil {
 		if c.reply, c.replyCompression = lc.Out.Payload, CompressionNone; len(c.reply) == 0 {
@@ -108,9 +110,10 @@ func (w *worker) answer(lc *loop.Call, err error) {
 		out.Payload, out.Flags, out.InLoan = c.reply, 0, false
 		out.Compression = uint8(c.replyCompression)
 	}
-	if err != nil || len(out.Payload) == 0 || len(out.Payload) > w.reply.payloadMax {
+	if err != nil || len(out.Payload) == 0 || len(out.Payload) > w.reply.payloadMax() {
 		w.reply.outcome(err, out)
 	}
+	w.sayMetadata()
 }
 
 // samePlace reports whether two payloads are the same memory.

@@ -135,6 +135,15 @@ func (m *Metadata) Reset() {
 	m.size = 0
 }
 
+// append puts the entries of others behind m's, as many as there is room for.
+func (m *Metadata) append(others *Metadata) {
+	for _, e := range others.entries {
+		if m.check(e.key, e.value, 0) == nil {
+			m.add(e.key, e.value)
+		}
+	}
+}
+
 func (m *Metadata) add(key, value string) {
 	m.entries = append(m.entries, metadataEntry{key, value})
 	m.size += metadataPerEntry + len(key) + len(value)

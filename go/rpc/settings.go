@@ -13,6 +13,7 @@ type Settings struct {
 	Addresses     []string
 	Cores         int
 	Net           string
+	Level         int           // of the wire format: the highest that is spoken
 	Spin          time.Duration // < 0: not at all
 	Poll, Pin     bool
 	MemoryBytes   int64 // of one core
@@ -52,10 +53,10 @@ func (s *Server) Settings() Settings {
 	c := s.engine.Settings()
 	millis := func(ms int) time.Duration { return time.Duration(ms) * time.Millisecond }
 	settings := Settings{
-		Engine: s.engine.Describe(), Addresses: slices.Clone(s.addresses), Cores: c.Cores, Net: c.Net,
+		Engine: s.engine.Describe(), Addresses: slices.Clone(s.addresses), Cores: c.Cores, Net: c.Net, Level: c.Level,
 		Poll: c.SpinMicros == -2, Pin: c.Pin, MemoryBytes: c.MemoryBytes,
 		Limits: Limits{
-			FrameBytes: c.FrameBytesMax, UnsentBytes: c.UnsentBytesMax, InFlight: c.InFlightMax,
+			FrameBytes: c.FrameBytesMax, MessageBytes: c.MessageBytesMax, CreditBytes: c.CreditBytes, UnsentBytes: c.UnsentBytesMax, InFlight: c.InFlightMax,
 			Running: c.RunningMax, Connections: c.ConnectionsMax,
 			HeaderTimeout: millis(c.HeaderTimeoutMs), BodyTimeout: millis(c.BodyTimeoutMs),
 			IdleTimeout: millis(c.IdleTimeoutMs), SendTimeout: millis(c.SendTimeoutMs),
