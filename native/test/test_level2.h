@@ -7,7 +7,7 @@
 #include <smf/level2.h>
 #include <smf/metadata.h>
 
-#include "rpc/rpc_hello_table.h"
+#include "frame/frame_hello.h"
 #include "rpc/rpc_level2.h"
 #include "test_sim.h"
 
@@ -192,12 +192,24 @@ static inline struct smf__hello hello_good(void)
                                .message_size_bytes_max = 64u << 20};
 }
 
+/* Writes the table to bytes_out, of SMF__HELLO_SIZE_BYTES_MAX; returns its size. */
+static inline uint32_t hello_table(uint8_t *bytes_out, const struct smf__hello *hello)
+{
+    uint8_t memory[SMF__HELLO_SIZE_BYTES_MAX];
+    struct smf_flat_builder builder;
+
+    smf_flat_builder_init(&builder, memory, sizeof memory);
+    CHECK_EQ(smf__hello_write(&builder, hello), SMF_OK);
+    memcpy(bytes_out, smf_flat_payload(&builder), smf_flat_size_bytes(&builder));
+    return (uint32_t)smf_flat_size_bytes(&builder);
+}
+
 static inline size_t hello_frame(uint8_t *bytes_out, const struct smf__hello *hello)
 {
-    uint8_t payload[SMF__HELLO_SIZE_BYTES];
+    uint8_t payload[SMF__HELLO_SIZE_BYTES_MAX];
+    uint32_t size = hello_table(payload, hello);
 
-    smf__hello_write(hello, payload);
-    return frame_make(bytes_out, 1, smf__hello_method_id(), payload, sizeof payload);
+    return frame_make(bytes_out, 1, SMF__HELLO_METHOD_ID, payload, size);
 }
 
 /* Sends Hello, and reads the answer, which is of level 1: its status, and the table if it is 200. */
@@ -215,7 +227,7 @@ static inline uint32_t raw_hello(struct raw *raw, const struct smf__hello *hello
     CHECK_EQ(at, raw->got_size);
     CHECK_EQ(frame.session, 1);
     if (frame.meta == SMF_CODE_OK)
-        CHECK(smf__hello_read(payload, frame.size, answer_out));
+        CHECK_EQ(smf__hello_read(payload, frame.size, answer_out, NULL), SMF_OK);
     raw_forget(raw);
     return frame.meta;
 }

@@ -129,8 +129,8 @@ static struct raw *asked(struct world *world, const struct smf__rpc_config *limi
     raw = world->raws[0];
     CHECK(raw_next(raw, &at, &frame, &payload)); /* a whole frame of level 1 */
     CHECK_EQ(at, raw->got_size);                 /* and nothing behind it */
-    CHECK_EQ(frame.meta, smf__hello_method_id());
-    CHECK(smf__hello_read(payload, frame.size, &hello));
+    CHECK_EQ(frame.meta, SMF__HELLO_METHOD_ID);
+    CHECK_EQ(smf__hello_read(payload, frame.size, &hello, NULL), SMF_OK);
     CHECK_EQ(hello.level, 2);
     CHECK_EQ(hello.calls_max, limits->in_flight_max);
     return raw;
@@ -140,17 +140,17 @@ static void check_saying(const struct saying *saying)
 {
     struct smf__rpc_config limits = world_limits();
     struct smf__hello hello = hello_good();
-    uint8_t bytes[256], table[SMF__HELLO_SIZE_BYTES];
+    uint8_t bytes[256], table[SMF__HELLO_SIZE_BYTES_MAX];
     struct world world;
     struct raw *raw;
     uint64_t conn;
     size_t size;
 
     raw = asked(&world, &limits, &conn);
-    smf__hello_write(&hello, table);
+    size = hello_table(table, &hello);
     size = frame_make(bytes, (uint16_t)saying->session, saying->meta,
                       saying->payload != NULL ? saying->payload : table,
-                      saying->payload != NULL ? saying->size : sizeof table);
+                      saying->payload != NULL ? saying->size : (uint32_t)size);
     if (saying->flip >= 0)
         bytes[saying->flip] ^= 2;
     if (saying->close)
@@ -198,7 +198,7 @@ static void an_answer_in_single_bytes_is_one(void)
 {
     struct smf__rpc_config limits = world_limits();
     struct smf__hello hello = hello_good();
-    uint8_t bytes[256], table[SMF__HELLO_SIZE_BYTES];
+    uint8_t bytes[256], table[SMF__HELLO_SIZE_BYTES_MAX];
     struct world world;
     struct raw *raw;
     uint64_t conn;
@@ -206,8 +206,8 @@ static void an_answer_in_single_bytes_is_one(void)
 
     raw = asked(&world, &limits, &conn);
     raw_forget(raw);
-    smf__hello_write(&hello, table);
-    size = frame_make(bytes, 1, 200, table, sizeof table);
+    size = hello_table(table, &hello);
+    size = frame_make(bytes, 1, 200, table, (uint32_t)size);
     for (size_t i = 0; i < size; i++) {
         CHECK_EQ(noted(&world, 0, SMF_EVENT_CONNECTED), 0);
         CHECK(raw_send(raw, bytes + i, 1));
@@ -268,7 +268,7 @@ static void a_peer_that_asks_byte_by_byte_is_answered(void)
     }
     CHECK(raw_next(raw, &at, &frame, &payload));
     CHECK_EQ(frame.meta, SMF_CODE_OK);
-    CHECK(smf__hello_read(payload, frame.size, &answer));
+    CHECK_EQ(smf__hello_read(payload, frame.size, &answer, NULL), SMF_OK);
     CHECK_EQ(answer.level, 2);
     CHECK_EQ(answer.credit_bytes, 256u << 10);
     CHECK(raw_next2(raw, &at, &frame, &payload));
@@ -314,11 +314,26 @@ static void limits_that_are_too_small_are_refused(void)
     hello = hello_good();
     hello.message_size_bytes_max = 0;
     check_refused(&hello);
-    hello = hello_good();
-    hello.level = 1;
-    check_refused(&hello);
     hello = (struct smf__hello){0};
     check_refused(&hello);
+}
+
+static void hello_of_level_1_stays_there(void)
+{
+    struct smf__rpc_config limits = world_limits();
+    struct smf__hello hello = {.level = 1}, answer;
+    struct world world;
+    struct raw *raw;
+
+    (void)level2_open(&world, &limits);
+    raw = raw_open(&world);
+    CHECK_EQ(raw_hello(raw, &hello, &answer), SMF_CODE_OK);
+    CHECK_EQ(answer.level, 1);
+    raw_call(raw, 3);
+    world_run(&world, 5);
+    CHECK_EQ(raw_replies(raw), 1);
+    CHECK_EQ(world_stats(world.server).connections_level2, 0);
+    world_close(&world);
 }
 
 /* Bytes of the table turned over, cut or made up: every answer is 200 or 400, and nothing else ends. */
@@ -332,18 +347,17 @@ static void garbage_in_hello_is_answered(void)
     smf__random_seed(&random, test_seed() | 1);
     (void)level2_open(&world, &limits);
     for (int i = 0; i < MUTATIONS; i++) {
-        uint8_t bytes[256], table[SMF__HELLO_SIZE_BYTES];
+        uint8_t bytes[256], table[SMF__HELLO_SIZE_BYTES_MAX];
         struct smf__hello hello = hello_good();
-        uint32_t size = SMF__HELLO_SIZE_BYTES;
+        uint32_t size = hello_table(table, &hello);
         struct raw *raw = raw_open(&world);
         struct smf_frame frame;
 
-        smf__hello_write(&hello, table);
         for (uint32_t n = smf__random_below(&random, 4); n > 0; n--)
             table[smf__random_below(&random, size)] = (uint8_t)smf__random_next(&random);
         if (smf__random_below(&random, 4) == 0)
             size = 1 + (uint32_t)smf__random_below(&random, size);
-        CHECK(raw_send(raw, bytes, frame_make(bytes, 1, smf__hello_method_id(), table, size)));
+        CHECK(raw_send(raw, bytes, frame_make(bytes, 1, SMF__HELLO_METHOD_ID, table, size)));
         world_run(&world, 1);
         CHECK_GE(raw->got_size, HEADER);
         smf_frame_decode(raw->got, &frame);
@@ -383,7 +397,7 @@ static void level_1_is_as_it_was(void)
     /* Behind another call it is a method like others. */
     CHECK(raw_send(raw, hello_bytes, hello_frame(hello_bytes, &hello)));
     world_run(&world, 5);
-    CHECK_EQ(last_note(&world, 1, SMF_EVENT_REQUEST)->meta, smf__hello_method_id());
+    CHECK_EQ(last_note(&world, 1, SMF_EVENT_REQUEST)->meta, SMF__HELLO_METHOD_ID);
     CHECK_EQ(world_stats(world.server).hellos, 0);
     CHECK_EQ(world_stats(world.server).connections_level2, 0);
     world_close(&world);
@@ -402,7 +416,7 @@ static void an_engine_of_level_1_hands_hello_out(void)
     raw = raw_open(&world);
     CHECK(raw_send(raw, bytes, hello_frame(bytes, &hello)));
     world_run(&world, 5);
-    CHECK_EQ(last_note(&world, 1, SMF_EVENT_REQUEST)->meta, smf__hello_method_id());
+    CHECK_EQ(last_note(&world, 1, SMF_EVENT_REQUEST)->meta, SMF__HELLO_METHOD_ID);
     CHECK_EQ(raw_replies(raw), 1);
     world_close(&world);
 }
@@ -416,6 +430,7 @@ static const struct test tests[] = {
     TEST(ends_for_other_reasons_keep_them),
     TEST(a_peer_that_asks_byte_by_byte_is_answered),
     TEST(limits_that_are_too_small_are_refused),
+    TEST(hello_of_level_1_stays_there),
     TEST(garbage_in_hello_is_answered),
     TEST(level_1_is_as_it_was),
     TEST(an_engine_of_level_1_hands_hello_out),

@@ -9,7 +9,6 @@
 #include <smf/code.h>
 
 #include "mem/mem_count.h"
-#include "rpc/rpc_hello_table.h"
 #include "rpc/rpc_level2.h"
 
 #define DRAIN_TURNS 3u /* until the listeners are closed */
@@ -376,7 +375,6 @@ int smf__rpc_open(struct smf_core *core, struct smf__net *net, const struct smf_
         return smf__error(error_out, SMF_ENOMEM, 0, "no memory for a core's connections");
     rpc->core = core;
     rpc->config = *config;
-    rpc->hello_method_id = smf__hello_method_id();
     rpc->drain_timer.fire = drain_timer_fired;
     core->payload_size_bytes_max = payload_size_max(core, config);
     rpc->conns = mmap(NULL, conns_size(rpc), PROT_READ | PROT_WRITE,

@@ -169,15 +169,14 @@ struct smf__rpc {
     struct smf__group *group; /* the cores that listen together; NULL: this one alone */
     struct smf__seat *seat;   /* in it */
     uint32_t seat_index;
-    uint32_t accepted_open; /* accepted connections that are not closed */
-    uint32_t drain_turns;   /* 0: not draining; else turns begun since, plus 1 */
-    int settling;           /* draining, and all that was sent before has been read */
-    int drained;            /* and a turn has ended at once because no connection is left */
-    int disconnected;       /* by smf_core_disconnect_all: nothing is accepted any more */
-    int caught_up;          /* since the turn began: see catch_up */
-    int unread;             /* the last turn did not get through all that was there */
-    int starved;            /* no memory to read into */
-    uint32_t hello_method_id;
+    uint32_t accepted_open;        /* accepted connections that are not closed */
+    uint32_t drain_turns;          /* 0: not draining; else turns begun since, plus 1 */
+    int settling;                  /* draining, and all that was sent before has been read */
+    int drained;                   /* and a turn has ended at once because no connection is left */
+    int disconnected;              /* by smf_core_disconnect_all: nothing is accepted any more */
+    int caught_up;                 /* since the turn began: see catch_up */
+    int unread;                    /* the last turn did not get through all that was there */
+    int starved;                   /* no memory to read into */
     uint64_t turns;                /* begun */
     struct smf__timer drain_timer; /* of connections of level 2, for the peers to close them */
     int drain_over;                /* it has fired */

@@ -2,130 +2,132 @@
 #include <string.h>
 
 #include <smf/code.h>
-#include <smf/metadata.h>
 
+#include "frame/frame_hello.h"
 #include "frame/frame_inline.h"
 #include "mem/mem_count.h"
-#include "rpc/rpc_hello_table.h"
 #include "rpc/rpc_level2.h"
 
 #define NS_PER_MS 1000000ull
 #define HELLO_SESSION 1u
 #define CHECKSUM_PAD_BYTES 4u
-/* The peer can't take a slice with its metadata block and size if it takes less in a frame. */
-#define FRAME_SIZE_MIN_BYTES                                                                       \
-    (SMF__SLICE_SIZE_BYTES + SMF_METADATA_SIZE_BYTES_MAX + SMF_FRAME_MESSAGE_SIZE_BYTES)
 
-static uint32_t min_u32(uint64_t a, uint64_t b)
+_Static_assert(SMF__HELLO_CREDIT_BYTES_MIN == SMF__CREDIT_MIN_BYTES, "a slice, for both");
+
+/* A table, with room behind it for zeros. */
+struct table {
+    uint8_t bytes[SMF__HELLO_SIZE_BYTES_MAX + 2 * CHECKSUM_PAD_BYTES];
+    uint32_t size;
+};
+
+static void write_table(const struct smf__hello *hello, struct table *table_out)
 {
-    return (uint32_t)(a < b ? a : b);
+    uint8_t memory[SMF__HELLO_SIZE_BYTES_MAX];
+    struct smf_flat_builder builder;
+
+    smf_flat_builder_init(&builder, memory, sizeof memory);
+    smf__check(smf__hello_write(&builder, hello) == SMF_OK);
+    table_out->size = (uint32_t)smf_flat_size_bytes(&builder);
+    memcpy(table_out->bytes, smf_flat_payload(&builder), table_out->size);
 }
 
 /* What we offer. */
-static void ours(const struct smf__rpc *rpc, struct smf__hello *hello_out)
+static struct smf__hello ours(const struct smf__rpc *rpc)
 {
     const struct smf__rpc_config *config = &rpc->config;
 
-    *hello_out = (struct smf__hello){
+    return (struct smf__hello){
         .level = 2,
         .compressions = config->compressions,
-        .frame_size_bytes_max = min_u32(config->frame_size_bytes_max, UINT32_MAX),
+        .frame_size_bytes_max = (uint32_t)config->frame_size_bytes_max,
         .calls_max = config->in_flight_max,
         .credit_bytes = config->credit_bytes,
         .message_size_bytes_max = config->message_size_bytes_max,
     };
 }
 
-/* The lower of each, and what both have. 0: nothing can be agreed on. */
-static int agree(const struct smf__rpc *rpc, const struct smf__hello *theirs,
-                 struct smf_level *agreed_out)
-{
-    struct smf__hello us;
-
-    ours(rpc, &us);
-    *agreed_out = (struct smf_level){
-        .level = 2,
-        .compressions = us.compressions & theirs->compressions,
-        .features = us.features & theirs->features,
-        .frame_size_bytes_max = min_u32(us.frame_size_bytes_max, theirs->frame_size_bytes_max),
-        .calls_max = min_u32(us.calls_max, theirs->calls_max),
-        .credit_bytes = min_u32(us.credit_bytes, theirs->credit_bytes),
-        .message_size_bytes_max = us.message_size_bytes_max < theirs->message_size_bytes_max
-                                      ? us.message_size_bytes_max
-                                      : theirs->message_size_bytes_max,
-    };
-    return theirs->level >= 2 && theirs->credit_bytes >= SMF__CREDIT_MIN_BYTES &&
-           theirs->frame_size_bytes_max >= FRAME_SIZE_MIN_BYTES && theirs->calls_max != 0 &&
-           theirs->message_size_bytes_max != 0;
-}
-
 int smf__hello_can(const struct smf__rpc *rpc)
 {
-    return rpc->config.level >= 2 && rpc->config.frame_size_bytes_max >= FRAME_SIZE_MIN_BYTES;
+    return rpc->config.level >= 2 &&
+           rpc->config.frame_size_bytes_max >= SMF__HELLO_FRAME_SIZE_BYTES_MIN;
 }
 
-/* A frame of level 1: a checksum of 0 is avoided with zeros behind the payload. */
-static void put_level1(struct smf__conn *conn, uint16_t session, uint32_t meta, uint8_t *payload,
-                       uint32_t size, uint32_t capacity)
+/* Reads what a peer offers, and what is used then. 0: it is no Hello. */
+static int agree(const struct smf__conn *conn, const uint8_t *payload,
+                 struct smf__hello *agreed_out)
 {
-    while (smf__frame_checksum(payload, size) == 0) {
-        smf__check(size + CHECKSUM_PAD_BYTES <= capacity);
-        memset(payload + size, 0, CHECKSUM_PAD_BYTES);
-        size += CHECKSUM_PAD_BYTES;
+    struct smf__hello us = ours(conn->rpc), theirs;
+
+    if (conn->frame.compression > SMF_COMPRESSION_DISABLED ||
+        smf__hello_read(payload, conn->frame.size, &theirs, NULL) != SMF_OK)
+        return 0;
+    smf__hello_agree(&us, &theirs, agreed_out);
+    return 1;
+}
+
+/* A frame of level 1: a checksum of 0 is avoided with zeros behind the table. */
+static void put_level1(struct smf__conn *conn, uint16_t session, uint32_t meta, struct table *table)
+{
+    while (smf__frame_checksum(table->bytes, table->size) == 0) {
+        smf__check(table->size + CHECKSUM_PAD_BYTES <= sizeof table->bytes);
+        memset(table->bytes + table->size, 0, CHECKSUM_PAD_BYTES);
+        table->size += CHECKSUM_PAD_BYTES;
     }
-    smf__put(conn, (struct smf_frame){.session = session, .size = size, .meta = meta}, payload);
+    smf__put(conn, (struct smf_frame){.session = session, .size = table->size, .meta = meta},
+             table->bytes);
 }
 
 /* The connection is of level 2 from the next byte on. */
-static void begin_level2(struct smf__conn *conn, const struct smf_level *agreed)
+static void begin_level2(struct smf__conn *conn, const struct smf__hello *agreed)
 {
-    conn->agreed = *agreed;
+    conn->agreed = (struct smf_level){
+        .level = agreed->level,
+        .compressions = agreed->compressions,
+        .features = agreed->features,
+        .frame_size_bytes_max = agreed->frame_size_bytes_max,
+        .calls_max = agreed->calls_max,
+        .credit_bytes = agreed->credit_bytes,
+        .message_size_bytes_max = agreed->message_size_bytes_max,
+    };
     conn->level = 2;
     conn->mode = SMF__MODE_LEVEL2;
     smf__count(conn->rpc->stats.connections_level2, 1);
 }
 
-/* The peer's Hello. */
-static uint32_t answer(struct smf__conn *conn, const uint8_t *payload, struct smf_level *agreed_out)
+/* What a level-2 connection that we accepted needs. */
+static int get_running(struct smf__conn *conn)
 {
-    struct smf__rpc *rpc = conn->rpc;
-    struct smf__hello theirs;
-
-    if (conn->frame.compression > SMF_COMPRESSION_DISABLED ||
-        !smf__hello_read(payload, conn->frame.size, &theirs) || !agree(rpc, &theirs, agreed_out))
-        return SMF_CODE_BAD_REQUEST;
-    conn->running = smf__pool_get(rpc->core->pool, SMF__RUNNING_SIZE_BYTES);
+    conn->running = smf__pool_get(conn->rpc->core->pool, SMF__RUNNING_SIZE_BYTES);
     if (conn->running == NULL)
-        return SMF_CODE_UNAVAILABLE;
+        return 0;
     memset(conn->running->data, 0, SMF__RUNNING_SIZE_BYTES);
-    return SMF_CODE_OK;
+    return 1;
 }
 
+/* The peer's Hello. One of level 1 is told so, and stays there. */
 static int take_hello(struct smf__conn *conn, const uint8_t *payload)
 {
     struct smf__rpc *rpc = conn->rpc;
-    uint8_t reply[SMF__HELLO_SIZE_BYTES + 2 * CHECKSUM_PAD_BYTES];
-    struct smf_level agreed;
-    uint32_t status = answer(conn, payload, &agreed);
-    struct smf__hello hello;
+    struct table table;
+    struct smf__hello agreed = {0};
+    uint32_t status = SMF_CODE_OK;
 
-    if (status != SMF_CODE_OK) {
+    if (!agree(conn, payload, &agreed))
+        status = SMF_CODE_BAD_REQUEST;
+    else if (agreed.level >= 2 && !get_running(conn))
+        status = SMF_CODE_UNAVAILABLE;
+    if (status == SMF_CODE_OK) {
+        write_table(&agreed, &table);
+    } else {
         smf__count(rpc->stats.hellos_refused, 1);
-        memcpy(reply, smf__empty_table, sizeof smf__empty_table);
-        put_level1(conn, conn->frame.session, status, reply, sizeof smf__empty_table, sizeof reply);
-        return conn->state == SMF__CONN_OPEN;
+        table.size = sizeof smf__empty_table;
+        memcpy(table.bytes, smf__empty_table, table.size);
     }
-    smf__count(rpc->stats.hellos, 1);
-    hello = (struct smf__hello){.level = 2,
-                                .features = agreed.features,
-                                .compressions = agreed.compressions,
-                                .frame_size_bytes_max = agreed.frame_size_bytes_max,
-                                .calls_max = agreed.calls_max,
-                                .credit_bytes = agreed.credit_bytes,
-                                .message_size_bytes_max = agreed.message_size_bytes_max};
-    smf__hello_write(&hello, reply);
-    put_level1(conn, conn->frame.session, SMF_CODE_OK, reply, SMF__HELLO_SIZE_BYTES, sizeof reply);
-    begin_level2(conn, &agreed);
+    put_level1(conn, conn->frame.session, status, &table);
+    if (conn->state == SMF__CONN_OPEN && status == SMF_CODE_OK && agreed.level >= 2) {
+        smf__count(rpc->stats.hellos, 1);
+        begin_level2(conn, &agreed);
+    }
     return conn->state == SMF__CONN_OPEN;
 }
 
@@ -134,12 +136,10 @@ static int take_answer(struct smf__conn *conn, const uint8_t *payload)
 {
     struct smf__rpc *rpc = conn->rpc;
     const struct smf_frame *frame = &conn->frame;
-    struct smf__hello theirs;
-    struct smf_level agreed;
+    struct smf__hello agreed;
 
     if (frame->session != HELLO_SESSION || frame->meta != SMF_CODE_OK ||
-        frame->compression > SMF_COMPRESSION_DISABLED ||
-        !smf__hello_read(payload, frame->size, &theirs) || !agree(rpc, &theirs, &agreed)) {
+        !agree(conn, payload, &agreed) || agreed.level < 2) {
         smf__conn_close(conn, SMF_CLOSE_NOT_LEVEL2);
         return 0;
     }
@@ -167,7 +167,7 @@ int smf__hello_take(struct smf__conn *conn, const uint8_t *payload)
     if (conn->mode == SMF__MODE_ASKING)
         return take_answer(conn, payload);
     conn->mode = SMF__MODE_LEVEL1;
-    if (conn->frame.meta != conn->rpc->hello_method_id || !smf__hello_can(conn->rpc))
+    if (conn->frame.meta != SMF__HELLO_METHOD_ID || !smf__hello_can(conn->rpc))
         return SMF__HELLO_IS_NONE;
     return take_hello(conn, payload);
 }
@@ -175,13 +175,11 @@ int smf__hello_take(struct smf__conn *conn, const uint8_t *payload)
 void smf__hello_ask(struct smf__conn *conn)
 {
     struct smf__rpc *rpc = conn->rpc;
-    uint8_t request[SMF__HELLO_SIZE_BYTES + 2 * CHECKSUM_PAD_BYTES];
-    struct smf__hello hello;
+    struct smf__hello hello = ours(rpc);
+    struct table table;
 
-    ours(rpc, &hello);
-    smf__hello_write(&hello, request);
-    put_level1(conn, HELLO_SESSION, rpc->hello_method_id, request, SMF__HELLO_SIZE_BYTES,
-               sizeof request);
+    write_table(&hello, &table);
+    put_level1(conn, HELLO_SESSION, SMF__HELLO_METHOD_ID, &table);
     smf__put_flush(rpc);
     if (conn->state == SMF__CONN_CLOSED)
         return;
