@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 )
 
 // Code is a reply's status. It follows HTTP.
@@ -51,7 +52,9 @@ func (c Code) String() string {
 type Error struct {
 	Code       Code
 	Message    string
-	MayHaveRun bool  // client: the request may have reached a handler
+	MayHaveRun bool // client: the request may have reached a handler
+	// RetryAfter is how long to wait before another attempt. 0: nothing is said of it.
+	RetryAfter time.Duration
 	Cause      error // what it comes from, or nil
 }
 
