@@ -90,6 +90,7 @@ type MethodConfig struct {
 	ID                         uint32
 	Slow, Idempotent, Verified bool
 	Timeout                    string
+	Filters                    int
 }
 
 func (s *Server) config(w http.ResponseWriter, _ *http.Request) {
@@ -111,7 +112,7 @@ func (s *Server) config(w http.ResponseWriter, _ *http.Request) {
 	}
 	for _, m := range now.Methods {
 		config.Methods = append(config.Methods, MethodConfig{Service: m.Service, Name: m.Name, In: m.In, Out: m.Out, ID: m.ID,
-			Slow: m.Slow, Idempotent: m.Idempotent, Verified: m.Verified, Timeout: orNone(m.Timeout)})
+			Slow: m.Slow, Idempotent: m.Idempotent, Verified: m.Verified, Timeout: orNone(m.Timeout), Filters: m.Filters})
 	}
 	writeJSON(w, config)
 }

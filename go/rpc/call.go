@@ -16,8 +16,9 @@ import (
 
 // Request is a call as its handler sees it.
 type Request struct {
-	call *loop.Call
-	view flatbuffers.Table
+	call   *loop.Call
+	beside *Call // what filters see, with the metadata
+	view   flatbuffers.Table
 }
 
 // Payload is the request's payload, lent until the handler returns.
@@ -25,6 +26,9 @@ func (r *Request) Payload() []byte { return r.call.Payload }
 
 // Method describes the method that was called.
 func (r *Request) Method() *Method { return &r.call.Method.Owner.(*served).Method }
+
+// Metadata is what the request says beside its payload, with what filters have made of it. It is lent until the handler returns.
+func (r *Request) Metadata() *Metadata { return r.beside.RequestMetadata() }
 
 func (r *Request) table() *flatbuffers.Table { return root(&r.view, r.call.Payload) }
 
@@ -51,6 +55,7 @@ type Reply struct {
 	heap     []byte // where it is built when nothing is lent; kept for the next call
 	deferred *Deferred
 	call     *loop.Call
+	beside   *Call // what filters see, with the metadata
 	server   *Server
 
 	payloadMax int
@@ -64,6 +69,9 @@ func (r *Reply) begin() {
 		r.deferred = nil
 	}
 }
+
+// Metadata is what the reply will say beside its payload.
+func (r *Reply) Metadata() *Metadata { return r.beside.ReplyMetadata() }
 
 // Builder is a builder, reset, over memory that the core lends: the reply is built where it will be
 // sent from. Finish it with Finish. A reply larger than the loan moves to the Go heap by itself.
@@ -180,7 +188,7 @@ type worker struct {
 
 func newWorker(s *Server, call *loop.Call) *worker {
 	w := &worker{server: s, req: Request{call: call}, reply: Reply{call: call, server: s, payloadMax: s.payloadMax}, ctx: newCallContext(s, call)}
-	w.call.served = w
+	w.call.served, w.req.beside, w.reply.beside = w, &w.call, &w.call
 	return w
 }
 
@@ -191,6 +199,9 @@ func (w *worker) Serve(c *loop.Call) {
 	if m.run != nil {
 		w.serveFiltered(c, m)
 		return
+	}
+	if w.call.dirty { // with metadata
+		w.call.reset()
 	}
 	if m.Verify != nil {
 		if err := m.Verify(c.Payload); err != nil {

@@ -52,6 +52,7 @@ type Client struct {
 	address string
 	options ClientOptions
 	engine  *clientEngine
+	run     Next            // its filters, around exchange; nil: there are none
 	ctx     context.Context // ends with the client
 	cancel  context.CancelFunc
 
@@ -83,6 +84,9 @@ func Dial(ctx context.Context, address string, options ClientOptions) (*Client, 
 		return nil, err
 	}
 	c := &Client{address: address, options: options, engine: engine}
+	if len(options.Filters) > 0 {
+		c.run = around(options.Filters, exchange)
+	}
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	giveWay(ctx)
 	if failure := c.dialOnce(ctx); failure != nil {
@@ -297,12 +301,20 @@ func (c *Client) current() (*clientConn, error) {
 // Call sends a request and waits for its reply, ctx's end, or the connection's. Any goroutine; a
 // handler that calls gives its loop away while it waits.
 //
-// Errors: *Error. A status other than 200 has that code; a ctx that ends gives CodeDeadline or
+// Errors: *Error, unless a filter returns another. A status other than 200 has that code; a ctx that ends gives CodeDeadline or
 // CodeCancelled (and errors.Is finds ctx's error); a lost connection CodeUnavailable. MayHaveRun says
 // whether the server may have seen the request.
 //
 // Cost: no allocation in steady state; a request is copied twice, its reply once.
 func (c *Client) Call(ctx context.Context, methodID uint32, payload []byte) (*Message, error) {
+	if c.run != nil {
+		return callFiltered(ctx, c.run, c, "", nil, methodID, payload)
+	}
+	return c.exchange(ctx, methodID, payload, nil)
+}
+
+// exchange is Call without its filters; call is what they have made of it, or nil.
+func (c *Client) exchange(ctx context.Context, methodID uint32, payload []byte, call *Call) (*Message, error) {
 	if methodID == 0 || len(payload) == 0 {
 		return nil, &Error{Code: CodeBadRequest, Message: "the wire format allows neither method id 0 nor an empty payload"}
 	}
@@ -319,6 +331,10 @@ func (c *Client) Call(ctx context.Context, methodID uint32, payload []byte) (*Me
 		return nil, err
 	}
 	m := newMessage(methodID)
+	m.request, m.compression, m.filtered = CompressionNone, CompressionNone, call != nil
+	if call != nil {
+		m.request = call.compression
+	}
 	session, err := conn.send(ctx, m, payload)
 	if err != nil {
 		m.Release()

@@ -114,7 +114,7 @@ func (c *clientConn) isDown(why *Error) {
 //
 // Servers of the Java port put the method's id where the status belongs: that is a 200, unless the id
 // could be a status.
-func (c *clientConn) deliver(session uint16, code Code, compressed bool, payload []byte) bool {
+func (c *clientConn) deliver(session uint16, code Code, compression Compression, payload []byte) bool {
 	if !c.good.Load() {
 		c.good.Store(true)
 	}
@@ -129,8 +129,10 @@ func (c *clientConn) deliver(session uint16, code Code, compressed bool, payload
 	if code > statusMax && uint32(code) == m.method {
 		code = CodeOK
 	}
-	if code == CodeOK && compressed {
-		code = CodeNotImplemented // not asked for
+	if compression != CompressionNone && code == CodeOK {
+		if m.compression = compression; !m.filtered {
+			code = CodeNotImplemented // not asked for
+		}
 	}
 	m.code = code
 	if code == CodeOK {
@@ -159,7 +161,10 @@ func (c *clientConn) enqueue(m *Message, payload []byte) (session uint16, room <
 		return 0, nil, &Error{Code: CodeLimit, Message: "65536 calls are in flight on this connection"}
 	}
 	var h [native.HeaderSize]byte
-	h[1] = native.MayPad
+	h[0], h[1] = uint8(m.request), native.MayPad
+	if m.request != CompressionNone {
+		h[1] = 0 // who decompresses it would stumble over what is behind its end
+	}
 	binary.LittleEndian.PutUint16(h[2:], session)
 	binary.LittleEndian.PutUint32(h[4:], uint32(len(payload)))
 	binary.LittleEndian.PutUint32(h[12:], m.method)

@@ -10,9 +10,6 @@ import (
 	"github.com/smf-go/smf/go/internal/turns"
 )
 
-// compressionDisabled is the highest compression of a payload that is not compressed.
-const compressionDisabled = 1
-
 // neverSleeps is the spin time of a core that polls as long as it is told to.
 const neverSleeps = -2
 
@@ -143,7 +140,7 @@ func (e *clientEngine) Note(ev *native.Event) {
 	}
 	switch ev.Kind {
 	case native.EventReply:
-		if conn.deliver(ev.Session, Code(ev.Meta), ev.Compression > compressionDisabled, ev.Payload()) {
+		if conn.deliver(ev.Session, Code(ev.Meta), compressionOf(ev.Compression), ev.Payload()) {
 			e.loop.Woke()
 		}
 	case native.EventConnected:

@@ -104,10 +104,11 @@ var (
 // CodeOf is the status that an error stands for: CodeOK for nil, an *Error's code, those of a context that
 // has ended, and CodeInternal for what else a handler may return.
 func CodeOf(err error) Code {
-	var e *Error
-	switch {
-	case err == nil:
+	if err == nil {
 		return CodeOK
+	}
+	var e *Error // behind that: it is an allocation
+	switch {
 	case errors.As(err, &e) && e.Code != 0 && e.Code != CodeOK:
 		return e.Code
 	case errors.Is(err, context.DeadlineExceeded):

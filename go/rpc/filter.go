@@ -117,8 +117,7 @@ type Call struct {
 	requestMetadata, replyMetadata Metadata
 
 	served *worker // server
-	client *Client // client, or
-	caller Caller  // what is called through
+	caller Caller  // client: what is called through
 	answer *Message
 	plain  Method // describes a method of which only the id is known
 }
@@ -274,7 +273,7 @@ func (c *Call) finish(keep int, err error) error {
 
 // reset makes a call ready for the next one. Buffers and the room for hooks are kept.
 func (c *Call) reset() {
-	c.payload, c.reply = nil, nil
+	c.payload, c.reply, c.caller = nil, nil, nil
 	c.compression, c.replyCompression = CompressionNone, CompressionNone
 	c.ran, c.deferred, c.dirty = false, false, false
 	c.depth = 0

@@ -22,6 +22,9 @@ type Message struct {
 	method  uint32 // what was called
 	code    Code
 	failure *Error // instead of a reply
+
+	request, compression Compression // of the request as it is sent, and of payload
+	filtered             bool        // filters may take a compressed reply
 }
 
 var messages = sync.Pool{New: func() any { return &Message{waiter: turns.NewWaiter()} }}

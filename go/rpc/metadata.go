@@ -9,8 +9,8 @@ import (
 const (
 	metadataKeyMax   = 255
 	metadataBytesMax = 16 << 10
-	metadataHead     = 16 // of the block itself, and its padding
-	metadataPerEntry = 4  // the sizes of a key and of a value
+	metadataHead     = 8 // the block's own size, and a deadline
+	metadataPerEntry = 4 // the sizes of a key and of a value
 )
 
 // Metadata is what is said of a request or of a reply beside its payload: texts by key, in their order,

@@ -2,6 +2,10 @@ package rpc
 
 import (
 	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
 	"time"
 )
 
@@ -104,4 +108,35 @@ func anyUnverified(options []ServiceOption) bool {
 		}
 	}
 	return false
+}
+
+// filtersOf are the filters of the options: those of every method, and those of some by the method's name.
+func filtersOf(options []ServiceOption) (ofAll []Filter, ofMethod map[string][]Filter) {
+	ofMethod = map[string][]Filter{}
+	for _, o := range options {
+		if o.method == "" {
+			ofAll = append(ofAll, o.filters...)
+		} else {
+			ofMethod[o.method] = append(ofMethod[o.method], o.filters...)
+		}
+	}
+	return ofAll, ofMethod
+}
+
+// knownMethods is an error when filters are given to a method that is not there.
+func knownMethods(filters map[string][]Filter, methods []Method) error {
+	for _, name := range slices.Sorted(maps.Keys(filters)) {
+		if slices.ContainsFunc(methods, func(m Method) bool { return m.Name == name }) {
+			continue
+		}
+		if len(methods) == 0 {
+			return fmt.Errorf("rpc: MethodFilters(%q): the generated client does not tell its methods; run smfc again", name)
+		}
+		var names []string
+		for i := range methods {
+			names = append(names, methods[i].Name)
+		}
+		return fmt.Errorf("rpc: MethodFilters(%q): there is no such method; there are %s", name, strings.Join(names, ", "))
+	}
+	return nil
 }

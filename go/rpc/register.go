@@ -166,7 +166,7 @@ func callerOf(skip int) string {
 	return fmt.Sprintf("%s:%d", file, line)
 }
 
-// Services describes what is registered, in the order of registration: a copy, without handlers, and
+// Services describes what is registered, in the order of registration: a copy, without handlers and filters, and
 // without verifiers where nothing is verified. It may be called at any time, also when the server is
 // closed.
 func (s *Server) Services() []Service {
@@ -174,10 +174,10 @@ func (s *Server) Services() []Service {
 	defer s.mu.RUnlock()
 	services := slices.Clone(s.services)
 	for i := range services {
-		services[i].at = ""
+		services[i].at, services[i].Filters = "", nil
 		services[i].Methods = slices.Clone(services[i].Methods)
 		for k := range services[i].Methods {
-			services[i].Methods[k].Handle = nil
+			services[i].Methods[k].Handle, services[i].Methods[k].Filters = nil, nil
 		}
 	}
 	return services

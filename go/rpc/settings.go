@@ -27,6 +27,7 @@ type Settings struct {
 type ServiceSettings struct {
 	Name, Package string
 	Source        string // the schema's file
+	Filters       int    // around its methods: how many, without the server's
 	Verified      bool   // all of its methods are
 }
 
@@ -38,6 +39,7 @@ type MethodSettings struct {
 	Slow, Idempotent bool
 	Verified         bool // requests are verified before the handler sees them
 	Timeout          time.Duration
+	Filters          int // around its calls: how many, with those of server and service
 }
 
 // Settings tells what the server runs with. After Close all is zero.
@@ -64,11 +66,13 @@ func (s *Server) Settings() Settings {
 		settings.Spin = time.Duration(c.SpinMicros) * time.Microsecond
 	}
 	for i := range s.services {
-		o := ServiceSettings{Name: s.services[i].Name, Package: s.services[i].Package, Source: s.services[i].Source, Verified: true}
+		o := ServiceSettings{Name: s.services[i].Name, Package: s.services[i].Package, Source: s.services[i].Source,
+			Filters: len(s.services[i].Filters), Verified: true}
 		for _, m := range s.services[i].Methods {
 			o.Verified = o.Verified && m.Verify != nil
 			settings.Methods = append(settings.Methods, MethodSettings{Service: o.Name, Name: m.Name, In: m.In, Out: m.Out, ID: m.ID,
-				Slow: m.Slow, Idempotent: m.Idempotent, Verified: m.Verify != nil, Timeout: m.Timeout})
+				Slow: m.Slow, Idempotent: m.Idempotent, Verified: m.Verify != nil, Timeout: m.Timeout,
+				Filters: settings.Filters + o.Filters + len(m.Filters)})
 		}
 		settings.Services = append(settings.Services, o)
 	}
