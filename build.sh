@@ -81,6 +81,12 @@ missing_for_go() {
         echo libflatbuffers-dev
 }
 
+# What libsmf_compress needs. Without it a build leaves that library out; check has to see it.
+missing_for_compress() {
+    [[ -e /usr/include/zstd.h ]] || echo libzstd-dev
+    [[ -e /usr/include/lz4hc.h ]] || echo liblz4-dev
+}
+
 # What one step of check needs beyond a build.
 missing_for() {
     case $1 in
@@ -90,10 +96,12 @@ missing_for() {
     tidy) has clang-tidy || echo clang-tidy ;;
     test | race | older)
         missing_for_go
+        [[ $1 != test ]] || missing_for_compress
         [[ $1 != test || -x /usr/sbin/mkfs.xfs ]] || echo xfsprogs
         [[ $1 != test || -x /usr/sbin/mkfs.btrfs ]] || echo btrfs-progs
         ;;
     asan | tsan | fuzz)
+        missing_for_compress
         [[ $1 != fuzz ]] || missing_for_go
         has clang || echo clang
         { has clang && [[ -e $(clang -print-file-name="libclang_rt.fuzzer-$(uname -m).a") ]]; } ||
