@@ -39,6 +39,12 @@ const (
 	CloseReasons                    = 22 // how many there are
 )
 
+// Ordinary reports whether connections end like that all the time, by peers that have done nothing wrong.
+func (r CloseReason) Ordinary() bool { return r <= closeBroken }
+
+// closeBroken is the last of those.
+const closeBroken CloseReason = 3
+
 // ConnectHello asks a peer for level 2 before anything else; a flag of Core.ConnectWith.
 const ConnectHello uint32 = 1
 
