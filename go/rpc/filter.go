@@ -121,6 +121,8 @@ type Call struct {
 	served *worker // server
 	caller Caller  // client: what is called through
 	answer *Message
+	told   int    // client: entries of requestMetadata that were the context's
+	oneWay bool   // client: no reply will come
 	plain  Method // describes a method of which only the id is known
 }
 
@@ -281,7 +283,7 @@ func (c *Call) finish(keep int, err error) error {
 func (c *Call) reset() {
 	c.payload, c.reply, c.caller = nil, nil, nil
 	c.compression, c.replyCompression = CompressionNone, CompressionNone
-	c.ran, c.deferred, c.dirty, c.handled, c.read = false, false, false, false, false
+	c.ran, c.deferred, c.dirty, c.handled, c.read, c.oneWay = false, false, false, false, false, false
 	c.depth = 0
 	clear(c.hooks[:cap(c.hooks)])
 	c.hooks = c.hooks[:0]

@@ -13,23 +13,42 @@ var calls = sync.Pool{New: func() any { return &Call{side: SideClient} }}
 func callFiltered(ctx context.Context, run Next, caller Caller, service string, m *Method, methodID uint32, payload []byte) (*Message, error) {
 	c := calls.Get().(*Call)
 	returned := false
-	defer func() {
-		if returned {
-			c.reset()
-			calls.Put(c)
-		} else { // a filter panics, or ends its goroutine: somebody may still use the call
-			_ = c.finish(0, &Error{Code: CodeInternal, Message: "a filter panicked, or ended its goroutine", MayHaveRun: true})
-		}
-	}()
+	defer func() { c.giveBack(returned) }()
 	if m == nil {
 		c.plain.ID = methodID
 		m = &c.plain
 	}
 	c.method, c.service, c.payload = m, service, payload
 	c.caller = caller
+	c.tell(ctx)
 	result, err := c.result(run(ctx, c))
 	returned = true
 	return result, err
+}
+
+// oneWayFiltered is Client.OneWay through filters.
+func oneWayFiltered(ctx context.Context, run Next, client *Client, methodID uint32, payload []byte) error {
+	c := calls.Get().(*Call)
+	returned := false
+	defer func() { c.giveBack(returned) }()
+	c.plain.ID = methodID
+	c.method, c.service, c.payload = &c.plain, "", payload
+	c.caller, c.oneWay = client, true
+	c.tell(ctx)
+	err := run(ctx, c)
+	c.drop()
+	returned = true
+	return err
+}
+
+// giveBack is the end of a client's call, whether it has returned or not.
+func (c *Call) giveBack(returned bool) {
+	if returned {
+		c.reset()
+		calls.Put(c)
+	} else { // a filter panics, or ends its goroutine: somebody may still use the call
+		_ = c.finish(0, &Error{Code: CodeInternal, Message: "a filter panicked, or ended its goroutine", MayHaveRun: true})
+	}
 }
 
 // exchange is what is inside of a client's filters.
@@ -38,6 +57,8 @@ func exchange(ctx context.Context, c *Call) (err error) {
 	c.replyMetadata.Reset()
 	client, direct := c.caller.(*Client)
 	switch {
+	case direct && c.oneWay:
+		return client.sendOneWay(ctx, c.method.ID, c.payload, c)
 	case direct:
 		c.answer, err = client.exchange(ctx, c.method.ID, c.payload, c)
 	case c.compression != CompressionNone:
@@ -45,11 +66,14 @@ func exchange(ctx context.Context, c *Call) (err error) {
 			"a filter has compressed the request of %s (%s), and what it is called through, a %T, takes payloads as they are; give the filter to ClientOptions.Filters",
 			c.Name(), c.compression, c.caller)}
 	default:
-		c.answer, err = c.caller.Call(ctx, c.method.ID, c.payload)
+		c.answer, err = c.caller.Call(c.passOn(ctx), c.method.ID, c.payload)
 	}
 	if err != nil {
 		c.answer = nil
 		return err
+	}
+	if !direct {
+		c.answer.describe(&c.replyMetadata)
 	}
 	c.reply, c.replyCompression = c.answer.payload, c.answer.compression
 	return nil
@@ -86,6 +110,13 @@ func (c *Call) message() *Message {
 	m := c.answer
 	if c.answer = nil; m == nil {
 		m = newMessage(c.method.ID)
+	}
+	if c.replyMetadata.Len() > 0 || len(m.block) > 0 { // as filters have left it
+		m.read = true
+		m.metadata.Reset()
+		for key, value := range c.replyMetadata.All() {
+			m.metadata.add(key, value)
+		}
 	}
 	if samePlace(c.reply, m.payload) {
 		return m
