@@ -131,23 +131,9 @@ func (c *Call) passOn(ctx context.Context) context.Context {
 func (m *Message) Metadata() *Metadata {
 	if !m.read {
 		m.read = true
-		m.describe(&m.metadata)
+		m.metadata.readBlock(m.block)
 	}
 	return &m.metadata
-}
-
-// describe adds the reply's metadata, as it came.
-func (m *Message) describe(to *Metadata) {
-	if len(m.block) == 0 {
-		return
-	}
-	block, fault := frame.ReadMetadata(m.block)
-	if fault != frame.MetadataGood {
-		return // the engine has looked at it before
-	}
-	for key, value := range block.All() {
-		to.add(string(key), string(value))
-	}
 }
 
 // asError is the error that a reply is.
