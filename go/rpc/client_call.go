@@ -69,7 +69,7 @@ func (c *Client) exchange(ctx context.Context, methodID uint32, payload []byte, 
 		if call != nil && m.failure == nil {
 			call.replyMetadata.readBlock(m.block)
 		}
-		return m.result()
+		return m.result(ctx)
 	}
 }
 

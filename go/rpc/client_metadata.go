@@ -136,9 +136,12 @@ func (m *Message) Metadata() *Metadata {
 	return &m.metadata
 }
 
-// asError is the error that a reply is.
-func (m *Message) asError() *Error {
+// asError is the error that a reply is, to a call that was made with ctx.
+func (m *Message) asError(ctx context.Context) *Error {
 	e := &Error{Code: m.code, MayHaveRun: !m.refused}
+	if _, limited := ctx.Deadline(); limited && m.code == CodeDeadline {
+		e.Cause = context.DeadlineExceeded // the server was faster to notice it
+	}
 	if len(m.payload) == 0 || m.compression != CompressionNone {
 		return e
 	}

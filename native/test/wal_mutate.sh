@@ -2,23 +2,25 @@
 # Puts the bugs of wal_mutations.txt into a copy of the native library, one at a time, and runs the tests of
 # the log against each: a bug that no test notices, or that does not apply any more, is an error.
 #
-#     native/test/wal_mutate.sh [--every N] [--keep] [NAME...]
+#     native/test/wal_mutate.sh [--room wal|rpc] [--every N] [NAME...]
 #
-# --every N takes each Nth bug only; names take those. Of all of them the text has to be there. Everything is written to build/mutate.
+# --room rpc: the bugs of rpc_mutations.txt, and the tests of level 2's sessions. --every N takes each Nth bug
+# only; names take those. Of all of them the text has to be there. Everything is written to build/mutate.
 set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.." || exit 1
 
-list=native/test/wal_mutations.txt
 folder=build/mutate
-# The quick ones first: most bugs end there.
-tests=(test_wal_scan test_wal_recover test_wal_meta test_wal_roll test_wal_append test_wal_retry test_wal_reader
-    test_wal_office test_wal_damage test_wal_crash test_wal_fault)
+room=wal
 every=1
 names=()
 while (($#)); do
     case $1 in
     --every)
         every=${2:?--every needs a number}
+        shift
+        ;;
+    --room)
+        room=${2:?--room needs wal or rpc}
         shift
         ;;
     -*)
@@ -29,6 +31,20 @@ while (($#)); do
     esac
     shift
 done
+
+# The quick ones first: most bugs end there.
+case $room in
+wal)
+    tests=(test_wal_scan test_wal_recover test_wal_meta test_wal_roll test_wal_append test_wal_retry
+        test_wal_reader test_wal_office test_wal_damage test_wal_crash test_wal_fault)
+    ;;
+rpc) tests=(test_rpc_flow test_rpc_flow_model) ;;
+*)
+    echo "$0: --room $room: there are wal and rpc" >&2
+    exit 2
+    ;;
+esac
+list=native/test/${room}_mutations.txt
 
 die() {
     echo "$0: $1" >&2
