@@ -77,7 +77,7 @@ type Config struct {
 	Poll, Pin     bool
 	MemoryBytes   int64 // of one core
 	Limits        map[string]any
-	Interceptors  int
+	Filters       int
 	NoMethodStats bool
 	Services      []rpc.ServiceSettings
 	Methods       []MethodConfig
@@ -90,6 +90,7 @@ type MethodConfig struct {
 	ID                         uint32
 	Slow, Idempotent, Verified bool
 	Timeout                    string
+	Filters                    int
 }
 
 func (s *Server) config(w http.ResponseWriter, _ *http.Request) {
@@ -107,11 +108,11 @@ func (s *Server) config(w http.ResponseWriter, _ *http.Request) {
 			"BodyTimeout": l.BodyTimeout.String(), "IdleTimeout": orNone(l.IdleTimeout),
 			"SendTimeout": l.SendTimeout.String(),
 		},
-		Interceptors: now.Interceptors, NoMethodStats: now.NoMethodStats, Services: now.Services,
+		Filters: now.Filters, NoMethodStats: now.NoMethodStats, Services: now.Services,
 	}
 	for _, m := range now.Methods {
 		config.Methods = append(config.Methods, MethodConfig{Service: m.Service, Name: m.Name, In: m.In, Out: m.Out, ID: m.ID,
-			Slow: m.Slow, Idempotent: m.Idempotent, Verified: m.Verified, Timeout: orNone(m.Timeout)})
+			Slow: m.Slow, Idempotent: m.Idempotent, Verified: m.Verified, Timeout: orNone(m.Timeout), Filters: m.Filters})
 	}
 	writeJSON(w, config)
 }

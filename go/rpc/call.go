@@ -4,9 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"sync"
 	"sync/atomic"
-	"time"
 
 	flatbuffers "github.com/google/flatbuffers/go"
 
@@ -16,12 +14,23 @@ import (
 
 // Request is a call as its handler sees it.
 type Request struct {
-	call *loop.Call
-	view flatbuffers.Table
+	call   *loop.Call
+	worker *worker
+	view   flatbuffers.Table
 }
 
 // Payload is the request's payload, lent until the handler returns.
 func (r *Request) Payload() []byte { return r.call.Payload }
+
+// Metadata is what the request says beside its payload, and what filters have made of it; empty at level 1
+// of the wire format, unless a filter has put something there. It is valid until the handler returns; the
+// texts that it gives may be kept.
+//
+// Cost: reading it, for the first one who asks, is an allocation, if there is something to be read.
+func (r *Request) Metadata() *Metadata { return r.worker.call.RequestMetadata() }
+
+// OneWay reports that nobody waits for a reply: what the handler answers, or fails with, is not sent.
+func (r *Request) OneWay() bool { return r.call.Flags&native.FlagOneWay != 0 }
 
 // Method describes the method that was called.
 func (r *Request) Method() *Method { return &r.call.Method.Owner.(*served).Method }
@@ -51,16 +60,36 @@ type Reply struct {
 	heap     []byte // where it is built when nothing is lent; kept for the next call
 	deferred *Deferred
 	call     *loop.Call
+	worker   *worker
+}
 
-	payloadMax int
+// payloadMax is the largest payload that a reply of this call may have.
+func (r *Reply) payloadMax() int {
+	if r.call.Level >= 2 {
+		return r.worker.server.messageMax
+	}
+	return r.worker.server.payloadMax
+}
+
+// Metadata is what the reply will say beside its payload: the handler adds to it, before it returns, and so
+// do filters, as Call.ReplyMetadata. It goes along with errors, too. At level 1 of the wire format it is
+// not sent. After Defer it is Deferred.Metadata.
+func (r *Reply) Metadata() *Metadata {
+	if r.deferred != nil {
+		return r.deferred.Metadata()
+	}
+	return r.worker.call.ReplyMetadata()
 }
 
 func (r *Reply) begin() {
 	out := &r.call.Out
-	out.Status, out.Flags, out.InLoan, out.Deferred = uint32(CodeOK), 0, false, false
+	out.Status, out.Flags, out.Compression, out.InLoan, out.Deferred = uint32(CodeOK), 0, 0, false, false
 	out.Payload = out.Payload[:0]
 	if r.deferred != nil {
 		r.deferred = nil
+	}
+	if len(out.Metadata) != 0 {
+		out.Metadata = nil
 	}
 }
 
@@ -125,7 +154,7 @@ func (r *Reply) Bytes(payload []byte) error {
 // error that it returns is sent, unless the token has answered.
 func (r *Reply) Defer() *Deferred {
 	if r.deferred == nil {
-		r.deferred = &Deferred{payloadMax: r.payloadMax, loop: r.call.Loop, due: r.call.Due(), conn: r.call.Out.Conn, session: r.call.Out.Session}
+		r.deferred = r.worker.promise()
 	}
 	return r.deferred
 }
@@ -135,12 +164,12 @@ func (r *Reply) outcome(err error, out *native.Reply) {
 	switch {
 	case err != nil:
 		if out.Deferred = !r.takeBack(); !out.Deferred {
-			fail(codeOf(err), out)
+			r.fail(err)
 		}
 	case r.deferred != nil:
 		out.Deferred = true
-	case len(out.Payload) > r.payloadMax:
-		fail(CodeTooLarge, out)
+	case len(out.Payload) > r.payloadMax():
+		r.fail(tooLarge(len(out.Payload), r.payloadMax()))
 	case len(out.Payload) == 0:
 		out.Flags, out.Payload, out.InLoan = native.MayPad, loop.EmptyTable, false
 	}
@@ -148,19 +177,35 @@ func (r *Reply) outcome(err error, out *native.Reply) {
 
 // takeBack makes the handler answer by itself although it promised. False: its token has answered.
 func (r *Reply) takeBack() bool {
-	return r.deferred == nil || r.deferred.done.CompareAndSwap(false, true)
+	d := r.deferred
+	if d == nil {
+		return true
+	}
+	if !d.done.CompareAndSwap(false, true) {
+		return false
+	}
+	d.ctx.finish(context.Canceled)
+	r.call.Promised(nil)
+	// What the token has is the reply's again.
+	r.worker.call.dirty = true
+	d.metadata.append(&r.worker.call.replyMetadata)
+	r.worker.call.replyMetadata, d.metadata = d.metadata, Metadata{}
+	r.deferred = nil
+	return true
 }
 
-func fail(code Code, out *native.Reply) {
-	out.Status, out.Flags, out.Payload = uint32(code), native.MayPad, loop.EmptyTable
-	out.InLoan, out.Deferred = false, false
+// fail answers with an error.
+func (r *Reply) fail(err error) {
+	c := &r.worker.call
+	ran := c.handled || r.call.Method.Owner.(*served).run == nil
+	failed(err, r.call.Level, r.payloadMax(), ran, &r.call.Out)
 }
 
 // served is a registered method.
 type served struct {
 	Method
 	service string
-	run     Handler // with the interceptors around it
+	run     Next // its filters, around what handle does; nil: there are none
 
 	answeredTwice atomic.Bool // it was logged
 }
@@ -170,30 +215,43 @@ type worker struct {
 	server *Server
 	req    Request
 	reply  Reply
-	ctx    *callContext
+	call   Call // for filters, and for metadata
+	ctx    atomic.Pointer[callContext]
+	block  []byte // the reply's metadata
 }
 
 func newWorker(s *Server, call *loop.Call) *worker {
-	return &worker{server: s, req: Request{call: call}, reply: Reply{call: call, payloadMax: s.payloadMax}, ctx: newCallContext(s, call)}
+	w := &worker{server: s, req: Request{call: call}, reply: Reply{call: call}}
+	w.req.worker, w.reply.worker, w.call.served = w, w, w
+	w.ctx.Store(newCallContext(s, call))
+	return w
 }
 
 // Serve runs one call's handler.
 func (w *worker) Serve(c *loop.Call) {
 	m := c.Method.Owner.(*served)
 	w.reply.begin()
+	if m.run != nil {
+		w.serveFiltered(c, m)
+		return
+	}
+	if w.call.dirty {
+		w.call.reset()
+	}
 	if m.Verify != nil {
 		if err := m.Verify(c.Payload); err != nil {
 			w.server.logs.malformed(m, err)
-			fail(CodeBadRequest, &c.Out)
+			failed(malformedRequest(err), c.Level, w.reply.payloadMax(), false, &c.Out)
 			return
 		}
 	}
-	w.ctx.begin(m.Timeout)
-	err := m.run(w.ctx, &w.req, &w.reply)
-	if w.ctx.asked.Load() {
+	ctx := w.ctx.Load()
+	ctx.begin(c, m.Timeout)
+	err := m.Handle(ctx, &w.req, &w.reply)
+	if ctx.asked.Load() {
 		w.renewContext()
 	}
-	if err == nil && w.reply.deferred == nil && len(c.Out.Payload) > 0 && len(c.Out.Payload) <= w.reply.payloadMax {
+	if err == nil && w.reply.deferred == nil && len(c.Out.Payload) > 0 && len(c.Out.Payload) <= w.server.payloadMax && !w.call.dirty {
 		return // what most handlers do
 	}
 	if err != nil {
@@ -202,27 +260,61 @@ func (w *worker) Serve(c *loop.Call) {
 		w.server.logs.answeredTwice(m)
 	}
 	w.reply.outcome(err, &c.Out)
+	w.sayMetadata()
 }
 
 // renewContext ends a context that somebody may have kept; the next call gets another.
 func (w *worker) renewContext() {
-	call := w.ctx.call
-	w.ctx.cancel(context.Canceled)
-	w.ctx.leave()
-	w.ctx = newCallContext(w.server, call)
+	ctx := w.ctx.Load()
+	call := ctx.call
+	ctx.finish(context.Canceled)
+	ctx.leave()
+	w.ctx.Store(newCallContext(w.server, call))
+}
+
+// Cancel ends the handler's context.
+func (w *worker) Cancel(why uint32) { w.ctx.Load().Cancel(why) }
+
+// promise makes the token for a reply. It has the metadata that was set until now.
+func (w *worker) promise() *Deferred {
+	c, ctx := w.req.call, w.ctx.Load()
+	d := &Deferred{payloadMax: w.reply.payloadMax(), loop: c.Loop, due: c.Due(), conn: c.Out.Conn, session: c.Out.Session,
+		level: c.Level, oneWay: c.Flags&native.FlagOneWay != 0}
+	d.ctx = callContext{server: w.server, limited: ctx.limited, deadline: ctx.deadline}
+	d.promise.Who = &d.ctx
+	if c.Method.Owner.(*served).run != nil {
+		d.filters = &deferredFilters{server: w.server}
+	}
+	d.metadata, w.call.replyMetadata = w.call.replyMetadata, Metadata{}
+	c.Promised(&d.promise)
+	ctx.pass(&d.ctx) // whoever cancels the handler from now on tells the promise, too
+	return d
+}
+
+// sayMetadata makes the reply carry what was set.
+func (w *worker) sayMetadata() {
+	c := w.req.call
+	if c.Level >= 2 && w.call.replyMetadata.Len() > 0 && !c.Out.Deferred {
+		w.block = w.call.replyMetadata.appendBlock(w.block[:0], 0)
+		c.Out.Metadata = w.block
+	}
 }
 
 // Failed answers 500 for a handler that panicked or ended its goroutine.
 func (w *worker) Failed(c *loop.Call, panicked any) {
 	m := c.Method.Owner.(*served)
-	if w.ctx.asked.Load() {
+	if w.ctx.Load().asked.Load() {
 		w.renewContext()
 	}
-	if w.reply.takeBack() {
-		fail(CodeInternal, &c.Out)
-	} else {
+	switch {
+	case m.run != nil:
+		w.failedFiltered(c, panicked)
+	case w.reply.takeBack():
+		w.reply.fail(&Error{Code: CodeInternal})
+	default:
 		c.Out.Deferred = true
 	}
+	w.sayMetadata()
 	name := slog.String("method", m.service+"."+m.Name)
 	if panicked == nil {
 		w.server.log().Error("handler ended its goroutine (runtime.Goexit) instead of returning", name)
@@ -230,114 +322,4 @@ func (w *worker) Failed(c *loop.Call, panicked any) {
 	}
 	w.server.log().Error("handler panicked", name, slog.String("panic", fmt.Sprint(panicked)),
 		slog.String("stack", panicStack()))
-}
-
-type callKey struct{}
-
-// callContext is a handler's context. It allocates nothing until somebody asks for Done; then it is
-// not used for another call any more, so that whoever kept it is told the truth.
-type callContext struct {
-	server   *Server
-	call     *loop.Call // nil once the handler has returned and somebody may hold the context
-	limited  bool       // has a deadline
-	deadline time.Time
-	asked    atomic.Bool // for Done: somebody may still hold the context when the handler has returned
-
-	mu    sync.Mutex
-	done  chan struct{}
-	err   error
-	stops []func() bool
-}
-
-func newCallContext(s *Server, call *loop.Call) *callContext {
-	return &callContext{server: s, call: call}
-}
-
-func (c *callContext) begin(timeout time.Duration) {
-	if timeout > 0 || c.limited {
-		c.setDeadline(timeout)
-	}
-}
-
-func (c *callContext) setDeadline(timeout time.Duration) {
-	c.limited = timeout > 0
-	c.deadline = time.Time{}
-	if c.limited {
-		c.deadline = time.Now().Add(timeout)
-	}
-}
-
-func (c *callContext) cancel(err error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.err != nil {
-		return
-	}
-	c.err = err
-	close(c.done)
-	for _, stop := range c.stops {
-		stop()
-	}
-	c.stops = nil
-}
-
-// Deadline is the method's, counted from when its handler was called.
-func (c *callContext) Deadline() (time.Time, bool) { return c.deadline, !c.deadline.IsZero() }
-
-// Done is closed at the deadline, when the handler has returned, and when the server is closed.
-func (c *callContext) Done() <-chan struct{} {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.done != nil {
-		return c.done
-	}
-	c.done = make(chan struct{})
-	c.asked.Store(true)
-	if !c.deadline.IsZero() {
-		timer := time.AfterFunc(time.Until(c.deadline), func() { c.cancel(context.DeadlineExceeded) })
-		c.stops = append(c.stops, timer.Stop)
-	}
-	c.stops = append(c.stops, context.AfterFunc(c.server.base, func() { c.cancel(context.Canceled) }))
-	return c.done
-}
-
-// Err is nil while the call may go on.
-func (c *callContext) Err() error {
-	c.mu.Lock()
-	err := c.err
-	c.mu.Unlock()
-	if err == nil && !c.deadline.IsZero() && !time.Now().Before(c.deadline) {
-		return context.DeadlineExceeded
-	}
-	if err == nil && c.server.base.Err() != nil {
-		return context.Canceled
-	}
-	return err
-}
-
-// Value knows the context itself, for this package's clients.
-func (c *callContext) Value(key any) any {
-	if _, ok := key.(callKey); ok {
-		return c
-	}
-	return nil
-}
-
-func (c *callContext) leave() {
-	c.mu.Lock()
-	c.call = nil
-	c.mu.Unlock()
-}
-
-// giveWay lets the loop go on without the handler that ctx belongs to: the caller is about to wait.
-func giveWay(ctx context.Context) {
-	c, ok := ctx.Value(callKey{}).(*callContext)
-	if !ok {
-		return
-	}
-	c.mu.Lock() // the handler must not return meanwhile: the call becomes another one's then
-	defer c.mu.Unlock()
-	if c.call != nil {
-		c.call.GiveWay()
-	}
 }

@@ -23,8 +23,8 @@ const (
 	queueKeepMax   = 1 << 20 // memory that is kept for the next frames
 )
 
-// statusMax is the highest number that is a status.
-const statusMax = 999
+// sliceBytes is the largest message that is surely not cut into slices at level 2.
+const sliceBytes = 64 << 10
 
 // abandoned stands for a call that nobody waits for any more; its session stays taken until the reply
 // comes or the connection ends.
@@ -32,38 +32,61 @@ var abandoned = new(Message)
 
 // clientConn is one connection of a client, from the attempt to its end.
 type clientConn struct {
-	engine *clientEngine
-	ready  turns.Waiter // answered when it is up, or has failed
-	onDown func(wasUp, wasGood bool)
+	client  *Client
+	engine  *clientEngine
+	address string       // numeric
+	ready   turns.Waiter // answered when it is up, or has failed
 
-	good  atomic.Bool // a reply came
-	pages [65536 / sessionPage]atomic.Pointer[sessionTable]
+	limits native.Level // what was agreed on; constant once it is up
+	good   atomic.Bool  // a reply came
+	full   atomic.Bool  // callers wait for others' calls to be answered
+	pages  [65536 / sessionPage]atomic.Pointer[sessionTable]
 
-	mu    sync.Mutex
-	id    uint64 // in its core; 0: not yet
-	up    bool
-	wasUp bool
-	down  *Error // why it ended
-	next  uint16 // session to try first
+	replaced bool // under the client's lock: another connection is, or will be, in its place
+
+	mu          sync.Mutex
+	id          uint64 // in its core; 0: not yet
+	up          bool
+	wasUp       bool
+	leaving     bool   // no new calls
+	down        *Error // why it ended
+	closeReason native.CloseReason
+	next        uint16 // session to try first
+	begun       uint64 // calls that got a session
+	over        uint64 // of them were answered, as far as the driver has told
 
 	// Frames on their way to the core.
 	frames []byte
 	count  int
 	queued bool          // the engine knows
 	room   chan struct{} // closed when frames were taken; nil: nobody waits
+	places chan struct{} // closed when calls were answered; nil: nobody waits
 
-	spare []byte // the driver's: memory for the next frames
+	pings map[uint64]*ping // by token
+	token uint64           // the last one's
+
+	// The driver's.
+	spare    []byte // memory for the next frames
+	answered uint64 // calls
+	last     uint64 // calls that are in flight, plus 1, of a connection that is leaving
+	alive    aliveness
 }
 
-func newClientConn(e *clientEngine, onDown func(wasUp, wasGood bool)) *clientConn {
-	return &clientConn{engine: e, ready: turns.NewWaiter(), next: 1, onDown: onDown}
+func newClientConn(c *Client, address string) *clientConn {
+	return &clientConn{client: c, engine: c.engine, address: address, ready: turns.NewWaiter(), next: 1}
 }
 
-// opened, isUp, isDown, deliver and flush are called by the driver; isDown by Client.Close, too.
+// opened, isUp, isDown, leave, deliver and flush are called by the driver; isDown by Client.Close, too.
 
 func (c *clientConn) opened(id uint64) {
 	c.mu.Lock()
 	c.id = id
+	c.mu.Unlock()
+}
+
+func (c *clientConn) closed(reason native.CloseReason) {
+	c.mu.Lock()
+	c.closeReason = reason
 	c.mu.Unlock()
 }
 
@@ -73,10 +96,12 @@ func (c *clientConn) coreID() (uint64, bool) {
 	return c.id, c.id != 0
 }
 
-func (c *clientConn) isUp() {
+func (c *clientConn) isUp(limits native.Level) {
+	c.limits = limits
 	c.mu.Lock()
 	c.up, c.wasUp = true, true
 	c.mu.Unlock()
+	c.watch(c.client.options.KeepAlive)
 	c.engine.loop.Answer(c.ready)
 }
 
@@ -90,86 +115,240 @@ func (c *clientConn) isDown(why *Error) {
 	wasUp := c.up
 	c.up = false
 	c.down = why // nobody takes a session any more
+	unsent := sessionsOf(c.frames)
+	pings := c.pings
+	c.pings = nil
+	c.admit()
 	c.mu.Unlock()
+	c.eachCall(func(session uint16, place *atomic.Pointer[Message]) {
+		m := place.Swap(nil)
+		if m == nil || m == abandoned {
+			return
+		}
+		m.failure = &Error{Code: CodeUnavailable, Message: why.Message + " before the reply came", MayHaveRun: true, Cause: why.Cause}
+		if unsent[session] {
+			m.failure.Message, m.failure.MayHaveRun = why.Message+" before the call was sent", false
+		}
+		c.engine.loop.Answer(m.waiter)
+	})
+	for _, p := range pings {
+		p.failure = why
+		c.engine.loop.Answer(p.waiter)
+	}
+	if !wasUp {
+		c.engine.loop.Answer(c.ready)
+		return
+	}
+	c.client.lost(c)
+}
+
+// eachCall visits the places of sessions that are taken.
+func (c *clientConn) eachCall(visit func(session uint16, place *atomic.Pointer[Message])) {
 	for i := range c.pages {
 		page := c.pages[i].Load()
 		if page == nil {
 			continue
 		}
 		for k := range page {
-			if m := page[k].Swap(nil); m != nil && m != abandoned {
-				m.failure = &Error{Code: CodeUnavailable, Message: why.Message + " before the reply came", MayHaveRun: true,
-					Cause: why.Cause}
-				c.engine.loop.Answer(m.waiter)
+			if page[k].Load() != nil {
+				visit(uint16(i*sessionPage+k), &page[k])
 			}
 		}
 	}
-	if !wasUp {
-		c.engine.loop.Answer(c.ready)
+}
+
+// sessionsOf is which sessions have calls among frames.
+func sessionsOf(frames []byte) map[uint16]bool {
+	if len(frames) == 0 {
+		return nil
 	}
-	c.onDown(wasUp, c.good.Load())
+	sessions := map[uint16]bool{}
+	for len(frames) > 0 {
+		if frames[1]&(native.FlagReset|native.FlagOneWay) == 0 {
+			sessions[binary.LittleEndian.Uint16(frames[2:])] = true
+		}
+		frames = frames[native.HeaderSize+int(binary.LittleEndian.Uint32(frames[4:])):]
+	}
+	return sessions
+}
+
+// admit has those try again who wait for room or for a place. Under the lock.
+func (c *clientConn) admit() {
+	c.admitForRoom()
+	c.admitForPlaces()
+}
+
+func (c *clientConn) admitForRoom() {
+	if c.room != nil {
+		close(c.room)
+		c.room = nil
+	}
+}
+
+func (c *clientConn) admitForPlaces() {
+	if c.places != nil {
+		close(c.places)
+		c.places = nil
+	}
+	c.full.Store(false)
+}
+
+// leave begins the end of a connection that is to take no new calls: those that were not sent yet go
+// elsewhere, and it ends with the last reply to the others. One-way messages that were not sent are lost.
+func (c *clientConn) leave() {
+	c.mu.Lock()
+	if c.leaving || c.down != nil {
+		c.mu.Unlock()
+		return
+	}
+	c.leaving = true
+	unsent := sessionsOf(c.frames)
+	c.frames, c.count = c.frames[:0], 0
+	c.admit()
+	c.mu.Unlock()
+	c.last = 1
+	c.eachCall(func(session uint16, place *atomic.Pointer[Message]) {
+		if !unsent[session] {
+			c.last++
+			return
+		}
+		if m := place.Swap(nil); m != nil && m != abandoned {
+			m.moved = true
+			c.engine.loop.Answer(m.waiter)
+			c.engine.loop.Woke()
+		}
+	})
+	c.client.sentAway(c)
+	c.endWhenDone()
+}
+
+func (c *clientConn) endWhenDone() {
+	if c.last == 1 {
+		c.last = 0
+		c.engine.loop.Core().Disconnect(c.id)
+	}
 }
 
 // deliver hands a reply to its caller. It reports whether somebody was woken.
-//
-// Servers of the Java port put the method's id where the status belongs: that is a 200, unless the id
-// could be a status.
-func (c *clientConn) deliver(session uint16, code Code, compressed bool, payload []byte) bool {
+func (c *clientConn) deliver(e *native.Event) bool {
 	if !c.good.Load() {
 		c.good.Store(true)
 	}
+	session := e.Session
 	page := c.pages[session/sessionPage].Load()
 	if page == nil {
 		return false
 	}
 	m := page[session%sessionPage].Swap(nil)
-	if m == nil || m == abandoned {
+	if m == nil {
 		return false
 	}
-	if code > statusMax && uint32(code) == m.method {
-		code = CodeOK
+	c.answered++
+	if c.full.Load() {
+		c.free()
 	}
-	if code == CodeOK && compressed {
-		code = CodeNotImplemented // not asked for
+	if m != abandoned {
+		m.take(e)
+		c.engine.loop.Answer(m.waiter)
 	}
-	m.code = code
-	if code == CodeOK {
-		m.payload = append(m.payload[:0], payload...)
+	if e.Size > sliceBytes && e.Level >= 2 {
+		c.engine.loop.Core().Taken(e.Conn, session, int(e.Size))
 	}
-	c.engine.loop.Answer(m.waiter)
-	return true
+	if c.last != 0 {
+		c.last--
+		c.endWhenDone()
+	}
+	return m != abandoned
 }
 
-// enqueue finds a session for a call and queues its frame. While too much is queued already nothing
-// happens, and the channel that is returned is closed when it is worth trying again.
-func (c *clientConn) enqueue(m *Message, payload []byte) (session uint16, room <-chan struct{}, err *Error) {
+// free tells those who wait for a place that there may be one.
+func (c *clientConn) free() {
+	c.mu.Lock()
+	c.over = c.answered
+	if c.hasPlace() {
+		c.admitForPlaces()
+	}
+	c.mu.Unlock()
+}
+
+func (c *clientConn) isLeaving() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	switch {
-	case c.down != nil:
-		return 0, nil, c.down
-	case len(c.frames) > queuedBytesMax:
-		if c.room == nil {
-			c.room = make(chan struct{})
-		}
-		return 0, c.room, nil
+	return c.leaving
+}
+
+// hasPlace reports that the server takes another call beside those in flight: one too many would be
+// refused. Under the lock.
+func (c *clientConn) hasPlace() bool {
+	return c.limits.Level < 2 || c.begun-c.over < uint64(c.limits.CallsMax)
+}
+
+// enqueue finds a session for a call and queues its frame. While there is no room for it, nothing happens,
+// and the channel that is returned is closed when it is worth trying again. moved: it is for another
+// connection.
+func (c *clientConn) enqueue(m *Message, r *request) (session uint16, wait <-chan struct{}, err *Error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if wait, err = c.refuse(); err != nil || wait != nil {
+		return 0, wait, err
+	}
+	if !c.hasPlace() {
+		c.full.Store(true)
+		c.ask() // the driver may know better
+		return 0, channel(&c.places), nil
 	}
 	session, free := c.register(m)
 	if !free {
 		return 0, nil, &Error{Code: CodeLimit, Message: "65536 calls are in flight on this connection"}
 	}
+	c.put(session, r.method, r.flags(), r.compression, m.block, r.payload)
+	return session, nil, nil
+}
+
+// refuse says why nothing can be queued, or what to wait for. Under the lock.
+func (c *clientConn) refuse() (wait <-chan struct{}, err *Error) {
+	switch {
+	case c.leaving:
+		return nil, errMoved
+	case c.down != nil:
+		return nil, c.down
+	case len(c.frames) > queuedBytesMax:
+		return channel(&c.room), nil
+	}
+	return nil, nil
+}
+
+// errMoved says that a call belongs on another connection. It is not shown to callers.
+var errMoved = &Error{Code: CodeUnavailable, Message: "the server takes no new calls on this connection"}
+
+func channel(c *chan struct{}) <-chan struct{} {
+	if *c == nil {
+		*c = make(chan struct{})
+	}
+	return *c
+}
+
+// put queues a frame. Under the lock.
+func (c *clientConn) put(session uint16, meta uint32, flags, compression uint8, block, payload []byte) {
+	if len(block) != 0 {
+		flags |= native.FlagMetadata
+	}
 	var h [native.HeaderSize]byte
-	h[1] = native.MayPad
+	h[0], h[1] = compression, flags
 	binary.LittleEndian.PutUint16(h[2:], session)
-	binary.LittleEndian.PutUint32(h[4:], uint32(len(payload)))
-	binary.LittleEndian.PutUint32(h[12:], m.method)
-	c.frames = append(append(c.frames, h[:]...), payload...)
+	binary.LittleEndian.PutUint32(h[4:], uint32(len(block)+len(payload)))
+	binary.LittleEndian.PutUint32(h[12:], meta)
+	c.frames = append(append(append(c.frames, h[:]...), block...), payload...)
 	c.count++
+	c.ask()
+}
+
+// ask has the driver flush. Under the lock: when a client was closed nobody asks the loop any more.
+func (c *clientConn) ask() {
 	if !c.queued {
 		c.queued = true
-		c.engine.enqueue(c) // under the lock: when a client was closed nobody asks the loop any more
+		c.engine.enqueue(c)
 	}
-	return session, nil, nil
 }
 
 // register gives a free session to a call. False: there is none.
@@ -177,6 +356,9 @@ func (c *clientConn) register(m *Message) (session uint16, free bool) {
 	for range sessionPage * len(c.pages) {
 		session = c.next
 		c.next++
+		if session == 0 && c.limits.Level >= 2 {
+			continue // stands for no session there
+		}
 		page := c.pages[session/sessionPage].Load()
 		if page == nil {
 			page = new(sessionTable)
@@ -185,6 +367,7 @@ func (c *clientConn) register(m *Message) (session uint16, free bool) {
 		if place := &page[session%sessionPage]; place.Load() == nil {
 			c.engine.loop.Expect()
 			place.Store(m)
+			c.begun++
 			return session, true
 		}
 	}
@@ -200,9 +383,10 @@ func (c *clientConn) flush(core *native.Core) bool {
 	}
 	frames, count := c.frames, c.count
 	c.frames, c.count, c.queued = c.spare[:0], 0, false
-	if c.room != nil {
-		close(c.room)
-		c.room = nil
+	c.admitForRoom()
+	c.over = c.answered
+	if c.places != nil && c.hasPlace() {
+		c.admitForPlaces()
 	}
 	c.mu.Unlock()
 	if count > 0 {
@@ -222,4 +406,17 @@ func (c *clientConn) abandon(session uint16, m *Message) bool {
 	}
 	c.engine.loop.Forget()
 	return true
+}
+
+// cancel tells the server that a call was abandoned. Its session is in use until the server has ended it.
+func (c *clientConn) cancel(session uint16, why Code) {
+	if c.limits.Level < 2 {
+		return
+	}
+	c.mu.Lock()
+	if c.down == nil && c.pages[session/sessionPage].Load()[session%sessionPage].Load() == abandoned {
+		c.put(session, uint32(why), native.FlagReset, 0, nil, nil) // behind the call, and before the session's next one
+	}
+	c.mu.Unlock()
+	c.engine.loop.Run()
 }

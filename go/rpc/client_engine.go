@@ -10,9 +10,6 @@ import (
 	"github.com/smf-go/smf/go/internal/turns"
 )
 
-// compressionDisabled is the highest compression of a payload that is not compressed.
-const compressionDisabled = 1
-
 // neverSleeps is the spin time of a core that polls as long as it is told to.
 const neverSleeps = -2
 
@@ -63,7 +60,8 @@ func acquireClientEngine() (*clientEngine, error) {
 }
 
 func openClientEngine() (*clientEngine, error) {
-	engine, err := native.Open(native.Config{Cores: 1, FrameBytesMax: frameBytesMax, SpinMicros: neverSleeps})
+	// As many calls in flight as there are sessions: how many it takes is the server's to say.
+	engine, err := native.Open(native.Config{Cores: 1, FrameBytesMax: frameBytesMax, SpinMicros: neverSleeps, InFlightMax: 65535})
 	if err != nil {
 		return nil, fmt.Errorf("rpc: %w", err)
 	}
@@ -141,16 +139,26 @@ func (e *clientEngine) Note(ev *native.Event) {
 		}
 		e.last, e.lastUser = conn, ev.User
 	}
+	conn.alive.heard++
 	switch ev.Kind {
 	case native.EventReply:
-		if conn.deliver(ev.Session, Code(ev.Meta), ev.Compression > compressionDisabled, ev.Payload()) {
+		if conn.deliver(ev) {
 			e.loop.Woke()
 		}
 	case native.EventConnected:
-		conn.isUp()
+		limits, _ := e.loop.Core().Level(ev.Conn)
+		limits.Level = int(ev.Level)
+		conn.isUp(limits)
+	case native.EventPong:
+		if conn.ponged(ev) {
+			e.loop.Woke()
+		}
+	case native.EventGoaway:
+		conn.leave()
 	case native.EventClosed:
 		delete(e.conns, ev.User)
 		e.last, e.lastUser = nil, 0
+		conn.closed(native.CloseReason(ev.Meta))
 		conn.isDown(closedError(ev, conn.good.Load()))
 	}
 }
@@ -184,11 +192,15 @@ func connectProblem(s native.Status) string {
 	return "the network reported an error"
 }
 
-// connect opens a connection; news of it reach conn from the driver.
-func (e *clientEngine) connect(conn *clientConn, address string) {
+// connect opens a connection, asking for level 2 or not; news of it reach conn from the driver.
+func (e *clientEngine) connect(conn *clientConn, ask bool) {
+	flags := uint32(0)
+	if ask {
+		flags = native.ConnectHello
+	}
 	e.loop.Do(func() {
 		e.next++
-		id, err := e.loop.Core().Connect(address, e.next)
+		id, err := e.loop.Core().ConnectWith(conn.address, e.next, flags)
 		if err != nil {
 			conn.isDown(connectError(err))
 			return

@@ -110,7 +110,7 @@ func peer(t *testing.T) (address string, accept func() wire) {
 // The session of a call that was given up is not used for another until its reply came.
 func TestASessionStaysTakenUntilItsReply(t *testing.T) {
 	address, accept := peer(t)
-	c := dial(t, address)
+	c := dialLevel1(t, address)
 	w := accept()
 	ctx, cancel := context.WithCancel(context.Background())
 	gone := make(chan error, 1)
@@ -157,7 +157,7 @@ func TestASessionStaysTakenUntilItsReply(t *testing.T) {
 // Replies to calls that nobody made are dropped.
 func TestRepliesThatNobodyWaitsFor(t *testing.T) {
 	address, accept := peer(t)
-	c := dial(t, address)
+	c := dialLevel1(t, address)
 	w := accept()
 	for i := range uint16(1000) {
 		w.send(100+i, uint32(rpc.CodeOK), "unasked")
@@ -173,7 +173,7 @@ func TestRepliesThatNobodyWaitsFor(t *testing.T) {
 // The other side breaks the rules: the connection ends, with a reason, and another one is opened.
 func TestAPeerThatSendsRubbish(t *testing.T) {
 	address, accept := peer(t)
-	c := dial(t, address)
+	c := dialLevel1(t, address)
 	const other = " (it does not speak smf; an admin address speaks HTTP)"
 	for _, test := range []struct{ rubbish, says string }{
 		{"HTTP/1.1 400 Bad Request\r\n\r\n", "bad compression" + other},
@@ -204,7 +204,7 @@ func TestAPeerThatSendsRubbish(t *testing.T) {
 // Who has answered before does speak smf.
 func TestAPeerThatGoesMad(t *testing.T) {
 	address, accept := peer(t)
-	c := dial(t, address)
+	c := dialLevel1(t, address)
 	w := accept()
 	results := make(chan error, 1)
 	ask := func() { _, err := call(c, patient(t), idEcho, "x"); results <- err }
@@ -347,7 +347,7 @@ func TestCloseFailsTheCallsThatWait(t *testing.T) {
 // The peer reads nothing: callers wait for room, and Close and their contexts end that.
 func TestAPeerThatDoesNotRead(t *testing.T) {
 	address, accept := peer(t)
-	c, err := rpc.Dial(patient(t), address, rpc.ClientOptions{})
+	c, err := rpc.Dial(patient(t), address, rpc.ClientOptions{Level: 1})
 	require.NoError(t, err)
 	accept()
 	large := make([]byte, 4<<20)

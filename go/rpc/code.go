@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 )
 
 // Code is a reply's status. It follows HTTP.
@@ -47,12 +48,31 @@ func (c Code) String() string {
 	return fmt.Sprintf("status %d", uint32(c))
 }
 
-// Error is how a call failed. At level 1 of the wire format only the code reaches the other side.
+// Error is how a call failed: what a handler or a filter returns in a server, and what a call returns in
+// a client. docs/errors.md says what each code means, and who answers it.
+//
+// At level 1 of the wire format only the code reaches the other side. At level 2 all of it does but Cause,
+// which stays where it is.
 type Error struct {
-	Code       Code
-	Message    string
-	MayHaveRun bool  // client: the request may have reached a handler
-	Cause      error // what it comes from, or nil
+	// Code is the status. 0 and CodeOK are CodeInternal when a handler returns them.
+	Code Code
+	// Message is for people. In a server it is sent to the caller, so it says nothing that he is not to
+	// know; what is longer than 4 KiB is cut.
+	Message string
+	// Details is what programs read of the error, in a form that both sides know, often a FlatBuffer: any
+	// bytes, as many as a reply may have. Details that do not fit are left out.
+	Details []byte
+	// DetailsType says what Details is, as a rule its table's full name: "smf_gen.demo.Quota". Empty:
+	// nothing is said. Up to 255 bytes.
+	DetailsType string
+	// RetryAfter is how long a caller had better wait before he tries again; 0: nothing is said. In
+	// milliseconds, rounded up.
+	RetryAfter time.Duration
+	// MayHaveRun says in a client that the request may have reached a handler. In a server it is not
+	// looked at: what a handler returns has run.
+	MayHaveRun bool
+	// Cause is what it comes from, for errors.Is and errors.As, or nil. It is never sent.
+	Cause error
 }
 
 // Errorf makes an error for a handler to return.
@@ -83,10 +103,17 @@ var (
 	ErrNotFound       = &Error{Code: CodeNotFound}
 	ErrUnavailable    = &Error{Code: CodeUnavailable}
 	ErrLimit          = &Error{Code: CodeLimit}
+	ErrDeadline       = &Error{Code: CodeDeadline}
+	ErrCancelled      = &Error{Code: CodeCancelled}
 )
 
-// ErrClosed says that the server or client was closed.
+// ErrClosed says that the server or client was closed. It is the context.Cause of a handler's context
+// that ended for that.
 var ErrClosed = errors.New("rpc: closed")
+
+// ErrDisconnected is the context.Cause of a handler's context that ended because the connection of its
+// caller did, at level 2 of the wire format. Nobody gets the reply. At level 1 handlers are not told.
+var ErrDisconnected = errors.New("rpc: the caller's connection has ended")
 
 // ErrAddress is found by errors.Is in what Dial and Server.Listen return for a text that is no address:
 // nothing was tried, and another attempt would not help.
@@ -98,9 +125,13 @@ var (
 	ErrDraining   = errors.New("rpc: draining")
 )
 
-// codeOf is the status that a handler's error is answered with.
-func codeOf(err error) Code {
-	var e *Error
+// CodeOf is the status that an error stands for: CodeOK for nil, an *Error's code, those of a context that
+// has ended, and CodeInternal for what else a handler may return.
+func CodeOf(err error) Code {
+	if err == nil {
+		return CodeOK
+	}
+	var e *Error // behind that: it is an allocation
 	switch {
 	case errors.As(err, &e) && e.Code != 0 && e.Code != CodeOK:
 		return e.Code

@@ -37,7 +37,8 @@ func TestAMethodsTimeoutIsADeadline(t *testing.T) {
 	c := dial(t, address)
 	for range 10 { // with and without, in turns: nothing of a call is left for the next
 		answer(t, c, idWork, "x")
-		answer(t, c, idMore, "x")
+		_, err := call(c, context.Background(), idMore, "x") // whose deadline would be the handler's
+		require.NoError(t, err)
 		require.Equal(t, rpc.CodeDeadline, fails(t, c, idGate, "x").Code)
 	}
 }
@@ -90,9 +91,9 @@ func TestAContextEndsWithItsHandler(t *testing.T) {
 func TestDerivedContexts(t *testing.T) {
 	kept := make(chan context.Context, 1)
 	type key struct{}
-	_, address := start(t, rpc.ServerOptions{Interceptors: []rpc.Interceptor{
-		func(ctx context.Context, req *rpc.Request, reply *rpc.Reply, next rpc.Handler) error {
-			return next(context.WithValue(ctx, key{}, "from the interceptor"), req, reply)
+	_, address := start(t, rpc.ServerOptions{Filters: []rpc.Filter{
+		func(ctx context.Context, call *rpc.Call, next rpc.Next) error {
+			return next(context.WithValue(ctx, key{}, "from the filter"), call)
 		},
 	}}, method(idWork, func(ctx context.Context, _ *rpc.Request, reply *rpc.Reply) error {
 		derived, cancel := context.WithCancel(ctx)
@@ -102,45 +103,8 @@ func TestDerivedContexts(t *testing.T) {
 	}))
 	c := dial(t, address)
 	for range 10 {
-		require.Equal(t, "from the interceptor", answer(t, c, idWork, "x"))
+		require.Equal(t, "from the filter", answer(t, c, idWork, "x"))
 		ctx := within(t, kept, "the handler ran")
 		within(t, ctx.Done(), "the derived context ends")
 	}
-}
-
-// The first interceptor is the outermost; each sees the request before and the error after.
-func TestInterceptorsInOrder(t *testing.T) {
-	var order []string // written on the loop, read after the reply
-	around := func(name string) rpc.Interceptor {
-		return func(ctx context.Context, req *rpc.Request, reply *rpc.Reply, next rpc.Handler) error {
-			order = append(order, name+" before "+req.Method().Name)
-			err := next(ctx, req, reply)
-			order = append(order, name+" after")
-			return err
-		}
-	}
-	server, err := rpc.NewServer(rpc.ServerOptions{Cores: 1, Interceptors: []rpc.Interceptor{around("outer"), around("inner"),
-		func(ctx context.Context, req *rpc.Request, reply *rpc.Reply, next rpc.Handler) error {
-			if string(req.Payload()) == "stop" {
-				return rpc.Errorf(rpc.CodeUnauthenticated, "stopped")
-			}
-			return next(ctx, req, reply)
-		}}})
-	require.NoError(t, err)
-	defer server.Close()
-	ran := 0
-	require.NoError(t, server.Register(rpc.Service{Name: "Test", Methods: []rpc.Method{
-		method(idWork, func(_ context.Context, req *rpc.Request, reply *rpc.Reply) error {
-			ran++
-			order = append(order, "handler")
-			return reply.Bytes(req.Payload())
-		})}}))
-	address, err := server.Listen("127.0.0.1:0")
-	require.NoError(t, err)
-	go func() { _ = server.Serve() }()
-	c := dial(t, address)
-	require.Equal(t, "go", answer(t, c, idWork, "go"))
-	require.Equal(t, []string{"outer before Method1001", "inner before Method1001", "handler", "inner after", "outer after"}, order)
-	require.Equal(t, rpc.CodeUnauthenticated, fails(t, c, idWork, "stop").Code)
-	require.Equal(t, 1, ran)
 }

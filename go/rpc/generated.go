@@ -3,6 +3,7 @@ package rpc
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 
 	flatbuffers "github.com/google/flatbuffers/go"
@@ -11,7 +12,7 @@ import (
 // What follows is for the code that smfc generates.
 
 // Generated1 is named by generated code with services. Where the compiler says that it is undefined, or
-// not constant, or that rpc.Generated2 is undefined, smfc and this package are of different versions:
+// not constant, or that rpc.Generated3 is undefined, smfc and this package are of different versions:
 // run smfc again, by "go run github.com/smf-go/smf/go/cmd/smfc" or "go tool smfc", which take the
 // version that go.mod names; or change that version, by "go get".
 //
@@ -19,6 +20,9 @@ import (
 // what older generated code calls goes away, or means something else, its constant becomes a variable of
 // the type RunSmfcAgain, so that the compiler's message says it.
 const Generated1 = 1
+
+// Generated2 is Generated1's next: generated clients say which service they call (NewServiceStub).
+const Generated2 = 2
 
 // RegisterService registers a service that a schema describes, with a handler for each of its methods,
 // in their order. For generated code: messages name the place that has called RegisterService's caller.
@@ -29,9 +33,15 @@ func RegisterService(r Registrar, service Service, options []ServiceOption, hand
 	}
 	service.Methods = slices.Clone(service.Methods)
 	unverified := anyUnverified(options)
+	ofAll, ofMethod := filtersOf(options)
+	if err := knownMethods(ofMethod, service.Methods); err != nil {
+		return fmt.Errorf("%w (%s)", err, service.label())
+	}
+	service.Filters = slices.Concat(service.Filters, ofAll)
 	for i := range service.Methods {
 		m := &service.Methods[i]
 		m.Handle = handlers[i]
+		m.Filters = slices.Concat(m.Filters, ofMethod[m.Name])
 		if unverified {
 			m.Verify = nil
 		}
@@ -39,16 +49,21 @@ func RegisterService(r Registrar, service Service, options []ServiceOption, hand
 	return r.Register(service)
 }
 
-// Stub is what a generated client calls through. Make it with NewStub.
+// Stub is what a generated client calls through. Make it with NewServiceStub.
 type Stub struct {
 	caller     Caller
 	unverified bool
+	filters    *stubFilters // nil: there are none
 }
 
-// NewStub makes a stub that calls through c.
-func NewStub(c Caller, options ...ServiceOption) Stub {
-	return Stub{caller: c, unverified: anyUnverified(options)}
+// NewServiceStub makes a stub for a service that calls through c. Filters are put together here, once.
+func NewServiceStub(c Caller, service Service, options ...ServiceOption) Stub {
+	return newStub(c, service.Name, service.Methods, options)
 }
+
+// NewStub is NewServiceStub for a service that is not described: filters see ids only. Code that was
+// generated before Generated2 calls it.
+func NewStub(c Caller, options ...ServiceOption) Stub { return newStub(c, "", nil, options) }
 
 // CallTable calls a method with a finished builder, and looks at the reply as a table. A reply that
 // verify refuses is an error with code 400, unless the stub is Unverified. A nil builder is an error.
@@ -58,7 +73,7 @@ func CallTable[T any](ctx context.Context, s *Stub, methodID uint32, req *flatbu
 	if req == nil {
 		return Result[T]{}, errors.New("rpc: the request is nil; give a finished builder")
 	}
-	m, err := s.caller.Call(ctx, methodID, req.FinishedBytes())
+	m, err := s.call(ctx, methodID, req.FinishedBytes())
 	if err != nil {
 		return Result[T]{}, err
 	}

@@ -66,11 +66,11 @@ func TestGeneratedCodeOfAnotherVersion(t *testing.T) {
 		}
 		return output
 	}
-	require.Empty(t, compile(t, map[string]func(string) string{generated: naming("Generated1", "rpc.Registrar")}))
+	require.Empty(t, compile(t, map[string]func(string) string{generated: naming("Generated2", "rpc.Registrar")}))
 
-	newer := compile(t, map[string]func(string) string{generated: naming("Generated2", "rpc.NotThereYet")})
+	newer := compile(t, map[string]func(string) string{generated: naming("Generated3", "rpc.NotThereYet")})
 	require.Contains(t, newer, "undefined: rpc.NotThereYet")
-	require.Regexp(t, `smf_demo\.smf\.go:\d+:\d+: undefined: rpc\.Generated2$`, first(newer))
+	require.Regexp(t, `smf_demo\.smf\.go:\d+:\d+: undefined: rpc\.Generated3$`, first(newer))
 
 	older := compile(t, map[string]func(string) string{
 		generated: naming("Generated1", "rpc.GoneSince"),

@@ -61,16 +61,16 @@ func (s withTimeout) Register(service rpc.Service) error {
 	return s.Server.Register(service)
 }
 
-// startTyped serves what a real service has: a typed handler, a verifier, deadlines and an interceptor.
+// startTyped serves what a real service has: a typed handler, a verifier, deadlines and a filter.
 func startTyped(t testing.TB) (*rpc.Server, string) {
 	var calls atomic.Int64
-	server, err := rpc.NewServer(rpc.ServerOptions{Cores: 1, Interceptors: []rpc.Interceptor{
-		func(ctx context.Context, req *rpc.Request, reply *rpc.Reply, next rpc.Handler) error {
+	server, err := rpc.NewServer(rpc.ServerOptions{Cores: 1, Filters: []rpc.Filter{
+		func(ctx context.Context, call *rpc.Call, next rpc.Next) error {
 			calls.Add(1)
 			if _, ok := ctx.Deadline(); !ok || ctx.Err() != nil {
 				return rpc.Errorf(rpc.CodeInternal, "no deadline")
 			}
-			return next(ctx, req, reply)
+			return next(ctx, call)
 		},
 	}})
 	require.NoError(t, err)

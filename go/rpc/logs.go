@@ -56,7 +56,7 @@ func (l *limitedLogs) closed(peer string, reason native.CloseReason) {
 
 // handlerError tells of errors that say nothing to the caller: those without a code of their own.
 func (l *limitedLogs) handlerError(m *served, err error) {
-	if codeOf(err) != CodeInternal {
+	if CodeOf(err) != CodeInternal {
 		return
 	}
 	if left, ok := l.allow("handler:" + m.service + "." + m.Name); ok {
@@ -93,7 +93,7 @@ func (l *limitedLogs) answeredTwice(m *served) {
 // framesMax bounds the stack that is logged for a panic.
 const framesMax = 32
 
-// panicStack is where a handler panicked: its own frames and those of interceptors, innermost first,
+// panicStack is where a handler panicked: its own frames and those of filters, innermost first,
 // without what recovers on the one side and what calls handlers on the other. It is called while the
 // panic is being recovered.
 func panicStack() string {
@@ -108,8 +108,9 @@ func panicStack() string {
 		case f.Function == "runtime.gopanic":
 			panicked = true
 		case !panicked || strings.HasPrefix(f.Function, "runtime."):
-		case strings.HasSuffix(f.Function, "/go/rpc.(*worker).Serve"):
+		case strings.HasSuffix(f.Function, "/go/rpc.(*worker).Serve"), strings.HasSuffix(f.Function, "/go/rpc.(*worker).serveFiltered"):
 			more = false
+		case strings.HasSuffix(f.Function, ".aroundOne.func1"), strings.HasSuffix(f.Function, "/go/rpc.handle"):
 		default:
 			fmt.Fprintf(&text, "%s\n\t%s:%d\n", f.Function, f.File, f.Line)
 			written++

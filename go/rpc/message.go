@@ -1,10 +1,12 @@
 package rpc
 
 import (
+	"context"
 	"sync"
 
 	flatbuffers "github.com/google/flatbuffers/go"
 
+	native "github.com/smf-go/smf/cgo"
 	"github.com/smf-go/smf/go/internal/turns"
 )
 
@@ -22,6 +24,15 @@ type Message struct {
 	method  uint32 // what was called
 	code    Code
 	failure *Error // instead of a reply
+	refused bool   // no handler saw the request
+	moved   bool   // the call belongs on another connection
+
+	block    []byte   // metadata on the wire: the request's, then the reply's
+	metadata Metadata // the reply's, when it was asked for
+	read     bool     // metadata is
+
+	compression Compression // of payload
+	filtered    bool        // filters may take a compressed reply
 }
 
 var messages = sync.Pool{New: func() any { return &Message{waiter: turns.NewWaiter()} }}
@@ -32,18 +43,47 @@ func newMessage(methodID uint32) *Message {
 	return m
 }
 
+// statusMax is the highest number that is a status.
+const statusMax = 999
+
+// take takes a reply in, from the driver.
+//
+// Servers of the Java port put the method's id where the status belongs: that is a 200, unless the id
+// could be a status.
+func (m *Message) take(e *native.Event) {
+	code := Code(e.Meta)
+	if code > statusMax && e.Meta == m.method && e.Level < 2 {
+		code = CodeOK
+	}
+	m.compression = compressionOf(e.Compression)
+	if m.compression != CompressionNone && code == CodeOK && !m.filtered {
+		code = CodeNotImplemented // not asked for
+	}
+	m.code = code
+	if e.Level < 2 {
+		m.block, m.payload = m.block[:0], m.payload[:0]
+		if code == CodeOK {
+			m.payload = append(m.payload, e.Payload()...)
+		}
+		return
+	}
+	m.refused = e.Flags&native.FlagReset != 0
+	m.block = append(m.block[:0], e.Metadata()...)
+	m.payload = append(m.payload[:0], e.Payload()...)
+}
+
 // result is what the call returns when it was answered. The message is the caller's, or given back.
-func (m *Message) result() (*Message, error) {
-	code, failure := m.code, m.failure
-	if code == CodeOK && failure == nil {
+func (m *Message) result(ctx context.Context) (*Message, error) {
+	if m.code == CodeOK && m.failure == nil {
 		return m, nil
+	}
+	failure := m.failure
+	if failure == nil {
+		failure = m.asError(ctx)
 	}
 	m.failure = nil
 	m.Release()
-	if failure != nil {
-		return nil, failure
-	}
-	return nil, &Error{Code: code, MayHaveRun: true}
+	return nil, failure
 }
 
 // Payload is the reply's payload, valid until Release.
@@ -52,6 +92,12 @@ func (m *Message) Payload() []byte { return m.payload }
 // Release gives the memory back; the payload and every view of it are invalid then. Once.
 func (m *Message) Release() {
 	m.view = flatbuffers.Table{}
+	m.moved, m.refused = false, false
+	m.block = m.block[:0]
+	if m.read {
+		m.read = false
+		m.metadata.Reset()
+	}
 	if cap(m.payload) > messageKeepMax {
 		m.payload = nil
 	}
@@ -81,6 +127,14 @@ func NewResult[T any](m *Message, verify func([]byte) error) (Result[T], error) 
 func (m *Message) malformed(why error) *Error {
 	m.Release()
 	return &Error{Code: CodeBadRequest, Message: "the reply is malformed: " + why.Error(), MayHaveRun: true, Cause: why}
+}
+
+// Metadata is what the server says of the reply beside it: Message.Metadata. A zero Result has none.
+func (r Result[T]) Metadata() *Metadata {
+	if r.message == nil {
+		return new(Metadata)
+	}
+	return r.message.Metadata()
 }
 
 // Table is the reply, valid until Release.

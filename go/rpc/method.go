@@ -2,6 +2,10 @@ package rpc
 
 import (
 	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
 	"time"
 )
 
@@ -11,11 +15,6 @@ import (
 // req and reply, and what they lend, are valid until it returns; so is ctx, unless its Done method was
 // called. The error decides the reply's status: an *Error its code, everything else 500.
 type Handler func(ctx context.Context, req *Request, reply *Reply) error
-
-// Interceptor runs around every handler of a server. It may look at the request, stop the call by
-// returning an error, and see the handler's error. The first of ServerOptions.Interceptors is the
-// outermost.
-type Interceptor func(ctx context.Context, req *Request, reply *Reply, next Handler) error
 
 // Method describes one method of a Service.
 type Method struct {
@@ -28,6 +27,7 @@ type Method struct {
 	Streaming  Streaming                  // other than StreamingNone is refused at registration
 	Verify     func(payload []byte) error // nil: not verified. An error answers 400
 	Handle     Handler
+	Filters    []Filter // around Verify and Handle, the first one outermost
 }
 
 // Service is a named set of methods: what generated code says of a service in a schema. Package is the
@@ -37,6 +37,7 @@ type Service struct {
 	Source        string // the schema's file, "smf_demo.fbs", for messages and for people; empty: none
 	Schema        string // the binary schema, which schema.Read (go/schema) reads; empty: not told
 	Methods       []Method
+	Filters       []Filter // around those of every method, the first one outermost
 
 	at string // where it was registered: "/home/you/shop/main.go:42"
 }
@@ -74,7 +75,11 @@ type Registrar interface {
 
 // ServiceOption changes how one service is served by RegisterXServer, or called by NewXClient. The zero
 // value changes nothing.
-type ServiceOption struct{ unverified bool }
+type ServiceOption struct {
+	unverified bool
+	method     string // whose filters these are; empty: every method's
+	filters    []Filter
+}
 
 // Unverified leaves the payloads of one service unchecked, for peers that are trusted to send nothing
 // but what smfc's or flatc's code has built: a server's requests, or a client's replies. What is read
@@ -83,6 +88,17 @@ type ServiceOption struct{ unverified bool }
 //
 // It saves the check, which grows with what a payload holds. When in doubt, leave it out.
 func Unverified() ServiceOption { return ServiceOption{unverified: true} }
+
+// Filters puts filters around every method of one service, the first one outermost. Given more than once,
+// the later ones are inside.
+func Filters(filters ...Filter) ServiceOption { return ServiceOption{filters: filters} }
+
+// MethodFilters puts filters around one method of a service, by the name that the schema gives it: "Get".
+// The first one is the outermost. A name that is none of the service's is an error: of RegisterXServer, or of every call of
+// the client.
+func MethodFilters(method string, filters ...Filter) ServiceOption {
+	return ServiceOption{method: method, filters: filters}
+}
 
 // anyUnverified says whether one of the options is Unverified.
 func anyUnverified(options []ServiceOption) bool {
@@ -94,13 +110,33 @@ func anyUnverified(options []ServiceOption) bool {
 	return false
 }
 
-// chain puts the interceptors around a handler, once.
-func chain(interceptors []Interceptor, h Handler) Handler {
-	for i := len(interceptors) - 1; i >= 0; i-- {
-		around, next := interceptors[i], h
-		h = func(ctx context.Context, req *Request, reply *Reply) error {
-			return around(ctx, req, reply, next)
+// filtersOf are the filters of the options: those of every method, and those of some by the method's name.
+func filtersOf(options []ServiceOption) (ofAll []Filter, ofMethod map[string][]Filter) {
+	ofMethod = map[string][]Filter{}
+	for _, o := range options {
+		if o.method == "" {
+			ofAll = append(ofAll, o.filters...)
+		} else {
+			ofMethod[o.method] = append(ofMethod[o.method], o.filters...)
 		}
 	}
-	return h
+	return ofAll, ofMethod
+}
+
+// knownMethods is an error when filters are given to a method that is not there.
+func knownMethods(filters map[string][]Filter, methods []Method) error {
+	for _, name := range slices.Sorted(maps.Keys(filters)) {
+		if slices.ContainsFunc(methods, func(m Method) bool { return m.Name == name }) {
+			continue
+		}
+		if len(methods) == 0 {
+			return fmt.Errorf("rpc: MethodFilters(%q): the generated client does not tell its methods; run smfc again", name)
+		}
+		var names []string
+		for i := range methods {
+			names = append(names, methods[i].Name)
+		}
+		return fmt.Errorf("rpc: MethodFilters(%q): there is no such method; there are %s", name, strings.Join(names, ", "))
+	}
+	return nil
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	native "github.com/smf-go/smf/cgo"
+	"github.com/smf-go/smf/go/internal/frame"
 )
 
 // ServerOptions are a server's settings. The zero value is a good server.
@@ -32,8 +33,11 @@ type ServerOptions struct {
 	// NoMethodStats leaves calls uncounted by method: Stats().Methods is empty. Counting costs a few
 	// nanoseconds a call (docs/metrics.md), and 1 KiB for each method on each core.
 	NoMethodStats bool
-	// Interceptors run around every handler, the first one outermost.
-	Interceptors []Interceptor
+	// Level is the highest level of the wire format that is spoken (docs/wire.md). 0: 2, what there is; 1: a
+	// caller that asks for level 2 is told that there is no such method, and goes on at level 1.
+	Level int
+	// Filters run around every call of every method, the first one outermost.
+	Filters []Filter
 	// Logger takes what is worth a line. nil: slog.Default().
 	Logger *slog.Logger
 	// Limits of connections and frames.
@@ -44,8 +48,10 @@ type ServerOptions struct {
 type Limits struct {
 	FrameBytes    int64         // of one payload; 16 MiB
 	UnsentBytes   int64         // that a peer has not taken, of one connection; 64 MiB
-	InFlight      int           // calls of one connection; 4096. Beyond it the connection is not read
-	Running       int           // calls in flight of one core; 65536
+	MessageBytes  int64         // of one payload that comes in slices, or goes in slices, at level 2; 64 MiB
+	CreditBytes   int64         // of each direction of a call in slices at level 2, in memory; 256 KiB, at least 64 KiB
+	InFlight      int           // calls of one connection; 4096. Beyond it level 1 is not read, and level 2 is answered 429
+	Running       int           // calls in flight of one core; 65536. Likewise
 	Connections   int           // of one core; 65536. Who arrives when all are full is turned away
 	HeaderTimeout time.Duration // from the first to the last byte of a header; 10 s
 	BodyTimeout   time.Duration // likewise of a payload; 60 s
@@ -57,6 +63,9 @@ func (o *ServerOptions) native() native.Config {
 	l := &o.Limits
 	return native.Config{
 		Cores:           o.cores(),
+		Level:           o.Level,
+		CreditBytes:     l.CreditBytes,
+		MessageBytesMax: l.MessageBytes,
 		Net:             o.Net,
 		SpinMicros:      spinMicros(o.Spin, o.Poll),
 		Baton:           true,
@@ -77,16 +86,29 @@ func (o *ServerOptions) native() native.Config {
 // payloadMax is the largest payload of a reply: more than a frame may hold, or than there will ever be
 // memory for in one piece, is an error of its call.
 func (o *ServerOptions) payloadMax() int {
-	frame, memory := o.Limits.FrameBytes, o.MemoryBytes
-	if frame == 0 {
-		frame = 16 << 20
+	largest := o.Limits.FrameBytes
+	if largest == 0 {
+		largest = 16 << 20
 	}
+	return int(min(largest, poolBlock(o.MemoryBytes)-native.HeaderSize))
+}
+
+// messageMax is payloadMax at level 2, where a payload may go in slices; there is room for metadata in
+// front of it.
+func (o *ServerOptions) messageMax() int {
+	message := o.Limits.MessageBytes
+	if message == 0 {
+		message = 64 << 20
+	}
+	return int(min(message, poolBlock(o.MemoryBytes)-native.HeaderSize-frame.MetadataSizeMax))
+}
+
+// poolBlock is the largest piece of a core's memory: the largest power of two within an eighth of it.
+func poolBlock(memory int64) int64 {
 	if memory == 0 {
 		memory = 1 << 30
 	}
-	// The pool's largest block is the largest power of two within an eighth of the budget.
-	block := int64(1) << (bits.Len64(uint64(memory/8)) - 1)
-	return int(min(frame, block-native.HeaderSize))
+	return int64(1) << (bits.Len64(uint64(memory/8)) - 1)
 }
 
 func (o *ServerOptions) cores() int {

@@ -84,14 +84,14 @@ func TestHandlersThatDoNotReturn(t *testing.T) {
 	}
 }
 
-func TestAnInterceptorThatPanics(t *testing.T) {
+func TestAFilterThatPanics(t *testing.T) {
 	var log logText
-	_, address := start(t, rpc.ServerOptions{Logger: log.logger(), Interceptors: []rpc.Interceptor{
-		func(ctx context.Context, req *rpc.Request, reply *rpc.Reply, next rpc.Handler) error {
-			if req.Method().ID == idWork {
+	_, address := start(t, rpc.ServerOptions{Logger: log.logger(), Filters: []rpc.Filter{
+		func(ctx context.Context, call *rpc.Call, next rpc.Next) error {
+			if call.Method().ID == idWork {
 				panic(errors.New("on purpose"))
 			}
-			return next(ctx, req, reply)
+			return next(ctx, call)
 		},
 	}}, method(idWork, echo))
 	c := dial(t, address)

@@ -91,7 +91,7 @@ func TestBackoffHoldsForConnectionsThatAreDropped(t *testing.T) {
 			_ = c.Close()
 		}
 	}()
-	dialWith(t, l.Addr().String(), rpc.ClientOptions{BackoffMin: 20 * time.Millisecond, BackoffMax: time.Hour})
+	dialWith(t, l.Addr().String(), rpc.ClientOptions{Level: 1, BackoffMin: 20 * time.Millisecond, BackoffMax: time.Hour})
 	close(dialled)
 	eventually(t, "it tries again", func() bool { return accepted.Load() > 2 })
 	time.Sleep(200 * time.Millisecond) // without a pause there are thousands of attempts by then

@@ -56,8 +56,12 @@ func (s *Server) with(service *Service) (map[uint32]*loop.Method, error) {
 		if _, taken := methods[m.ID]; taken {
 			return nil, s.twoOfOneID(service, m)
 		}
-		methods[m.ID] = &loop.Method{ID: m.ID, Index: len(methods), Slow: m.Slow, Owner: &served{Method: *m, service: service.Name,
-			run: chain(s.options.Interceptors, m.Handle)}}
+		filters := slices.Concat(s.options.Filters, service.Filters, m.Filters)
+		owner := &served{Method: *m, service: service.Name}
+		if len(filters) > 0 {
+			owner.run = around(filters, handle)
+		}
+		methods[m.ID] = &loop.Method{ID: m.ID, Index: len(methods), Slow: m.Slow, Compressed: owner.run != nil, Owner: owner}
 	}
 	return methods, nil
 }
@@ -162,7 +166,7 @@ func callerOf(skip int) string {
 	return fmt.Sprintf("%s:%d", file, line)
 }
 
-// Services describes what is registered, in the order of registration: a copy, without handlers, and
+// Services describes what is registered, in the order of registration: a copy, without handlers and filters, and
 // without verifiers where nothing is verified. It may be called at any time, also when the server is
 // closed.
 func (s *Server) Services() []Service {
@@ -170,10 +174,10 @@ func (s *Server) Services() []Service {
 	defer s.mu.RUnlock()
 	services := slices.Clone(s.services)
 	for i := range services {
-		services[i].at = ""
+		services[i].at, services[i].Filters = "", nil
 		services[i].Methods = slices.Clone(services[i].Methods)
 		for k := range services[i].Methods {
-			services[i].Methods[k].Handle = nil
+			services[i].Methods[k].Handle, services[i].Methods[k].Filters = nil, nil
 		}
 	}
 	return services

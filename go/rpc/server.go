@@ -33,10 +33,11 @@ type Server struct {
 	loops   []*loop.Loop
 	logs    *limitedLogs
 	base    context.Context // ends with the server
-	cancel  context.CancelFunc
+	cancel  context.CancelCauseFunc
 	done    chan struct{} // closed by Close
 
-	payloadMax int
+	payloadMax int // of a reply at level 1,
+	messageMax int // and at level 2
 
 	mu       sync.RWMutex
 	state    serverState
@@ -57,9 +58,10 @@ func NewServer(options ServerOptions) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("rpc: %w", err)
 	}
-	s := &Server{options: options, engine: engine, done: make(chan struct{}), methods: map[uint32]*loop.Method{}, payloadMax: options.payloadMax()}
+	s := &Server{options: options, engine: engine, done: make(chan struct{}), methods: map[uint32]*loop.Method{}}
+	s.payloadMax, s.messageMax = options.payloadMax(), options.messageMax()
 	s.logs = &limitedLogs{log: s.log(), kinds: map[string]*logKind{}}
-	s.base, s.cancel = context.WithCancel(context.Background())
+	s.base, s.cancel = context.WithCancelCause(context.Background())
 	for _, core := range engine.Cores() {
 		s.loops = append(s.loops, loop.New(core, work{s}))
 	}
@@ -230,7 +232,7 @@ func (s *Server) closeFrom(before serverState) {
 	if before == serverClosed {
 		return
 	}
-	s.cancel()
+	s.cancel(ErrClosed)
 	if before == serverServing {
 		s.closeSockets()
 		for _, l := range s.loops {
@@ -285,7 +287,7 @@ func (w work) Find(id uint32) *loop.Method { return w.methods[id] }
 
 // Note logs connections that ended for a reason that somebody should know.
 func (w work) Note(_ *loop.Loop, e *native.Event) {
-	if e.Kind == native.EventClosed {
+	if reason := native.CloseReason(e.Meta); e.Kind == native.EventClosed && !reason.Ordinary() {
 		w.logs.closed(string(e.Payload()), native.CloseReason(e.Meta))
 	}
 }

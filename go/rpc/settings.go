@@ -13,11 +13,12 @@ type Settings struct {
 	Addresses     []string
 	Cores         int
 	Net           string
+	Level         int           // of the wire format: the highest that is spoken
 	Spin          time.Duration // < 0: not at all
 	Poll, Pin     bool
 	MemoryBytes   int64 // of one core
 	Limits        Limits
-	Interceptors  int // how many
+	Filters       int // around every method: how many
 	NoMethodStats bool
 	Services      []ServiceSettings // by name
 	Methods       []MethodSettings  // by service and name
@@ -27,6 +28,7 @@ type Settings struct {
 type ServiceSettings struct {
 	Name, Package string
 	Source        string // the schema's file
+	Filters       int    // around its methods: how many, without the server's
 	Verified      bool   // all of its methods are
 }
 
@@ -38,6 +40,7 @@ type MethodSettings struct {
 	Slow, Idempotent bool
 	Verified         bool // requests are verified before the handler sees them
 	Timeout          time.Duration
+	Filters          int // around its calls: how many, with those of server and service
 }
 
 // Settings tells what the server runs with. After Close all is zero.
@@ -50,25 +53,27 @@ func (s *Server) Settings() Settings {
 	c := s.engine.Settings()
 	millis := func(ms int) time.Duration { return time.Duration(ms) * time.Millisecond }
 	settings := Settings{
-		Engine: s.engine.Describe(), Addresses: slices.Clone(s.addresses), Cores: c.Cores, Net: c.Net,
+		Engine: s.engine.Describe(), Addresses: slices.Clone(s.addresses), Cores: c.Cores, Net: c.Net, Level: c.Level,
 		Poll: c.SpinMicros == -2, Pin: c.Pin, MemoryBytes: c.MemoryBytes,
 		Limits: Limits{
-			FrameBytes: c.FrameBytesMax, UnsentBytes: c.UnsentBytesMax, InFlight: c.InFlightMax,
+			FrameBytes: c.FrameBytesMax, MessageBytes: c.MessageBytesMax, CreditBytes: c.CreditBytes, UnsentBytes: c.UnsentBytesMax, InFlight: c.InFlightMax,
 			Running: c.RunningMax, Connections: c.ConnectionsMax,
 			HeaderTimeout: millis(c.HeaderTimeoutMs), BodyTimeout: millis(c.BodyTimeoutMs),
 			IdleTimeout: millis(c.IdleTimeoutMs), SendTimeout: millis(c.SendTimeoutMs),
 		},
-		Interceptors: len(s.options.Interceptors), NoMethodStats: s.options.NoMethodStats,
+		Filters: len(s.options.Filters), NoMethodStats: s.options.NoMethodStats,
 	}
 	if !settings.Poll {
 		settings.Spin = time.Duration(c.SpinMicros) * time.Microsecond
 	}
 	for i := range s.services {
-		o := ServiceSettings{Name: s.services[i].Name, Package: s.services[i].Package, Source: s.services[i].Source, Verified: true}
+		o := ServiceSettings{Name: s.services[i].Name, Package: s.services[i].Package, Source: s.services[i].Source,
+			Filters: len(s.services[i].Filters), Verified: true}
 		for _, m := range s.services[i].Methods {
 			o.Verified = o.Verified && m.Verify != nil
 			settings.Methods = append(settings.Methods, MethodSettings{Service: o.Name, Name: m.Name, In: m.In, Out: m.Out, ID: m.ID,
-				Slow: m.Slow, Idempotent: m.Idempotent, Verified: m.Verify != nil, Timeout: m.Timeout})
+				Slow: m.Slow, Idempotent: m.Idempotent, Verified: m.Verify != nil, Timeout: m.Timeout,
+				Filters: settings.Filters + o.Filters + len(m.Filters)})
 		}
 		settings.Services = append(settings.Services, o)
 	}

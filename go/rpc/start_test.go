@@ -83,6 +83,12 @@ func dial(t testing.TB, address string) *rpc.Client {
 	return dialWith(t, address, rpc.ClientOptions{})
 }
 
+// dialLevel1 is for peers that do not answer the question for level 2.
+func dialLevel1(t testing.TB, address string) *rpc.Client {
+	t.Helper()
+	return dialWith(t, address, rpc.ClientOptions{Level: 1})
+}
+
 func dialWith(t testing.TB, address string, options rpc.ClientOptions) *rpc.Client {
 	t.Helper()
 	client, err := rpc.Dial(patient(t), address, options)

@@ -22,7 +22,7 @@ func TestServersThatEchoTheMethodID(t *testing.T) {
 		}
 		ended <- err
 	}()
-	c := dial(t, listener.Addr().String())
+	c := dialLevel1(t, listener.Addr().String())
 	require.Equal(t, "hello", answer(t, c, 0x6ad4023d, "hello"))
 	require.Equal(t, "again", answer(t, c, idEcho, "again"))
 	require.NoError(t, c.Close())
@@ -48,6 +48,6 @@ func TestStatusOfAnotherMethodIsNoReply(t *testing.T) {
 		_, _ = conn.Write(frame)
 		_, _ = io.Copy(io.Discard, conn)
 	}()
-	c := dial(t, listener.Addr().String())
+	c := dialLevel1(t, listener.Addr().String())
 	require.EqualValues(t, idWork, fails(t, c, idEcho, "hello").Code)
 }

@@ -15,7 +15,7 @@ import (
 
 // What generated code consists of, for the method Get of the demo service.
 
-const _ = rpc.Generated1
+const _ = rpc.Generated2
 
 var getterService = rpc.Service{
 	Name:    "SmfStorage",
@@ -53,7 +53,7 @@ type getterClient struct {
 }
 
 func newGetterClient(c rpc.Caller, options ...rpc.ServiceOption) *getterClient {
-	return &getterClient{rpc.NewStub(c, options...)}
+	return &getterClient{rpc.NewServiceStub(c, getterService, options...)}
 }
 
 func (c *getterClient) Get(ctx context.Context, req *flatbuffers.Builder) (rpc.Result[demo.Response], error) {

@@ -103,7 +103,7 @@ static inline size_t level2_frame(uint8_t *bytes_out, struct smf_frame frame, co
 {
     frame.checksum = smf_frame_checksum_level2(&frame, payload, frame.size);
     smf_frame_encode(&frame, bytes_out);
-    if (frame.size != 0)
+    if (payload != NULL)
         memcpy(bytes_out + HEADER, payload, frame.size);
     return HEADER + frame.size;
 }

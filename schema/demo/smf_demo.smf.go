@@ -17,7 +17,7 @@ import (
 // Where this does not compile, smfc and the packages below are of different versions: run smfc again.
 const (
 	_ = flatverify.Generated1 // undefined? Run smfc again, or: go get github.com/smf-go/smf@latest
-	_ = rpc.Generated1        // undefined? Run smfc again, or: go get github.com/smf-go/smf@latest
+	_ = rpc.Generated2        // undefined? Run smfc again, or: go get github.com/smf-go/smf@latest
 )
 
 // Method ids of SmfStorage: the CRC of the service XOR the CRC of the method.
@@ -143,7 +143,7 @@ func (UnimplementedSmfStorageServer) SomethingElse(context.Context, *Request, *r
 }
 
 // RegisterSmfStorageServer lets impl answer the calls of SmfStorage that r receives. Requests are
-// verified, unless an option is rpc.Unverified().
+// verified, unless an option is rpc.Unverified(); filters run around them by rpc.Filters.
 func RegisterSmfStorageServer(r rpc.Registrar, impl SmfStorageServer, options ...rpc.ServiceOption) error {
 	if impl == nil {
 		return errors.New("RegisterSmfStorageServer: the implementation is nil")
@@ -175,9 +175,9 @@ type SmfStorageClient struct {
 }
 
 // NewSmfStorageClient returns a client that calls through c, which stays the caller's to close. Replies
-// are verified, unless an option is rpc.Unverified().
+// are verified, unless an option is rpc.Unverified(); filters run around its calls by rpc.Filters.
 func NewSmfStorageClient(c rpc.Caller, options ...rpc.ServiceOption) *SmfStorageClient {
-	return &SmfStorageClient{stub: rpc.NewStub(c, options...)}
+	return &SmfStorageClient{stub: rpc.NewServiceStub(c, SmfStorageService, options...)}
 }
 
 // Get calls SmfStorage.Get with a finished builder, which may be used again when it returns.

@@ -12,6 +12,7 @@ type instant struct{}
 
 func (instant) Serve(*Call)       {}
 func (instant) Failed(*Call, any) {}
+func (instant) Cancel(uint32)     {}
 
 // A goroutine's handler begins when it runs, however long it waited for a processor before.
 func TestWaitingForAProcessorIsNotHandling(t *testing.T) {

@@ -39,6 +39,7 @@ type driver struct {
 
 	// What a deposed driver's handler still uses. Written and taken by whoever drives the loop then.
 	request, loan native.Buffer
+	pending       *pending // nil: it was not deposed
 }
 
 func (l *Loop) newDriver() *driver {
@@ -102,7 +103,7 @@ func (d *driver) batch(from, n int) (next int) {
 	for i := from; i < n; i++ {
 		e := &events[i]
 		if e.Kind != native.EventRequest {
-			l.service.Note(l, e)
+			l.note(e)
 			continue
 		}
 		m := d.find(e.Meta)
@@ -110,12 +111,18 @@ func (d *driver) batch(from, n int) (next int) {
 		case m == nil:
 			l.notFound.Add(1)
 			l.refuse(e, statusNotFound)
-		case e.Compression > compressionDisabled:
+		case e.Flags&native.FlagStream != 0: // of a method without
+			l.notImplemented.Add(1)
+			l.refuse(e, statusNotImplemented)
+		case e.Compression > compressionDisabled && !m.Compressed:
 			l.notImplemented.Add(1)
 			l.refuse(e, statusNotImplemented)
 		case l.closing:
 			l.refused.Add(1)
 			l.refuse(e, statusUnavailable)
+		case e.Flags != 0 && l.outOfDate(e):
+			l.expired.Add(1)
+			l.refuse(e, statusDeadline)
 		case m.startsAsGoroutine():
 			l.spawn(m, e)
 		case l.late.Load() >= l.lateLimit:
@@ -165,16 +172,12 @@ func (d *driver) find(id uint32) *Method {
 	return d.last
 }
 
-func (l *Loop) refuse(e *native.Event, status uint32) {
-	r := native.Reply{Conn: e.Conn, Session: e.Session, Status: status, Flags: native.MayPad, Payload: EmptyTable}
-	if !l.core.Send(&r) {
-		l.keep(Due{}, &r)
-	}
-}
-
 // keep keeps a copy of a reply for the next turn: there is no room for it in this one.
 func (l *Loop) keep(due Due, r *native.Reply) {
-	l.Answer(due, r.Conn, r.Session, r.Status, r.Flags, append([]byte(nil), r.Payload...))
+	kept := *r
+	kept.Payload = append([]byte(nil), r.Payload...)
+	kept.Metadata = append([]byte(nil), r.Metadata...)
+	l.Answer(due, nil, &kept)
 }
 
 // loanMin is the smallest loan that is worth building in.
@@ -192,7 +195,13 @@ func (d *driver) serve(m *Method, e *native.Event, i int) bool {
 		c.Out.Conn = e.Conn
 	}
 	c.Out.Session = e.Session
-	c.Payload, c.Loan = e.Payload(), core.Loan()
+	c.Payload, c.Loan, c.Compression = e.Payload(), core.Loan(), e.Compression
+	if c.Level != e.Level {
+		c.Level = e.Level
+	}
+	if e.Flags|c.Flags != 0 {
+		d.loop.describe(c, e)
+	}
 	d.serving = i
 	if d.loop.untimed--; d.loop.untimed == 0 {
 		d.timing.choose(d.loop)
@@ -217,8 +226,12 @@ func (d *driver) end() bool {
 		d.tooLate()
 		return false
 	}
+	if c.Flags&native.FlagOneWay != 0 {
+		silence(&c.Out)
+	}
 	switch {
 	case c.Out.Deferred:
+		d.loop.promised(d.loop.pendings.add(c.Out.Conn, c.Out.Session, c.keyed(), nil), c.promise.Swap(nil))
 	case !core.Send(&c.Out):
 		d.loop.keep(c.Due(), &c.Out)
 	case d.counts != nil:
@@ -244,8 +257,10 @@ func (d *driver) tooLate() {
 		c.Method.refund()
 	}
 	l.late.Add(-1)
-	l.post(letter{reply: !c.Out.Deferred, conn: c.Out.Conn, session: c.Out.Session, status: c.Out.Status,
-		flags: c.Out.Flags, payload: c.Out.Payload, due: c.Due(), driver: d})
+	if c.Flags&native.FlagOneWay != 0 {
+		silence(&c.Out)
+	}
+	l.post(letter{reply: !c.Out.Deferred, out: c.Out, due: c.Due(), driver: d})
 	l.release()
 }
 
@@ -274,6 +289,7 @@ func (l *Loop) standIn() {
 	if c := l.countsOf(late.call.Method); c != nil {
 		c.late.Add(1)
 	}
+	late.pending = l.pendings.add(e.Conn, e.Session, keyed(e.Level, e.Session), late)
 	l.holders.Add(1)
 	go l.standIn()
 	d := l.newDriver()
@@ -294,9 +310,11 @@ func (c *Call) GiveWay() {
 type task struct {
 	worker  Worker
 	call    Call
-	in      []byte        // a copy of the request, or
+	in      []byte        // a copy of the request, metadata behind it, or
 	request native.Buffer // what holds it
 	timing  timing
+	pending *pending    // the driver's
+	stopped atomic.Bool // nobody waits for it any more
 }
 
 // spawn starts a handler as a goroutine on a copy of its request.
@@ -306,13 +324,18 @@ func (l *Loop) spawn(m *Method, e *native.Event) {
 		t = new(task)
 		t.worker = l.service.NewWorker(&t.call)
 	}
-	t.call = Call{Loop: l, Method: m, arrived: l.core.Now()}
+	t.call = Call{Loop: l, Method: m, Compression: e.Compression, Level: e.Level, arrived: l.core.Now()}
+	if e.Flags != 0 {
+		l.describe(&t.call, e)
+	}
 	if l.untimed--; l.untimed == 0 {
 		t.timing.choose(l)
 	}
-	if size := int64(e.Size); size <= copyBytesMax && l.copied.Add(size) <= l.copyLimit {
-		t.in = append(t.in[:0], e.Payload()...)
-		t.call.Payload = t.in[:len(t.in):len(t.in)] // behind it is what earlier requests left
+	metadata := t.call.Metadata
+	if size := int64(e.Size) + int64(len(metadata)); size <= copyBytesMax && l.copied.Add(size) <= l.copyLimit {
+		t.in = append(append(t.in[:0], e.Payload()...), metadata...)
+		t.call.Payload = t.in[:e.Size:e.Size] // behind it is what earlier requests left
+		t.call.Metadata = t.in[e.Size:len(t.in):len(t.in)]
 	} else {
 		if size <= copyBytesMax {
 			l.copied.Add(-size)
@@ -327,6 +350,7 @@ func (l *Loop) spawn(m *Method, e *native.Event) {
 	if c := l.countsOf(m); c != nil {
 		c.spawned.Add(1)
 	}
+	t.pending = l.pendings.add(e.Conn, e.Session, keyed(e.Level, e.Session), t)
 	go t.run()
 	if m.sleeps() {
 		// It will wait for something: let it get there now, in this thread, rather than wake another.
@@ -337,20 +361,25 @@ func (l *Loop) spawn(m *Method, e *native.Event) {
 func (t *task) run() {
 	began := time.Now()
 	t.timing.began = began // what came before was waiting for a processor
+	if status := t.outOfDate(began); status != 0 {
+		t.call.refused(status)
+		t.done(Due{})
+		return
+	}
 	returned := false
 	defer func() {
 		if !returned {
 			t.worker.Failed(&t.call, recover())
 			t.call.Loop.panicked(t.call.Method)
 			t.timed()
-			t.done()
+			t.done(t.call.Due())
 		}
 	}()
 	t.worker.Serve(&t.call)
 	returned = true
 	t.call.Method.ran(time.Since(began))
 	t.timed()
-	t.done()
+	t.done(t.call.Due())
 }
 
 func (t *task) timed() {
@@ -359,11 +388,13 @@ func (t *task) timed() {
 	}
 }
 
-func (t *task) done() {
+func (t *task) done(due Due) {
 	c := &t.call
+	if c.Flags&native.FlagOneWay != 0 {
+		silence(&c.Out)
+	}
 	l, held := c.Loop, !t.request.IsZero()
-	l.post(letter{reply: !c.Out.Deferred, conn: c.Out.Conn, session: c.Out.Session, status: c.Out.Status,
-		flags: c.Out.Flags, payload: c.Out.Payload, due: c.Due(), task: t})
+	l.post(letter{reply: !c.Out.Deferred, out: c.Out, due: due, task: t})
 	if held {
 		l.release() // after the letter: it may be the last that is read
 	}

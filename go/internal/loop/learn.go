@@ -16,10 +16,11 @@ const (
 
 // Method is what a loop knows of a method. Shared by all loops of a server.
 type Method struct {
-	ID    uint32
-	Index int  // among the server's methods, from 0
-	Slow  bool // its author says that it computes for long: it starts as a goroutine
-	Owner any
+	ID         uint32
+	Index      int  // among the server's methods, from 0
+	Slow       bool // its author says that it computes for long: it starts as a goroutine
+	Compressed bool // its worker takes compressed requests; those of others are answered by the loop
+	Owner      any
 
 	strikes     atomic.Int32
 	firstStrike atomic.Int64 // Unix nanoseconds

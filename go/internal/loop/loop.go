@@ -19,6 +19,8 @@ import (
 // Statuses that the loop itself answers with.
 const (
 	statusNotFound       = 404
+	statusDeadline       = 408
+	statusCancelled      = 499
 	statusNotImplemented = 501
 	statusUnavailable    = 503
 )
@@ -31,13 +33,19 @@ var EmptyTable = []byte{8, 0, 0, 0, 4, 0, 4, 0, 4, 0, 0, 0}
 
 // Call is a request as a worker sees it, and what the worker makes of it.
 type Call struct {
-	Out     native.Reply // set by Serve, but for Conn and Session
-	Loop    *Loop
-	Method  *Method
-	Payload []byte // lent until Serve returns
-	Loan    []byte // where a reply may be built, so that it ends at the last byte; nil: nowhere
-	driver  *driver
-	arrived uint64 // the core's clock when it was handed out
+	Out         native.Reply // set by Serve, but for Conn and Session
+	Loop        *Loop
+	Method      *Method
+	Payload     []byte    // lent until Serve returns
+	Loan        []byte    // where a reply may be built, so that it ends at the last byte; nil: nowhere
+	Metadata    []byte    // the request's block, lent until Serve returns; empty: there is none
+	Deadline    time.Time // the caller's; zero: none
+	Compression uint8     // of Payload; above 1 only for a Method that is Compressed
+	Level       uint8     // of the wire format, on the connection that it came by: 1 or 2
+	Flags       uint8     // of the request; 0 at level 1
+	promise     atomic.Pointer[Promise]
+	driver      *driver
+	arrived     uint64 // the core's clock when it was handed out
 }
 
 // Worker runs handlers, one at a time. Every driver has one of its own, because a handler that is late
@@ -48,6 +56,8 @@ type Worker interface {
 	// Failed sets Out for a handler that panicked; or ended its goroutine (runtime.Goexit): then
 	// panicked is nil.
 	Failed(call *Call, panicked any)
+	// Cancel is told of the call that Serve is called with, or was called with last.
+	Canceller
 }
 
 // Service is what a loop works for. Its methods are called by the driver and must not block.
@@ -78,6 +88,8 @@ type Loop struct {
 	ended    bool // and has ended
 	token    raceToken
 	untimed  int // calls until one is timed; 0 or less: none is
+	pendings pendings
+	epoch    epoch
 
 	counts []counts // by Method.Index; nil: calls are not counted
 
@@ -93,19 +105,18 @@ type Loop struct {
 
 	lateFull                          atomic.Uint64 // calls that found lateLimit reached
 	notFound, notImplemented, refused atomic.Uint64 // calls that the loop itself answered
+	expired, abandoned                atomic.Uint64 // likewise: no handler was begun for them
+	cancelled, disconnected           atomic.Uint64 // calls whose callers did not wait for the end
 }
 
 // letter is something for the driver to do. Exactly one of its parts is used.
 type letter struct {
 	reply   bool
-	conn    uint64
-	session uint16
-	status  uint32
-	flags   uint8
-	payload []byte
+	out     native.Reply
 	due     Due
-	task    *task   // to be used again once payload is copied
-	driver  *driver // likewise, of a late handler
+	promise *Promise // that out keeps, or nil
+	task    *task    // to be used again once out's payload is copied
+	driver  *driver  // likewise, of a late handler
 	do      func()
 }
 
@@ -121,6 +132,7 @@ func (l *Loop) Core() *native.Core { return l.core }
 
 // Start starts the driver, and its stand-in on a core whose handlers may block.
 func (l *Loop) Start() {
+	l.epoch = newEpoch()
 	l.holders.Add(1)
 	if l.core.HasBaton() {
 		l.holders.Add(1)
@@ -153,10 +165,15 @@ func (l *Loop) release() {
 // Do runs f on the loop. Any goroutine; does not wait. After Stop f may never run.
 func (l *Loop) Do(f func()) { l.post(letter{do: f}) }
 
-// Answer completes a deferred call. The payload belongs to the loop from now on. Any goroutine.
-func (l *Loop) Answer(due Due, conn uint64, session uint16, status uint32, flags uint8, payload []byte) {
-	l.post(letter{reply: true, conn: conn, session: session, status: status, flags: flags, payload: payload, due: due})
+// Answer completes a deferred call, which was promised by promise. Payload and metadata belong to the loop
+// from now on. Any goroutine.
+func (l *Loop) Answer(due Due, promise *Promise, r *native.Reply) {
+	l.post(letter{reply: true, out: *r, due: due, promise: promise})
 }
+
+// StillCompressed counts a call that a worker answers as the loop itself does where the method is not
+// Compressed: the payload is, and nobody has decompressed it. Any goroutine.
+func (l *Loop) StillCompressed() { l.notImplemented.Add(1) }
 
 // Drain closes listeners and answers 503 to what still comes; Drained tells the end. Any goroutine.
 func (l *Loop) Drain() {
@@ -240,10 +257,14 @@ func (l *Loop) deal(m *letter) bool {
 		if l.core.SendRoom() <= sendReserve {
 			return false
 		}
-		if !l.core.Send(&native.Reply{Conn: m.conn, Session: m.session, Status: m.status, Flags: m.flags, Payload: m.payload}) {
+		m.out.InLoan = false // the loan is another one by now
+		if !l.core.Send(&m.out) {
 			return false
 		}
-		l.answeredLate(m.due, m.status)
+		l.answeredLate(m.due, m.out.Status)
+		if m.promise != nil {
+			l.kept(m.promise)
+		}
 	}
 	l.giveBack(m)
 	return true
@@ -254,7 +275,7 @@ func (l *Loop) unlend(waiting []letter) {
 	for i := range waiting {
 		m := &waiting[i]
 		if d := m.driver; d != nil && !(d.request.IsZero() && d.loan.IsZero()) {
-			m.payload = append([]byte(nil), m.payload...)
+			m.out.Payload = append([]byte(nil), m.out.Payload...)
 			l.releaseLent(d)
 		}
 	}
@@ -282,14 +303,22 @@ func (l *Loop) forget(t *task) {
 	t.in = t.in[:0]
 }
 
+// giveBack ends what is left of a late handler's call, or of a task's. Workers of calls that were cancelled
+// are not used again: the cancel may have met what they have prepared for the next call.
 func (l *Loop) giveBack(m *letter) {
-	if m.task != nil {
-		l.forget(m.task)
-		l.tasks.Put(m.task)
+	if t := m.task; t != nil {
+		l.forget(t)
+		if !l.returned(t.pending, m.reply, &t.call) {
+			l.tasks.Put(t)
+		}
 	}
-	if m.driver != nil {
-		l.releaseLent(m.driver)
-		l.workers.Put(m.driver)
+	if d := m.driver; d != nil {
+		l.releaseLent(d)
+		p := d.pending
+		d.pending = nil
+		if !l.returned(p, m.reply, &d.call) {
+			l.workers.Put(d)
+		}
 	}
 }
 
@@ -305,13 +334,19 @@ type Stats struct {
 	// Calls that met the limit on late handlers, and those that the loop answered itself: no such method,
 	// compressed, and while draining.
 	LateFull, NotFound, NotImplemented, Unavailable uint64
+	// Calls that no handler was begun for: past their deadline, and cancelled before it was their turn.
+	Expired, Abandoned uint64
+	// Calls whose callers did not wait for the end: that gave them up, or whose connection ended. Of those
+	// that were not answered at once.
+	Cancelled, Disconnected uint64
 }
 
 // Stats reads the counters. Any goroutine.
 func (l *Loop) Stats() Stats {
 	return Stats{Late: l.late.Load(), LateMax: l.lateMax.Load(), Spawned: l.spawned.Load(),
 		LateFull: l.lateFull.Load(), NotFound: l.notFound.Load(), NotImplemented: l.notImplemented.Load(),
-		Unavailable: l.refused.Load()}
+		Unavailable: l.refused.Load(), Expired: l.expired.Load(), Abandoned: l.abandoned.Load(),
+		Cancelled: l.cancelled.Load(), Disconnected: l.disconnected.Load()}
 }
 
 // yieldEvery is how long a driver that is never idle goes on before it lets the scheduler look. The

@@ -25,7 +25,8 @@
  *
  * A request is verified before a handler sees it, unless the server says that it trusts its peers
  * (unverified). A malformed one is answered with 400, a method without a handler with 501, an unknown
- * method with 404, a compressed payload with 501. */
+ * method with 404, a compressed payload with 501 unless a filter has decompressed it
+ * (smf/filter.h). */
 #ifndef SMF_SERVICE_H
 #define SMF_SERVICE_H
 
@@ -71,6 +72,7 @@ struct smf_service {
 #define SMF_CALL_LATER 1u
 
 struct smf_call;
+struct smf_filter_call;
 
 /* Is told, before the answer is sent, why a call is answered with a code that its handler did not
  * return: with which one, and a sentence, lent until it returns. call->method says what was called. For
@@ -80,17 +82,18 @@ typedef void (*smf_call_problem)(const struct smf_call *call, uint32_t code, con
 
 /* A call that is being served. The reply is built in the core's own memory, from which it is sent. */
 struct smf_call {
-    struct smf_core *core;           /* where it came in, and is answered */
-    const struct smf_method *method; /* which one */
-    const uint8_t *payload;          /* the request, lent until the handler returns */
-    struct smf_buffer *buffer;       /* what holds the payload */
-    uint64_t conn;                   /* who called */
-    uint32_t size_bytes;             /* of the payload */
-    uint16_t session;                /* of the call */
-    uint16_t state;                  /* the library's own: served, deferred, answered */
-    struct smf_flat_builder reply;   /* to build the reply in */
-    smf_call_problem problem;        /* of the server, or NULL */
-    void *context;                   /* of the server */
+    struct smf_core *core;            /* where it came in, and is answered */
+    const struct smf_method *method;  /* which one */
+    const uint8_t *payload;           /* the request, lent until the handler returns */
+    struct smf_buffer *buffer;        /* what holds the payload */
+    uint64_t conn;                    /* who called */
+    uint32_t size_bytes;              /* of the payload */
+    uint16_t session;                 /* of the call */
+    uint16_t state;                   /* the library's own: served, deferred, answered */
+    struct smf_flat_builder reply;    /* to build the reply in */
+    smf_call_problem problem;         /* of the server, or NULL */
+    void *context;                    /* of the server */
+    struct smf_filter_call *filtered; /* the library's own: its way through filters, or NULL */
 };
 
 /* Takes a call away from the handler, which then returns SMF_CALL_LATER: moves it to *later_out, with

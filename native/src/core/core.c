@@ -112,6 +112,10 @@ void smf__core_close(struct smf_core *core)
     if (core->timers != NULL)
         smf__timers_close(core->timers);
     smf__tallies_close(core);
+    for (struct smf__spare *spare = core->spare_calls, *next; spare != NULL; spare = next) {
+        next = spare->next;
+        free(spare->memory);
+    }
     free(core->turn.events);
     free(core->turn.sends);
     free(core);

@@ -27,7 +27,14 @@
 #define SMF__SPIN_DEFAULT_US 50
 
 struct smf__baton;
+struct smf__filters;
 struct smf__pin;
+
+/* Memory of malloc's that is kept for another time, with this in it. */
+struct smf__spare {
+    void *memory;
+    struct smf__spare *next;
+};
 
 typedef void (*smf__letter_function)(struct smf_core *core, void *context);
 
@@ -89,9 +96,12 @@ struct smf_core {
     struct smf__pin *pin;      /* NULL: the driver runs where the scheduler likes */
     struct smf_buffer *retired[SMF__CORE_RETIRED_MAX]; /* full loans, until the sends are out */
     uint32_t retired_count;
-    uint64_t payload_size_bytes_max; /* that may be sent; the room sets it */
-    int hurry;                       /* the room wants another turn soon: the poll does not wait */
-    int looks_again;                 /* this poll is not over after one look that finds nothing */
+    uint64_t payload_size_bytes_max;    /* that may be sent; the room sets it */
+    const struct smf__filters *filters; /* around the request that a router hands out; or NULL */
+    struct smf__spare *spare_calls;     /* records of filtered calls that nobody uses */
+    uint32_t spare_call_count;
+    int hurry;        /* the room wants another turn soon: the poll does not wait */
+    int looks_again;  /* this poll is not over after one look that finds nothing */
     int busy;         /* since the last poll began something was found or done of which only another
                          look knows that nothing follows from it: see smf_core_arm */
     int64_t spin_ns;  /* -1: for ever */
@@ -141,6 +151,13 @@ void smf__core_loans_reset(struct smf_core *core);
 /* Makes a buffer of the core's pool its loan, free below top, with the caller's reference; once for each
  * frame that is sent from it. */
 void smf__core_loan_adopt(struct smf_core *core, struct smf_buffer *buffer, uint8_t *top);
+
+/* Says how the payload of the frame that was committed last is compressed, and sets flags of it. */
+static inline void smf__core_mark_frame(struct smf_core *core, uint8_t compression, uint8_t flags)
+{
+    core->turn.loan_top[0] = compression;
+    core->turn.loan_top[1] |= flags;
+}
 
 /* Guards data: never compiled out. */
 #define smf__check(condition)                                                                      \

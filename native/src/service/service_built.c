@@ -8,8 +8,6 @@
 #include "core/core.h"
 #include "flat/flat.h"
 
-#define FLAGS_OFFSET 1 /* in a frame's header */
-
 static uint8_t *end_of(const struct smf_flat_builder *builder)
 {
     return builder->memory + builder->capacity;
@@ -111,6 +109,6 @@ int smf_core_send_built(struct smf_core *core, uint64_t conn, uint16_t session, 
         status = smf_core_send(core, conn, session, meta, payload, size);
     }
     if (status == SMF_OK)
-        core->turn.loan_top[FLAGS_OFFSET] |= SMF_SEND_MAY_PAD; /* of the frame that begins there */
+        smf__core_mark_frame(core, SMF_COMPRESSION_NONE, SMF_SEND_MAY_PAD);
     return status;
 }

@@ -3,15 +3,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <smf/service.h>
-
-#include "core/core.h"
+#include "service/service_filter.h"
 
 #define ENTRIES_MIN 64u
 #define METHODS_MAX (1u << 20) /* of all services */
 
 struct entry {
-    uint32_t id; /* 0: free */
+    struct smf__filters *filters; /* around the method, or NULL */
+    uint32_t id;                  /* 0: free */
     uint32_t service;
     uint32_t method;
 };
@@ -27,6 +26,7 @@ struct smf_router {
     uint32_t service_count;
     uint32_t entries_size; /* a power of two, or 0 */
     uint32_t method_count;
+    struct smf__filters filters; /* those around every service, for services to come */
 };
 
 int smf_router_open(struct smf_router **router_out)
@@ -39,6 +39,8 @@ void smf_router_close(struct smf_router *router)
 {
     if (router == NULL)
         return;
+    for (uint32_t i = 0; i < router->entries_size; i++)
+        free(router->entries[i].filters);
     free(router->services);
     free(router->entries);
     free(router);
@@ -120,7 +122,7 @@ static int enter(const struct smf_router *router, struct entry *entries, uint32_
                            other->methods[entry->method].name, other->source);
             return smf__error(error_out, SMF_EINVAL, 0, text);
         }
-        *entry = (struct entry){method->id, number, i};
+        *entry = (struct entry){NULL, method->id, number, i};
     }
     return SMF_OK;
 }
@@ -148,6 +150,31 @@ static int no_memory(struct smf_error *error_out)
     return smf__error(error_out, SMF_ENOMEM, 0, "there is no memory for another service");
 }
 
+/* Puts the router's filters around the methods of a service that is new. */
+static int surround(const struct smf_router *router, struct entry *entries, uint32_t size,
+                    uint32_t number)
+{
+    for (uint32_t i = 0; router->filters.count != 0 && i < size; i++) {
+        if (entries[i].id == 0 || entries[i].service != number)
+            continue;
+        entries[i].filters = malloc(sizeof router->filters);
+        if (entries[i].filters == NULL)
+            return SMF_ENOMEM;
+        *entries[i].filters = router->filters;
+    }
+    return SMF_OK;
+}
+
+/* Frees entries that did not come to be the router's, with what is new in them. */
+static void forget(struct entry *entries, uint32_t size, uint32_t number)
+{
+    for (uint32_t i = 0; i < size; i++) {
+        if (entries[i].id != 0 && entries[i].service == number)
+            free(entries[i].filters);
+    }
+    free(entries);
+}
+
 int smf_router_add(struct smf_router *router, const struct smf_service *service, const void *server,
                    struct smf_error *error_out)
 {
@@ -169,8 +196,10 @@ int smf_router_add(struct smf_router *router, const struct smf_service *service,
     if (entries == NULL)
         return no_memory(error_out);
     status = enter(router, entries, size, service, router->service_count, error_out);
+    if (status == SMF_OK && surround(router, entries, size, router->service_count) != SMF_OK)
+        status = no_memory(error_out);
     if (status != SMF_OK) {
-        free(entries);
+        forget(entries, size, router->service_count);
         return status;
     }
     free(router->entries);
@@ -181,19 +210,135 @@ int smf_router_add(struct smf_router *router, const struct smf_service *service,
     return SMF_OK;
 }
 
+/* What a filter is put around. */
+struct around {
+    uint32_t service; /* EVERY: all of them */
+    uint32_t method;  /* EVERY: all of the service */
+};
+
+#define EVERY UINT32_MAX
+
+static int find_around(const struct smf_router *router, const struct smf_service *service,
+                       const char *method, struct around *around_out, struct smf_error *error_out)
+{
+    char text[SMF_ERROR_TEXT_SIZE_BYTES];
+
+    *around_out = (struct around){EVERY, EVERY};
+    if (service == NULL)
+        return method == NULL ? SMF_OK
+                              : smf__error(error_out, SMF_EINVAL, 0,
+                                           "a filter of a method needs the method's service");
+    for (uint32_t i = 0; i < router->service_count; i++) {
+        if (router->services[i].service == service)
+            around_out->service = i;
+    }
+    if (around_out->service == EVERY) {
+        (void)snprintf(text, sizeof text,
+                       "service %s of %s is not there yet: add it before its filters",
+                       service->full_name, service->source);
+        return smf__error(error_out, SMF_EINVAL, 0, text);
+    }
+    for (uint32_t i = 0; method != NULL && i < service->method_count; i++) {
+        if (strcmp(service->methods[i].name, method) == 0)
+            around_out->method = i;
+    }
+    if (method != NULL && around_out->method == EVERY) {
+        (void)snprintf(text, sizeof text, "service %s of %s has no method %s", service->full_name,
+                       service->source, method);
+        return smf__error(error_out, SMF_EINVAL, 0, text);
+    }
+    return SMF_OK;
+}
+
+static int is_around(const struct around *around, const struct entry *entry)
+{
+    return entry->id != 0 && (around->service == EVERY || around->service == entry->service) &&
+           (around->method == EVERY || around->method == entry->method);
+}
+
+/* Makes room for one more filter around the methods that it is for. */
+static int make_room(struct smf_router *router, const struct around *around,
+                     struct smf_error *error_out)
+{
+    int full = around->service == EVERY && router->filters.count == SMF_FILTERS_MAX;
+
+    for (uint32_t i = 0; i < router->entries_size; i++) {
+        const struct entry *entry = &router->entries[i];
+
+        full |= is_around(around, entry) && entry->filters != NULL &&
+                entry->filters->count == SMF_FILTERS_MAX;
+    }
+    if (full)
+        return smf__error(error_out, SMF_ELIMIT, 0, SMF__FILTERS_ADVICE);
+    for (uint32_t i = 0; i < router->entries_size; i++) {
+        struct entry *entry = &router->entries[i];
+
+        if (!is_around(around, entry) || entry->filters != NULL)
+            continue;
+        entry->filters = calloc(1, sizeof *entry->filters);
+        if (entry->filters == NULL)
+            return smf__error(error_out, SMF_ENOMEM, 0, "there is no memory for another filter");
+    }
+    return SMF_OK;
+}
+
+static void insert(struct smf__filters *filters, const struct around *around,
+                   const struct smf_filter *filter)
+{
+    uint32_t behind_service = filters->of_router + filters->of_service;
+
+    if (around->service == EVERY)
+        smf__filters_insert(filters, filters->of_router++, filter);
+    else if (around->method != EVERY)
+        smf__filters_insert(filters, filters->count, filter);
+    else {
+        smf__filters_insert(filters, behind_service, filter);
+        filters->of_service++;
+    }
+}
+
+int smf_router_filter(struct smf_router *router, const struct smf_service *service,
+                      const char *method, const struct smf_filter *filter,
+                      struct smf_error *error_out)
+{
+    struct smf_filter copy;
+    struct around around;
+    int status = smf__filter_copy(filter, &copy, error_out);
+
+    if (status == SMF_OK)
+        status = find_around(router, service, method, &around, error_out);
+    if (status == SMF_OK)
+        status = make_room(router, &around, error_out);
+    if (status != SMF_OK)
+        return status;
+    for (uint32_t i = 0; i < router->entries_size; i++) {
+        if (is_around(&around, &router->entries[i]))
+            insert(router->entries[i].filters, &around, &copy);
+    }
+    if (around.service == EVERY)
+        insert(&router->filters, &around, &copy);
+    return SMF_OK;
+}
+
 void smf_router_handle(struct smf_core *core, const struct smf_event *event, void *context)
 {
     const struct smf_router *router = context;
     const struct entry *entry;
     const struct added *added;
+    int served;
 
     if (event->kind != SMF_EVENT_REQUEST)
         return;
     if (router->entries_size != 0) {
         entry = find(router->entries, router->entries_size, event->meta);
         added = &router->services[entry->service];
-        if (entry->id != 0 && added->service->dispatch(added->server, core, event))
-            return;
+        if (entry->id != 0) {
+            core->filters = entry->filters;
+            served = added->service->dispatch(added->server, core, event);
+            core->filters = NULL;
+            if (served)
+                return;
+        }
     }
     if (smf_core_send_code(core, event->conn, event->session, SMF_CODE_NOT_FOUND) != SMF_OK)
         smf_core_disconnect(core, event->conn);

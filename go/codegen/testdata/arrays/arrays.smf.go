@@ -15,7 +15,7 @@ import (
 // Where this does not compile, smfc and the packages below are of different versions: run smfc again.
 const (
 	_ = flatverify.Generated1 // undefined? Run smfc again, or: go get github.com/smf-go/smf@latest
-	_ = rpc.Generated1        // undefined? Run smfc again, or: go get github.com/smf-go/smf@latest
+	_ = rpc.Generated2        // undefined? Run smfc again, or: go get github.com/smf-go/smf@latest
 )
 
 // Method ids of Tiler: the CRC of the service XOR the CRC of the method.
@@ -61,7 +61,7 @@ func (UnimplementedTilerServer) Lay(context.Context, *Floor, *rpc.Reply) error {
 }
 
 // RegisterTilerServer lets impl answer the calls of Tiler that r receives. Requests are
-// verified, unless an option is rpc.Unverified().
+// verified, unless an option is rpc.Unverified(); filters run around them by rpc.Filters.
 func RegisterTilerServer(r rpc.Registrar, impl TilerServer, options ...rpc.ServiceOption) error {
 	if impl == nil {
 		return errors.New("RegisterTilerServer: the implementation is nil")
@@ -79,9 +79,9 @@ type TilerClient struct {
 }
 
 // NewTilerClient returns a client that calls through c, which stays the caller's to close. Replies
-// are verified, unless an option is rpc.Unverified().
+// are verified, unless an option is rpc.Unverified(); filters run around its calls by rpc.Filters.
 func NewTilerClient(c rpc.Caller, options ...rpc.ServiceOption) *TilerClient {
-	return &TilerClient{stub: rpc.NewStub(c, options...)}
+	return &TilerClient{stub: rpc.NewServiceStub(c, TilerService, options...)}
 }
 
 // Lay calls Tiler.Lay with a finished builder, which may be used again when it returns.

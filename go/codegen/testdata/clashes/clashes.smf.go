@@ -17,7 +17,7 @@ import (
 // Where this does not compile, smfc and the packages below are of different versions: run smfc again.
 const (
 	_ = flatverify.Generated1 // undefined? Run smfc again, or: go get github.com/smf-go/smf@latest
-	_ = rpc.Generated1        // undefined? Run smfc again, or: go get github.com/smf-go/smf@latest
+	_ = rpc.Generated2        // undefined? Run smfc again, or: go get github.com/smf-go/smf@latest
 )
 
 // Method ids of Fetch: the CRC of the service XOR the CRC of the method.
@@ -65,7 +65,7 @@ func (UnimplementedFetchServer) Fetch(context.Context, *Request, *rpc.Reply) err
 }
 
 // RegisterFetchServer lets impl answer the calls of Fetch that r receives. Requests are
-// verified, unless an option is rpc.Unverified().
+// verified, unless an option is rpc.Unverified(); filters run around them by rpc.Filters.
 func RegisterFetchServer(r rpc.Registrar, impl FetchServer, options ...rpc.ServiceOption) error {
 	if impl == nil {
 		return errors.New("RegisterFetchServer: the implementation is nil")
@@ -85,9 +85,9 @@ type FetchClient struct {
 }
 
 // NewFetchClient returns a client that calls through c, which stays the caller's to close. Replies
-// are verified, unless an option is rpc.Unverified().
+// are verified, unless an option is rpc.Unverified(); filters run around its calls by rpc.Filters.
 func NewFetchClient(c rpc.Caller, options ...rpc.ServiceOption) *FetchClient {
-	return &FetchClient{stub: rpc.NewStub(c, options...)}
+	return &FetchClient{stub: rpc.NewServiceStub(c, FetchService, options...)}
 }
 
 // Fetch calls Fetch.Fetch with a finished builder, which may be used again when it returns.
@@ -216,7 +216,7 @@ func (UnimplementedStoreServer) String(context.Context, *Server, *rpc.Reply) err
 }
 
 // RegisterStoreServer lets impl answer the calls of Store that r receives. Requests are
-// verified, unless an option is rpc.Unverified().
+// verified, unless an option is rpc.Unverified(); filters run around them by rpc.Filters.
 func RegisterStoreServer(r rpc.Registrar, impl StoreServer, options ...rpc.ServiceOption) error {
 	if impl == nil {
 		return errors.New("RegisterStoreServer: the implementation is nil")
@@ -246,9 +246,9 @@ type StoreClient struct {
 }
 
 // NewStoreClient returns a client that calls through c, which stays the caller's to close. Replies
-// are verified, unless an option is rpc.Unverified().
+// are verified, unless an option is rpc.Unverified(); filters run around its calls by rpc.Filters.
 func NewStoreClient(c rpc.Caller, options ...rpc.ServiceOption) *StoreClient {
-	return &StoreClient{stub: rpc.NewStub(c, options...)}
+	return &StoreClient{stub: rpc.NewServiceStub(c, StoreService, options...)}
 }
 
 // Call calls Store.Call with a finished builder, which may be used again when it returns.

@@ -17,7 +17,7 @@ import (
 // Where this does not compile, smfc and the packages below are of different versions: run smfc again.
 const (
 	_ = flatverify.Generated1 // undefined? Run smfc again, or: go get github.com/smf-go/smf@latest
-	_ = rpc.Generated1        // undefined? Run smfc again, or: go get github.com/smf-go/smf@latest
+	_ = rpc.Generated2        // undefined? Run smfc again, or: go get github.com/smf-go/smf@latest
 )
 
 // Method ids of Talker: the CRC of the service XOR the CRC of the method.
@@ -88,7 +88,7 @@ func (UnimplementedTalkerServer) Whisper(context.Context, *Short, *rpc.Reply) er
 }
 
 // RegisterTalkerServer lets impl answer the calls of Talker that r receives. Requests are
-// verified, unless an option is rpc.Unverified().
+// verified, unless an option is rpc.Unverified(); filters run around them by rpc.Filters.
 func RegisterTalkerServer(r rpc.Registrar, impl TalkerServer, options ...rpc.ServiceOption) error {
 	if impl == nil {
 		return errors.New("RegisterTalkerServer: the implementation is nil")
@@ -113,9 +113,9 @@ type TalkerClient struct {
 }
 
 // NewTalkerClient returns a client that calls through c, which stays the caller's to close. Replies
-// are verified, unless an option is rpc.Unverified().
+// are verified, unless an option is rpc.Unverified(); filters run around its calls by rpc.Filters.
 func NewTalkerClient(c rpc.Caller, options ...rpc.ServiceOption) *TalkerClient {
-	return &TalkerClient{stub: rpc.NewStub(c, options...)}
+	return &TalkerClient{stub: rpc.NewServiceStub(c, TalkerService, options...)}
 }
 
 // Talk calls Talker.Talk with a finished builder, which may be used again when it returns.

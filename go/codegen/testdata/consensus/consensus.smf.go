@@ -17,7 +17,7 @@ import (
 // Where this does not compile, smfc and the packages below are of different versions: run smfc again.
 const (
 	_ = flatverify.Generated1 // undefined? Run smfc again, or: go get github.com/smf-go/smf@latest
-	_ = rpc.Generated1        // undefined? Run smfc again, or: go get github.com/smf-go/smf@latest
+	_ = rpc.Generated2        // undefined? Run smfc again, or: go get github.com/smf-go/smf@latest
 )
 
 // Method ids of Consensus: the CRC of the service XOR the CRC of the method.
@@ -139,7 +139,7 @@ func (UnimplementedConsensusServer) TimeoutNow(context.Context, *TimeoutNowReque
 }
 
 // RegisterConsensusServer lets impl answer the calls of Consensus that r receives. Requests are
-// verified, unless an option is rpc.Unverified().
+// verified, unless an option is rpc.Unverified(); filters run around them by rpc.Filters.
 func RegisterConsensusServer(r rpc.Registrar, impl ConsensusServer, options ...rpc.ServiceOption) error {
 	if impl == nil {
 		return errors.New("RegisterConsensusServer: the implementation is nil")
@@ -171,9 +171,9 @@ type ConsensusClient struct {
 }
 
 // NewConsensusClient returns a client that calls through c, which stays the caller's to close. Replies
-// are verified, unless an option is rpc.Unverified().
+// are verified, unless an option is rpc.Unverified(); filters run around its calls by rpc.Filters.
 func NewConsensusClient(c rpc.Caller, options ...rpc.ServiceOption) *ConsensusClient {
-	return &ConsensusClient{stub: rpc.NewStub(c, options...)}
+	return &ConsensusClient{stub: rpc.NewServiceStub(c, ConsensusService, options...)}
 }
 
 // RequestVote calls Consensus.RequestVote with a finished builder, which may be used again when it returns.
@@ -371,7 +371,7 @@ func (UnimplementedConsensusClientServer) Status(context.Context, *StatusRequest
 }
 
 // RegisterConsensusClientServer lets impl answer the calls of ConsensusClient that r receives. Requests are
-// verified, unless an option is rpc.Unverified().
+// verified, unless an option is rpc.Unverified(); filters run around them by rpc.Filters.
 func RegisterConsensusClientServer(r rpc.Registrar, impl ConsensusClientServer, options ...rpc.ServiceOption) error {
 	if impl == nil {
 		return errors.New("RegisterConsensusClientServer: the implementation is nil")
@@ -403,9 +403,9 @@ type ConsensusClientClient struct {
 }
 
 // NewConsensusClientClient returns a client that calls through c, which stays the caller's to close. Replies
-// are verified, unless an option is rpc.Unverified().
+// are verified, unless an option is rpc.Unverified(); filters run around its calls by rpc.Filters.
 func NewConsensusClientClient(c rpc.Caller, options ...rpc.ServiceOption) *ConsensusClientClient {
-	return &ConsensusClientClient{stub: rpc.NewStub(c, options...)}
+	return &ConsensusClientClient{stub: rpc.NewServiceStub(c, ConsensusClientService, options...)}
 }
 
 // Propose calls ConsensusClient.Propose with a finished builder, which may be used again when it returns.

@@ -17,7 +17,7 @@ import (
 // Where this does not compile, smfc and the packages below are of different versions: run smfc again.
 const (
 	_ = flatverify.Generated1 // undefined? Run smfc again, or: go get github.com/smf-go/smf@latest
-	_ = rpc.Generated1        // undefined? Run smfc again, or: go get github.com/smf-go/smf@latest
+	_ = rpc.Generated2        // undefined? Run smfc again, or: go get github.com/smf-go/smf@latest
 )
 
 // Method ids of Settings: the CRC of the service XOR the CRC of the method.
@@ -80,7 +80,7 @@ func (UnimplementedSettingsServer) Set(context.Context, *Defaults, *rpc.Reply) e
 }
 
 // RegisterSettingsServer lets impl answer the calls of Settings that r receives. Requests are
-// verified, unless an option is rpc.Unverified().
+// verified, unless an option is rpc.Unverified(); filters run around them by rpc.Filters.
 func RegisterSettingsServer(r rpc.Registrar, impl SettingsServer, options ...rpc.ServiceOption) error {
 	if impl == nil {
 		return errors.New("RegisterSettingsServer: the implementation is nil")
@@ -101,9 +101,9 @@ type SettingsClient struct {
 }
 
 // NewSettingsClient returns a client that calls through c, which stays the caller's to close. Replies
-// are verified, unless an option is rpc.Unverified().
+// are verified, unless an option is rpc.Unverified(); filters run around its calls by rpc.Filters.
 func NewSettingsClient(c rpc.Caller, options ...rpc.ServiceOption) *SettingsClient {
-	return &SettingsClient{stub: rpc.NewStub(c, options...)}
+	return &SettingsClient{stub: rpc.NewServiceStub(c, SettingsService, options...)}
 }
 
 // Get calls Settings.Get with a finished builder, which may be used again when it returns.

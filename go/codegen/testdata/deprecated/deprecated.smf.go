@@ -17,7 +17,7 @@ import (
 // Where this does not compile, smfc and the packages below are of different versions: run smfc again.
 const (
 	_ = flatverify.Generated1 // undefined? Run smfc again, or: go get github.com/smf-go/smf@latest
-	_ = rpc.Generated1        // undefined? Run smfc again, or: go get github.com/smf-go/smf@latest
+	_ = rpc.Generated2        // undefined? Run smfc again, or: go get github.com/smf-go/smf@latest
 )
 
 // Method ids of Legacy: the CRC of the service XOR the CRC of the method.
@@ -63,7 +63,7 @@ func (UnimplementedLegacyServer) Send(context.Context, *Message, *rpc.Reply) err
 }
 
 // RegisterLegacyServer lets impl answer the calls of Legacy that r receives. Requests are
-// verified, unless an option is rpc.Unverified().
+// verified, unless an option is rpc.Unverified(); filters run around them by rpc.Filters.
 func RegisterLegacyServer(r rpc.Registrar, impl LegacyServer, options ...rpc.ServiceOption) error {
 	if impl == nil {
 		return errors.New("RegisterLegacyServer: the implementation is nil")
@@ -81,9 +81,9 @@ type LegacyClient struct {
 }
 
 // NewLegacyClient returns a client that calls through c, which stays the caller's to close. Replies
-// are verified, unless an option is rpc.Unverified().
+// are verified, unless an option is rpc.Unverified(); filters run around its calls by rpc.Filters.
 func NewLegacyClient(c rpc.Caller, options ...rpc.ServiceOption) *LegacyClient {
-	return &LegacyClient{stub: rpc.NewStub(c, options...)}
+	return &LegacyClient{stub: rpc.NewServiceStub(c, LegacyService, options...)}
 }
 
 // Send calls Legacy.Send with a finished builder, which may be used again when it returns.

@@ -17,7 +17,7 @@ import (
 // Where this does not compile, smfc and the packages below are of different versions: run smfc again.
 const (
 	_ = flatverify.Generated1 // undefined? Run smfc again, or: go get github.com/smf-go/smf@latest
-	_ = rpc.Generated1        // undefined? Run smfc again, or: go get github.com/smf-go/smf@latest
+	_ = rpc.Generated2        // undefined? Run smfc again, or: go get github.com/smf-go/smf@latest
 )
 
 // Method ids of Shop: the CRC of the service XOR the CRC of the method.
@@ -80,7 +80,7 @@ func (UnimplementedShopServer) Refund(context.Context, *Receipt, *rpc.Reply) err
 }
 
 // RegisterShopServer lets impl answer the calls of Shop that r receives. Requests are
-// verified, unless an option is rpc.Unverified().
+// verified, unless an option is rpc.Unverified(); filters run around them by rpc.Filters.
 func RegisterShopServer(r rpc.Registrar, impl ShopServer, options ...rpc.ServiceOption) error {
 	if impl == nil {
 		return errors.New("RegisterShopServer: the implementation is nil")
@@ -101,9 +101,9 @@ type ShopClient struct {
 }
 
 // NewShopClient returns a client that calls through c, which stays the caller's to close. Replies
-// are verified, unless an option is rpc.Unverified().
+// are verified, unless an option is rpc.Unverified(); filters run around its calls by rpc.Filters.
 func NewShopClient(c rpc.Caller, options ...rpc.ServiceOption) *ShopClient {
-	return &ShopClient{stub: rpc.NewStub(c, options...)}
+	return &ShopClient{stub: rpc.NewServiceStub(c, ShopService, options...)}
 }
 
 // Buy calls Shop.Buy with a finished builder, which may be used again when it returns.

@@ -18,7 +18,7 @@ import (
 // Where this does not compile, smfc and the packages below are of different versions: run smfc again.
 const (
 	_ = flatverify.Generated1 // undefined? Run smfc again, or: go get github.com/smf-go/smf@latest
-	_ = rpc.Generated1        // undefined? Run smfc again, or: go get github.com/smf-go/smf@latest
+	_ = rpc.Generated2        // undefined? Run smfc again, or: go get github.com/smf-go/smf@latest
 )
 
 // Method ids of Clerk: the CRC of the service XOR the CRC of the method.
@@ -81,7 +81,7 @@ func (UnimplementedClerkServer) Count(context.Context, *Query, *rpc.Reply) error
 }
 
 // RegisterClerkServer lets impl answer the calls of Clerk that r receives. Requests are
-// verified, unless an option is rpc.Unverified().
+// verified, unless an option is rpc.Unverified(); filters run around them by rpc.Filters.
 func RegisterClerkServer(r rpc.Registrar, impl ClerkServer, options ...rpc.ServiceOption) error {
 	if impl == nil {
 		return errors.New("RegisterClerkServer: the implementation is nil")
@@ -102,9 +102,9 @@ type ClerkClient struct {
 }
 
 // NewClerkClient returns a client that calls through c, which stays the caller's to close. Replies
-// are verified, unless an option is rpc.Unverified().
+// are verified, unless an option is rpc.Unverified(); filters run around its calls by rpc.Filters.
 func NewClerkClient(c rpc.Caller, options ...rpc.ServiceOption) *ClerkClient {
-	return &ClerkClient{stub: rpc.NewStub(c, options...)}
+	return &ClerkClient{stub: rpc.NewServiceStub(c, ClerkService, options...)}
 }
 
 // Label calls Clerk.Label with a finished builder, which may be used again when it returns.
@@ -208,7 +208,7 @@ func (UnimplementedStoreKeeperServer) StockTaking(context.Context, *Nothing, *rp
 }
 
 // RegisterStoreKeeperServer lets impl answer the calls of store_keeper that r receives. Requests are
-// verified, unless an option is rpc.Unverified().
+// verified, unless an option is rpc.Unverified(); filters run around them by rpc.Filters.
 func RegisterStoreKeeperServer(r rpc.Registrar, impl StoreKeeperServer, options ...rpc.ServiceOption) error {
 	if impl == nil {
 		return errors.New("RegisterStoreKeeperServer: the implementation is nil")
@@ -233,9 +233,9 @@ type StoreKeeperClient struct {
 }
 
 // NewStoreKeeperClient returns a client that calls through c, which stays the caller's to close. Replies
-// are verified, unless an option is rpc.Unverified().
+// are verified, unless an option is rpc.Unverified(); filters run around its calls by rpc.Filters.
 func NewStoreKeeperClient(c rpc.Caller, options ...rpc.ServiceOption) *StoreKeeperClient {
-	return &StoreKeeperClient{stub: rpc.NewStub(c, options...)}
+	return &StoreKeeperClient{stub: rpc.NewServiceStub(c, StoreKeeperService, options...)}
 }
 
 // FindItems calls store_keeper.find_items with a finished builder, which may be used again when it returns.

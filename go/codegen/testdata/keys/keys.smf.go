@@ -17,7 +17,7 @@ import (
 // Where this does not compile, smfc and the packages below are of different versions: run smfc again.
 const (
 	_ = flatverify.Generated1 // undefined? Run smfc again, or: go get github.com/smf-go/smf@latest
-	_ = rpc.Generated1        // undefined? Run smfc again, or: go get github.com/smf-go/smf@latest
+	_ = rpc.Generated2        // undefined? Run smfc again, or: go get github.com/smf-go/smf@latest
 )
 
 // Method ids of Catalog: the CRC of the service XOR the CRC of the method.
@@ -63,7 +63,7 @@ func (UnimplementedCatalogServer) Find(context.Context, *Question, *rpc.Reply) e
 }
 
 // RegisterCatalogServer lets impl answer the calls of Catalog that r receives. Requests are
-// verified, unless an option is rpc.Unverified().
+// verified, unless an option is rpc.Unverified(); filters run around them by rpc.Filters.
 func RegisterCatalogServer(r rpc.Registrar, impl CatalogServer, options ...rpc.ServiceOption) error {
 	if impl == nil {
 		return errors.New("RegisterCatalogServer: the implementation is nil")
@@ -81,9 +81,9 @@ type CatalogClient struct {
 }
 
 // NewCatalogClient returns a client that calls through c, which stays the caller's to close. Replies
-// are verified, unless an option is rpc.Unverified().
+// are verified, unless an option is rpc.Unverified(); filters run around its calls by rpc.Filters.
 func NewCatalogClient(c rpc.Caller, options ...rpc.ServiceOption) *CatalogClient {
-	return &CatalogClient{stub: rpc.NewStub(c, options...)}
+	return &CatalogClient{stub: rpc.NewServiceStub(c, CatalogService, options...)}
 }
 
 // Find calls Catalog.Find with a finished builder, which may be used again when it returns.

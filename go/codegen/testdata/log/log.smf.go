@@ -18,7 +18,7 @@ import (
 // Where this does not compile, smfc and the packages below are of different versions: run smfc again.
 const (
 	_ = flatverify.Generated1 // undefined? Run smfc again, or: go get github.com/smf-go/smf@latest
-	_ = rpc.Generated1        // undefined? Run smfc again, or: go get github.com/smf-go/smf@latest
+	_ = rpc.Generated2        // undefined? Run smfc again, or: go get github.com/smf-go/smf@latest
 )
 
 // Method ids of Log: the CRC of the service XOR the CRC of the method.
@@ -141,7 +141,7 @@ func (UnimplementedLogServer) Committed(context.Context, *CommittedRequest, *rpc
 }
 
 // RegisterLogServer lets impl answer the calls of Log that r receives. Requests are
-// verified, unless an option is rpc.Unverified().
+// verified, unless an option is rpc.Unverified(); filters run around them by rpc.Filters.
 func RegisterLogServer(r rpc.Registrar, impl LogServer, options ...rpc.ServiceOption) error {
 	if impl == nil {
 		return errors.New("RegisterLogServer: the implementation is nil")
@@ -173,9 +173,9 @@ type LogClient struct {
 }
 
 // NewLogClient returns a client that calls through c, which stays the caller's to close. Replies
-// are verified, unless an option is rpc.Unverified().
+// are verified, unless an option is rpc.Unverified(); filters run around its calls by rpc.Filters.
 func NewLogClient(c rpc.Caller, options ...rpc.ServiceOption) *LogClient {
-	return &LogClient{stub: rpc.NewStub(c, options...)}
+	return &LogClient{stub: rpc.NewServiceStub(c, LogService, options...)}
 }
 
 // Append calls Log.Append with a finished builder, which may be used again when it returns.
@@ -364,7 +364,7 @@ func (UnimplementedLogAdminServer) Truncate(context.Context, *TruncateRequest, *
 }
 
 // RegisterLogAdminServer lets impl answer the calls of LogAdmin that r receives. Requests are
-// verified, unless an option is rpc.Unverified().
+// verified, unless an option is rpc.Unverified(); filters run around them by rpc.Filters.
 func RegisterLogAdminServer(r rpc.Registrar, impl LogAdminServer, options ...rpc.ServiceOption) error {
 	if impl == nil {
 		return errors.New("RegisterLogAdminServer: the implementation is nil")
@@ -393,9 +393,9 @@ type LogAdminClient struct {
 }
 
 // NewLogAdminClient returns a client that calls through c, which stays the caller's to close. Replies
-// are verified, unless an option is rpc.Unverified().
+// are verified, unless an option is rpc.Unverified(); filters run around its calls by rpc.Filters.
 func NewLogAdminClient(c rpc.Caller, options ...rpc.ServiceOption) *LogAdminClient {
-	return &LogAdminClient{stub: rpc.NewStub(c, options...)}
+	return &LogAdminClient{stub: rpc.NewServiceStub(c, LogAdminService, options...)}
 }
 
 // Topics calls LogAdmin.Topics with a finished builder, which may be used again when it returns.

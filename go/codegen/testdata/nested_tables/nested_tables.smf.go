@@ -17,7 +17,7 @@ import (
 // Where this does not compile, smfc and the packages below are of different versions: run smfc again.
 const (
 	_ = flatverify.Generated1 // undefined? Run smfc again, or: go get github.com/smf-go/smf@latest
-	_ = rpc.Generated1        // undefined? Run smfc again, or: go get github.com/smf-go/smf@latest
+	_ = rpc.Generated2        // undefined? Run smfc again, or: go get github.com/smf-go/smf@latest
 )
 
 // Method ids of Gardener: the CRC of the service XOR the CRC of the method.
@@ -97,7 +97,7 @@ func (UnimplementedGardenerServer) Dig(context.Context, *Deep, *rpc.Reply) error
 }
 
 // RegisterGardenerServer lets impl answer the calls of Gardener that r receives. Requests are
-// verified, unless an option is rpc.Unverified().
+// verified, unless an option is rpc.Unverified(); filters run around them by rpc.Filters.
 func RegisterGardenerServer(r rpc.Registrar, impl GardenerServer, options ...rpc.ServiceOption) error {
 	if impl == nil {
 		return errors.New("RegisterGardenerServer: the implementation is nil")
@@ -121,9 +121,9 @@ type GardenerClient struct {
 }
 
 // NewGardenerClient returns a client that calls through c, which stays the caller's to close. Replies
-// are verified, unless an option is rpc.Unverified().
+// are verified, unless an option is rpc.Unverified(); filters run around its calls by rpc.Filters.
 func NewGardenerClient(c rpc.Caller, options ...rpc.ServiceOption) *GardenerClient {
-	return &GardenerClient{stub: rpc.NewStub(c, options...)}
+	return &GardenerClient{stub: rpc.NewServiceStub(c, GardenerService, options...)}
 }
 
 // Plant calls Gardener.Plant with a finished builder, which may be used again when it returns.

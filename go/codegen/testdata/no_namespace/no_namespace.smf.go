@@ -17,7 +17,7 @@ import (
 // Where this does not compile, smfc and the packages below are of different versions: run smfc again.
 const (
 	_ = flatverify.Generated1 // undefined? Run smfc again, or: go get github.com/smf-go/smf@latest
-	_ = rpc.Generated1        // undefined? Run smfc again, or: go get github.com/smf-go/smf@latest
+	_ = rpc.Generated2        // undefined? Run smfc again, or: go get github.com/smf-go/smf@latest
 )
 
 // Method ids of Table: the CRC of the service XOR the CRC of the method.
@@ -63,7 +63,7 @@ func (UnimplementedTableServer) Serve(context.Context, *Ping, *rpc.Reply) error 
 }
 
 // RegisterTableServer lets impl answer the calls of Table that r receives. Requests are
-// verified, unless an option is rpc.Unverified().
+// verified, unless an option is rpc.Unverified(); filters run around them by rpc.Filters.
 func RegisterTableServer(r rpc.Registrar, impl TableServer, options ...rpc.ServiceOption) error {
 	if impl == nil {
 		return errors.New("RegisterTableServer: the implementation is nil")
@@ -81,9 +81,9 @@ type TableClient struct {
 }
 
 // NewTableClient returns a client that calls through c, which stays the caller's to close. Replies
-// are verified, unless an option is rpc.Unverified().
+// are verified, unless an option is rpc.Unverified(); filters run around its calls by rpc.Filters.
 func NewTableClient(c rpc.Caller, options ...rpc.ServiceOption) *TableClient {
-	return &TableClient{stub: rpc.NewStub(c, options...)}
+	return &TableClient{stub: rpc.NewServiceStub(c, TableService, options...)}
 }
 
 // Serve calls Table.Serve with a finished builder, which may be used again when it returns.

@@ -17,7 +17,7 @@ import (
 // Where this does not compile, smfc and the packages below are of different versions: run smfc again.
 const (
 	_ = flatverify.Generated1 // undefined? Run smfc again, or: go get github.com/smf-go/smf@latest
-	_ = rpc.Generated1        // undefined? Run smfc again, or: go get github.com/smf-go/smf@latest
+	_ = rpc.Generated2        // undefined? Run smfc again, or: go get github.com/smf-go/smf@latest
 )
 
 // Method ids of Strict: the CRC of the service XOR the CRC of the method.
@@ -63,7 +63,7 @@ func (UnimplementedStrictServer) Take(context.Context, *Branch, *rpc.Reply) erro
 }
 
 // RegisterStrictServer lets impl answer the calls of Strict that r receives. Requests are
-// verified, unless an option is rpc.Unverified().
+// verified, unless an option is rpc.Unverified(); filters run around them by rpc.Filters.
 func RegisterStrictServer(r rpc.Registrar, impl StrictServer, options ...rpc.ServiceOption) error {
 	if impl == nil {
 		return errors.New("RegisterStrictServer: the implementation is nil")
@@ -81,9 +81,9 @@ type StrictClient struct {
 }
 
 // NewStrictClient returns a client that calls through c, which stays the caller's to close. Replies
-// are verified, unless an option is rpc.Unverified().
+// are verified, unless an option is rpc.Unverified(); filters run around its calls by rpc.Filters.
 func NewStrictClient(c rpc.Caller, options ...rpc.ServiceOption) *StrictClient {
-	return &StrictClient{stub: rpc.NewStub(c, options...)}
+	return &StrictClient{stub: rpc.NewServiceStub(c, StrictService, options...)}
 }
 
 // Take calls Strict.Take with a finished builder, which may be used again when it returns.

@@ -18,7 +18,7 @@ import (
 // Where this does not compile, smfc and the packages below are of different versions: run smfc again.
 const (
 	_ = flatverify.Generated1 // undefined? Run smfc again, or: go get github.com/smf-go/smf@latest
-	_ = rpc.Generated1        // undefined? Run smfc again, or: go get github.com/smf-go/smf@latest
+	_ = rpc.Generated2        // undefined? Run smfc again, or: go get github.com/smf-go/smf@latest
 )
 
 // Method ids of Calculator: the CRC of the service XOR the CRC of the method.
@@ -98,7 +98,7 @@ func (UnimplementedCalculatorServer) AddMixed(context.Context, *Mixed, *rpc.Repl
 }
 
 // RegisterCalculatorServer lets impl answer the calls of Calculator that r receives. Requests are
-// verified, unless an option is rpc.Unverified().
+// verified, unless an option is rpc.Unverified(); filters run around them by rpc.Filters.
 func RegisterCalculatorServer(r rpc.Registrar, impl CalculatorServer, options ...rpc.ServiceOption) error {
 	if impl == nil {
 		return errors.New("RegisterCalculatorServer: the implementation is nil")
@@ -122,9 +122,9 @@ type CalculatorClient struct {
 }
 
 // NewCalculatorClient returns a client that calls through c, which stays the caller's to close. Replies
-// are verified, unless an option is rpc.Unverified().
+// are verified, unless an option is rpc.Unverified(); filters run around its calls by rpc.Filters.
 func NewCalculatorClient(c rpc.Caller, options ...rpc.ServiceOption) *CalculatorClient {
-	return &CalculatorClient{stub: rpc.NewStub(c, options...)}
+	return &CalculatorClient{stub: rpc.NewServiceStub(c, CalculatorService, options...)}
 }
 
 // Add calls Calculator.Add with a finished builder, which may be used again when it returns.

@@ -15,7 +15,7 @@ import (
 // Where this does not compile, smfc and the packages below are of different versions: run smfc again.
 const (
 	_ = flatverify.Generated1 // undefined? Run smfc again, or: go get github.com/smf-go/smf@latest
-	_ = rpc.Generated1        // undefined? Run smfc again, or: go get github.com/smf-go/smf@latest
+	_ = rpc.Generated2        // undefined? Run smfc again, or: go get github.com/smf-go/smf@latest
 )
 
 // Method ids of Painter: the CRC of the service XOR the CRC of the method.
@@ -61,7 +61,7 @@ func (UnimplementedPainterServer) Paint(context.Context, *Canvas, *rpc.Reply) er
 }
 
 // RegisterPainterServer lets impl answer the calls of Painter that r receives. Requests are
-// verified, unless an option is rpc.Unverified().
+// verified, unless an option is rpc.Unverified(); filters run around them by rpc.Filters.
 func RegisterPainterServer(r rpc.Registrar, impl PainterServer, options ...rpc.ServiceOption) error {
 	if impl == nil {
 		return errors.New("RegisterPainterServer: the implementation is nil")
@@ -79,9 +79,9 @@ type PainterClient struct {
 }
 
 // NewPainterClient returns a client that calls through c, which stays the caller's to close. Replies
-// are verified, unless an option is rpc.Unverified().
+// are verified, unless an option is rpc.Unverified(); filters run around its calls by rpc.Filters.
 func NewPainterClient(c rpc.Caller, options ...rpc.ServiceOption) *PainterClient {
-	return &PainterClient{stub: rpc.NewStub(c, options...)}
+	return &PainterClient{stub: rpc.NewServiceStub(c, PainterService, options...)}
 }
 
 // Paint calls Painter.Paint with a finished builder, which may be used again when it returns.

@@ -17,7 +17,7 @@ import (
 // Where this does not compile, smfc and the packages below are of different versions: run smfc again.
 const (
 	_ = flatverify.Generated1 // undefined? Run smfc again, or: go get github.com/smf-go/smf@latest
-	_ = rpc.Generated1        // undefined? Run smfc again, or: go get github.com/smf-go/smf@latest
+	_ = rpc.Generated2        // undefined? Run smfc again, or: go get github.com/smf-go/smf@latest
 )
 
 // Method ids of Reader: the CRC of the service XOR the CRC of the method.
@@ -82,7 +82,7 @@ func (UnimplementedReaderServer) Ping(context.Context, *Done, *rpc.Reply) error 
 }
 
 // RegisterReaderServer lets impl answer the calls of Reader that r receives. Requests are
-// verified, unless an option is rpc.Unverified().
+// verified, unless an option is rpc.Unverified(); filters run around them by rpc.Filters.
 func RegisterReaderServer(r rpc.Registrar, impl ReaderServer, options ...rpc.ServiceOption) error {
 	if impl == nil {
 		return errors.New("RegisterReaderServer: the implementation is nil")
@@ -105,9 +105,9 @@ type ReaderClient struct {
 }
 
 // NewReaderClient returns a client that calls through c, which stays the caller's to close. Replies
-// are verified, unless an option is rpc.Unverified().
+// are verified, unless an option is rpc.Unverified(); filters run around its calls by rpc.Filters.
 func NewReaderClient(c rpc.Caller, options ...rpc.ServiceOption) *ReaderClient {
-	return &ReaderClient{stub: rpc.NewStub(c, options...)}
+	return &ReaderClient{stub: rpc.NewServiceStub(c, ReaderService, options...)}
 }
 
 // Get calls Reader.Get with a finished builder, which may be used again when it returns.
@@ -236,7 +236,7 @@ func (UnimplementedWriterServer) Ping(context.Context, *Done, *rpc.Reply) error 
 }
 
 // RegisterWriterServer lets impl answer the calls of Writer that r receives. Requests are
-// verified, unless an option is rpc.Unverified().
+// verified, unless an option is rpc.Unverified(); filters run around them by rpc.Filters.
 func RegisterWriterServer(r rpc.Registrar, impl WriterServer, options ...rpc.ServiceOption) error {
 	if impl == nil {
 		return errors.New("RegisterWriterServer: the implementation is nil")
@@ -265,9 +265,9 @@ type WriterClient struct {
 }
 
 // NewWriterClient returns a client that calls through c, which stays the caller's to close. Replies
-// are verified, unless an option is rpc.Unverified().
+// are verified, unless an option is rpc.Unverified(); filters run around its calls by rpc.Filters.
 func NewWriterClient(c rpc.Caller, options ...rpc.ServiceOption) *WriterClient {
-	return &WriterClient{stub: rpc.NewStub(c, options...)}
+	return &WriterClient{stub: rpc.NewServiceStub(c, WriterService, options...)}
 }
 
 // Get calls Writer.Get with a finished builder, which may be used again when it returns.

@@ -17,7 +17,7 @@ import (
 // Where this does not compile, smfc and the packages below are of different versions: run smfc again.
 const (
 	_ = flatverify.Generated1 // undefined? Run smfc again, or: go get github.com/smf-go/smf@latest
-	_ = rpc.Generated1        // undefined? Run smfc again, or: go get github.com/smf-go/smf@latest
+	_ = rpc.Generated2        // undefined? Run smfc again, or: go get github.com/smf-go/smf@latest
 )
 
 // Method ids of Keeper: the CRC of the service XOR the CRC of the method.
@@ -67,7 +67,7 @@ func (UnimplementedKeeperServer) Feed(context.Context, *Bear, *rpc.Reply) error 
 }
 
 // RegisterKeeperServer lets impl answer the calls of Keeper that r receives. Requests are
-// verified, unless an option is rpc.Unverified().
+// verified, unless an option is rpc.Unverified(); filters run around them by rpc.Filters.
 func RegisterKeeperServer(r rpc.Registrar, impl KeeperServer, options ...rpc.ServiceOption) error {
 	if impl == nil {
 		return errors.New("RegisterKeeperServer: the implementation is nil")
@@ -87,9 +87,9 @@ type KeeperClient struct {
 }
 
 // NewKeeperClient returns a client that calls through c, which stays the caller's to close. Replies
-// are verified, unless an option is rpc.Unverified().
+// are verified, unless an option is rpc.Unverified(); filters run around its calls by rpc.Filters.
 func NewKeeperClient(c rpc.Caller, options ...rpc.ServiceOption) *KeeperClient {
-	return &KeeperClient{stub: rpc.NewStub(c, options...)}
+	return &KeeperClient{stub: rpc.NewServiceStub(c, KeeperService, options...)}
 }
 
 // Feed calls Keeper.Feed with a finished builder, which may be used again when it returns.

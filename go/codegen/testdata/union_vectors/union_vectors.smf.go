@@ -18,7 +18,7 @@ import (
 // Where this does not compile, smfc and the packages below are of different versions: run smfc again.
 const (
 	_ = flatverify.Generated1 // undefined? Run smfc again, or: go get github.com/smf-go/smf@latest
-	_ = rpc.Generated1        // undefined? Run smfc again, or: go get github.com/smf-go/smf@latest
+	_ = rpc.Generated2        // undefined? Run smfc again, or: go get github.com/smf-go/smf@latest
 )
 
 // Method ids of Plotter: the CRC of the service XOR the CRC of the method.
@@ -64,7 +64,7 @@ func (UnimplementedPlotterServer) Plot(context.Context, *Drawing, *rpc.Reply) er
 }
 
 // RegisterPlotterServer lets impl answer the calls of Plotter that r receives. Requests are
-// verified, unless an option is rpc.Unverified().
+// verified, unless an option is rpc.Unverified(); filters run around them by rpc.Filters.
 func RegisterPlotterServer(r rpc.Registrar, impl PlotterServer, options ...rpc.ServiceOption) error {
 	if impl == nil {
 		return errors.New("RegisterPlotterServer: the implementation is nil")
@@ -82,9 +82,9 @@ type PlotterClient struct {
 }
 
 // NewPlotterClient returns a client that calls through c, which stays the caller's to close. Replies
-// are verified, unless an option is rpc.Unverified().
+// are verified, unless an option is rpc.Unverified(); filters run around its calls by rpc.Filters.
 func NewPlotterClient(c rpc.Caller, options ...rpc.ServiceOption) *PlotterClient {
-	return &PlotterClient{stub: rpc.NewStub(c, options...)}
+	return &PlotterClient{stub: rpc.NewServiceStub(c, PlotterService, options...)}
 }
 
 // Plot calls Plotter.Plot with a finished builder, which may be used again when it returns.

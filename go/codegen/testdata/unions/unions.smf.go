@@ -18,7 +18,7 @@ import (
 // Where this does not compile, smfc and the packages below are of different versions: run smfc again.
 const (
 	_ = flatverify.Generated1 // undefined? Run smfc again, or: go get github.com/smf-go/smf@latest
-	_ = rpc.Generated1        // undefined? Run smfc again, or: go get github.com/smf-go/smf@latest
+	_ = rpc.Generated2        // undefined? Run smfc again, or: go get github.com/smf-go/smf@latest
 )
 
 // Method ids of Gallery: the CRC of the service XOR the CRC of the method.
@@ -64,7 +64,7 @@ func (UnimplementedGalleryServer) Show(context.Context, *Picture, *rpc.Reply) er
 }
 
 // RegisterGalleryServer lets impl answer the calls of Gallery that r receives. Requests are
-// verified, unless an option is rpc.Unverified().
+// verified, unless an option is rpc.Unverified(); filters run around them by rpc.Filters.
 func RegisterGalleryServer(r rpc.Registrar, impl GalleryServer, options ...rpc.ServiceOption) error {
 	if impl == nil {
 		return errors.New("RegisterGalleryServer: the implementation is nil")
@@ -82,9 +82,9 @@ type GalleryClient struct {
 }
 
 // NewGalleryClient returns a client that calls through c, which stays the caller's to close. Replies
-// are verified, unless an option is rpc.Unverified().
+// are verified, unless an option is rpc.Unverified(); filters run around its calls by rpc.Filters.
 func NewGalleryClient(c rpc.Caller, options ...rpc.ServiceOption) *GalleryClient {
-	return &GalleryClient{stub: rpc.NewStub(c, options...)}
+	return &GalleryClient{stub: rpc.NewServiceStub(c, GalleryService, options...)}
 }
 
 // Show calls Gallery.Show with a finished builder, which may be used again when it returns.

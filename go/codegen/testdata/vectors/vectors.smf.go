@@ -15,7 +15,7 @@ import (
 // Where this does not compile, smfc and the packages below are of different versions: run smfc again.
 const (
 	_ = flatverify.Generated1 // undefined? Run smfc again, or: go get github.com/smf-go/smf@latest
-	_ = rpc.Generated1        // undefined? Run smfc again, or: go get github.com/smf-go/smf@latest
+	_ = rpc.Generated2        // undefined? Run smfc again, or: go get github.com/smf-go/smf@latest
 )
 
 // Method ids of Store: the CRC of the service XOR the CRC of the method.
@@ -61,7 +61,7 @@ func (UnimplementedStoreServer) Swap(context.Context, *Vectors, *rpc.Reply) erro
 }
 
 // RegisterStoreServer lets impl answer the calls of Store that r receives. Requests are
-// verified, unless an option is rpc.Unverified().
+// verified, unless an option is rpc.Unverified(); filters run around them by rpc.Filters.
 func RegisterStoreServer(r rpc.Registrar, impl StoreServer, options ...rpc.ServiceOption) error {
 	if impl == nil {
 		return errors.New("RegisterStoreServer: the implementation is nil")
@@ -79,9 +79,9 @@ type StoreClient struct {
 }
 
 // NewStoreClient returns a client that calls through c, which stays the caller's to close. Replies
-// are verified, unless an option is rpc.Unverified().
+// are verified, unless an option is rpc.Unverified(); filters run around its calls by rpc.Filters.
 func NewStoreClient(c rpc.Caller, options ...rpc.ServiceOption) *StoreClient {
-	return &StoreClient{stub: rpc.NewStub(c, options...)}
+	return &StoreClient{stub: rpc.NewServiceStub(c, StoreService, options...)}
 }
 
 // Swap calls Store.Swap with a finished builder, which may be used again when it returns.

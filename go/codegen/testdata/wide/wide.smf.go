@@ -15,7 +15,7 @@ import (
 // Where this does not compile, smfc and the packages below are of different versions: run smfc again.
 const (
 	_ = flatverify.Generated1 // undefined? Run smfc again, or: go get github.com/smf-go/smf@latest
-	_ = rpc.Generated1        // undefined? Run smfc again, or: go get github.com/smf-go/smf@latest
+	_ = rpc.Generated2        // undefined? Run smfc again, or: go get github.com/smf-go/smf@latest
 )
 
 // Method ids of Broad: the CRC of the service XOR the CRC of the method.
@@ -61,7 +61,7 @@ func (UnimplementedBroadServer) Walk(context.Context, *Wide, *rpc.Reply) error {
 }
 
 // RegisterBroadServer lets impl answer the calls of Broad that r receives. Requests are
-// verified, unless an option is rpc.Unverified().
+// verified, unless an option is rpc.Unverified(); filters run around them by rpc.Filters.
 func RegisterBroadServer(r rpc.Registrar, impl BroadServer, options ...rpc.ServiceOption) error {
 	if impl == nil {
 		return errors.New("RegisterBroadServer: the implementation is nil")
@@ -79,9 +79,9 @@ type BroadClient struct {
 }
 
 // NewBroadClient returns a client that calls through c, which stays the caller's to close. Replies
-// are verified, unless an option is rpc.Unverified().
+// are verified, unless an option is rpc.Unverified(); filters run around its calls by rpc.Filters.
 func NewBroadClient(c rpc.Caller, options ...rpc.ServiceOption) *BroadClient {
-	return &BroadClient{stub: rpc.NewStub(c, options...)}
+	return &BroadClient{stub: rpc.NewServiceStub(c, BroadService, options...)}
 }
 
 // Walk calls Broad.Walk with a finished builder, which may be used again when it returns.

@@ -19,7 +19,7 @@ import (
 // Where this does not compile, smfc and the packages below are of different versions: run smfc again.
 const (
 	_ = flatverify.Generated1 // undefined? Run smfc again, or: go get github.com/smf-go/smf@latest
-	_ = rpc.Generated1        // undefined? Run smfc again, or: go get github.com/smf-go/smf@latest
+	_ = rpc.Generated2        // undefined? Run smfc again, or: go get github.com/smf-go/smf@latest
 )
 
 // Method ids of Bank: the CRC of the service XOR the CRC of the method.
@@ -65,7 +65,7 @@ func (UnimplementedBankServer) Convert(context.Context, *Price, *rpc.Reply) erro
 }
 
 // RegisterBankServer lets impl answer the calls of Bank that r receives. Requests are
-// verified, unless an option is rpc.Unverified().
+// verified, unless an option is rpc.Unverified(); filters run around them by rpc.Filters.
 func RegisterBankServer(r rpc.Registrar, impl BankServer, options ...rpc.ServiceOption) error {
 	if impl == nil {
 		return errors.New("RegisterBankServer: the implementation is nil")
@@ -83,9 +83,9 @@ type BankClient struct {
 }
 
 // NewBankClient returns a client that calls through c, which stays the caller's to close. Replies
-// are verified, unless an option is rpc.Unverified().
+// are verified, unless an option is rpc.Unverified(); filters run around its calls by rpc.Filters.
 func NewBankClient(c rpc.Caller, options ...rpc.ServiceOption) *BankClient {
-	return &BankClient{stub: rpc.NewStub(c, options...)}
+	return &BankClient{stub: rpc.NewServiceStub(c, BankService, options...)}
 }
 
 // Convert calls Bank.Convert with a finished builder, which may be used again when it returns.
