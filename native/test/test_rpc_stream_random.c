@@ -75,6 +75,7 @@ static void client_acts(uint16_t id, int end)
         return;
     if (!end && !call->cancelled && below(40) == 0) {
         call->cancelled = 1;
+        chaos.party->talks[CLIENT][id].gave_up = 1;
         CHECK_EQ(
             smf_core_cancel(chaos.party->world.client, chaos.party->conn, id, SMF_CODE_CANCELLED),
             SMF_OK);

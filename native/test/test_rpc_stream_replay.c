@@ -90,6 +90,7 @@ static void act(struct stage *at, const struct model_script *script,
         break;
     case MODEL_CANCEL:
         at->cancelled = 1;
+        at->party->talks[CLIENT][at->session].gave_up = 1;
         CHECK_EQ(smf_core_cancel(at->party->world.client, at->party->conn, at->session,
                                  SMF_CODE_CANCELLED),
                  SMF_OK);
