@@ -66,8 +66,11 @@ static void a_small_call_passes_a_large_one(void)
     party->echoes = 1;
     party->heard = note_passing;
     party_call(party, 1, 0, 32 * MIB);
-    for (int turn = 0; turn < 20; turn++)
+    for (int turn = 0; turn < 20; turn++) {
         (void)world_step(&party->world, UINT64_MAX);
+        CHECK_LE(smf__conn_find(smf__rpc_of(party->world.client), party->conn)->unsent_bytes,
+                 64 * KIB + 100); /* what a small one has to wait for */
+    }
     party_call(party, 2, 0, 60);
     world_run(&party->world, 2000);
     CHECK_EQ(party->talks[CLIENT][1].bytes, 32 * MIB);

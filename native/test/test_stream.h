@@ -201,7 +201,11 @@ static inline uint32_t party_sessions(const struct party *party, int of)
 /* No session is left, no call is in flight, and no memory but what is read into and built in. */
 static inline void party_check_clean(struct party *party)
 {
+    const struct smf__conn *conn = smf__conn_find(smf__rpc_of(party->world.client), party->conn);
+
     world_run(&party->world, 5);
+    if (conn != NULL)
+        CHECK_EQ(conn->in_flight, 0);
     for (int of = CLIENT; of <= SERVER; of++) {
         CHECK_EQ(party_sessions(party, of), 0);
         CHECK_EQ(smf_core_turn(party_core(party, of))->in_flight, 0);

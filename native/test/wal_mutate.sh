@@ -58,6 +58,9 @@ die() {
 copy_tree() {
     mkdir -p "$folder/_tree" || return
     local file
+    while IFS= read -r file; do # what is gone by now
+        [[ -e $file ]] || rm "$folder/_tree/$file" || return
+    done < <(cd "$folder/_tree" && find . -type f)
     while IFS= read -r file; do
         cmp -s "$file" "$folder/_tree/$file" && continue
         mkdir -p "$(dirname "$folder/_tree/$file")" && cp "$file" "$folder/_tree/$file" || return
