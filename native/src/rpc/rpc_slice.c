@@ -71,6 +71,13 @@ uint64_t smf__session_queued_bytes(const struct smf__conn *conn)
     return conn->sessions != NULL ? conn->sessions->queued_bytes : 0;
 }
 
+uint64_t smf__session_backlog_bytes(const struct smf__conn *conn)
+{
+    return conn->sessions != NULL && !smf__link_alone(&conn->sessions->ready)
+               ? conn->sessions->queued_bytes
+               : 0;
+}
+
 /* Takes the first message out of the queue. */
 static struct smf__outgoing *dequeue(struct smf__session *session)
 {
@@ -294,6 +301,16 @@ static void note_waiting(struct smf__sessions *sessions)
         SMF__LINK_OF(at, struct smf__session, ready)->waits = 1;
 }
 
+/* Whoever does not take his replies is not read until he does. What waits for credit alone does not
+ * count: credit comes by reading. */
+static void mind_backlog(struct smf__conn *conn)
+{
+    if (conn->accepted && conn->state == SMF__CONN_OPEN && !(conn->pauses & SMF__PAUSE_UNSENT) &&
+        conn->unsent_bytes + smf__session_backlog_bytes(conn) >
+            conn->rpc->config.unsent_bytes_max / SMF__RPC_BACKLOG_PAUSE_DIVISOR)
+        smf__conn_pause(conn, SMF__PAUSE_UNSENT);
+}
+
 /* Sends what the sessions of a connection have, until it is all gone or the transport takes no more. */
 static void pump(struct smf__sessions *sessions, int sent)
 {
@@ -318,6 +335,7 @@ static void pump(struct smf__sessions *sessions, int sent)
             write_batch(&batch);
     }
     write_batch(&batch);
+    mind_backlog(conn);
     if (sent && conn->sessions != NULL)
         note_waiting(conn->sessions);
 }
