@@ -7,10 +7,18 @@ import (
 
 // Why the loop itself answered a call, in CoreStats.Refused.
 const (
-	RefusedNotFound       = "no such method" // 404
-	RefusedNotImplemented = "compressed"     // 501
-	RefusedDraining       = "draining"       // 503
+	RefusedNotFound       = "no such method"  // 404
+	RefusedDeadline       = "deadline passed" // 408: before it was the call's turn
+	RefusedTooMany        = "too many calls"  // 429: at level 2; level 1 is not read on
+	RefusedCancelled      = "cancelled"       // 499: before it was the call's turn
+	RefusedNotImplemented = "compressed"      // 501: or a stream
+	RefusedDraining       = "draining"        // 503
 )
+
+// RefusedReasons lists the keys of CoreStats.Refused.
+func RefusedReasons() []string {
+	return []string{RefusedNotFound, RefusedDeadline, RefusedTooMany, RefusedCancelled, RefusedNotImplemented, RefusedDraining}
+}
 
 // addTime fills in where the time goes, and limits that were met.
 func (c *CoreStats) addTime(n *native.Stats, g *loop.Stats) {
@@ -24,8 +32,10 @@ func (c *CoreStats) addTime(n *native.Stats, g *loop.Stats) {
 	c.MemoryBudget, c.MemoryMax = n.MemoryBudgetBytes, n.MemoryUsedMax
 	c.LateFull = g.LateFull
 	c.Refused = map[string]uint64{
-		RefusedNotFound: g.NotFound, RefusedNotImplemented: g.NotImplemented, RefusedDraining: g.Unavailable,
+		RefusedNotFound: g.NotFound, RefusedDeadline: g.Expired, RefusedTooMany: n.RefusedTooMany, RefusedCancelled: g.Abandoned,
+		RefusedNotImplemented: g.NotImplemented, RefusedDraining: g.Unavailable + n.RefusedDraining,
 	}
+	c.Cancelled, c.Disconnected = g.Cancelled, g.Disconnected
 }
 
 // CloseReasons lists what CoreStats.Closed may have as keys.
@@ -52,9 +62,11 @@ var limits = []struct {
 }{
 	{"connections", func(c *native.Config) float64 { return float64(c.ConnectionsMax) }, closedFor(native.CloseTooMany)},
 	{"in_flight", func(c *native.Config) float64 { return float64(c.InFlightMax) },
-		func(n *native.Stats, _ *loop.Stats) uint64 { return n.PausedInFlight }},
+		func(n *native.Stats, _ *loop.Stats) uint64 {
+			return n.PausedInFlight + n.RefusedTooMany - n.RefusedRunning
+		}},
 	{"running", func(c *native.Config) float64 { return float64(c.RunningMax) },
-		func(n *native.Stats, _ *loop.Stats) uint64 { return n.PausedRunning }},
+		func(n *native.Stats, _ *loop.Stats) uint64 { return n.PausedRunning + n.RefusedRunning }},
 	{"frame_bytes", func(c *native.Config) float64 { return float64(c.FrameBytesMax) },
 		closedFor(native.CloseFrameTooLarge)},
 	{"unsent_bytes", func(c *native.Config) float64 { return float64(c.UnsentBytesMax) },

@@ -325,6 +325,46 @@ func TestFiltersRewriteStatuses(t *testing.T) {
 	require.Equal(t, rpc.CodeLimit, fails(t, c, idWork, "there").Code)
 }
 
+// What fails takes the reply along: who makes a success of it again has to give another one.
+func TestAnErrorTakesTheReplyAlong(t *testing.T) {
+	fails := map[string]rpc.Filter{
+		"error": func(ctx context.Context, call *rpc.Call, next rpc.Next) error {
+			_ = next(ctx, call)
+			call.SetReply([]byte("of who fails"), rpc.CompressionZstd)
+			return rpc.ErrLimit
+		},
+		"error of Done": func(ctx context.Context, call *rpc.Call, next rpc.Next) error {
+			call.OnDone(func(*rpc.Call, error) error { return rpc.ErrLimit })
+			return next(ctx, call)
+		},
+		"panic": func(ctx context.Context, call *rpc.Call, next rpc.Next) error {
+			_ = next(ctx, call)
+			panic("on purpose")
+		},
+		"panic of Done": func(ctx context.Context, call *rpc.Call, next rpc.Next) error {
+			call.OnDone(func(*rpc.Call, error) error { panic("on purpose") })
+			return next(ctx, call)
+		},
+	}
+	for name, fail := range fails {
+		t.Run(name, func(t *testing.T) {
+			var happened trace
+			_, address := start(t, rpc.ServerOptions{}, withFilters(method(idWork, echo), func(ctx context.Context, call *rpc.Call, next rpc.Next) error {
+				call.OnDone(func(call *rpc.Call, err error) error {
+					happened.add("%v %q", err != nil, call.ReplyPayload())
+					return nil
+				})
+				return next(ctx, call)
+			}, fail))
+			require.Equal(t, string(emptyTable), answer(t, dial(t, address), idWork, "x"))
+			require.Equal(t, []string{`true ""`}, happened.take())
+		})
+	}
+}
+
+// emptyTable is what is sent where nothing is said.
+var emptyTable = []byte{8, 0, 0, 0, 4, 0, 4, 0, 4, 0, 0, 0}
+
 // The error that a filter gets is the handler's own; what it returns is logged like one of the handler's.
 func TestErrorsGoThroughFilters(t *testing.T) {
 	errOwn := errors.New("the handler's own")
@@ -455,6 +495,30 @@ func TestFiltersAndTheLimitOfReplies(t *testing.T) {
 	require.Len(t, answer(t, c, idMore, "x"), 1<<16)
 	go func() { (<-tokens).Bytes(make([]byte, 1<<17)) }()
 	require.Len(t, answer(t, c, idGate, "x"), 10)
+
+	larger := func(ctx context.Context, call *rpc.Call, next rpc.Next) error {
+		call.OnDone(func(call *rpc.Call, err error) error {
+			call.SetReply(call.Buffer(1<<16+1), rpc.CompressionZstd)
+			return err
+		})
+		return next(ctx, call)
+	}
+	for name, filter := range map[string]rpc.Filter{"made larger": larger, "was too large": passes} {
+		_, address := start(t, options, withFilters(method(idWork, func(_ context.Context, req *rpc.Request, reply *rpc.Reply) error {
+			tokens <- reply.Defer()
+			return nil
+		}), filter))
+		c := dialWith(t, address, rpc.ClientOptions{Filters: []rpc.Filter{passes}})
+		go func() {
+			d := <-tokens
+			if name == "made larger" {
+				d.Bytes([]byte("small"))
+			} else {
+				d.Bytes(make([]byte, 1<<16+1))
+			}
+		}()
+		require.Equal(t, rpc.CodeTooLarge, fails(t, c, idWork, "x").Code, name)
+	}
 }
 
 // Metadata goes from filters to the handler and back, and not from a call to the next one.

@@ -34,20 +34,25 @@ type CoreStats struct {
 	Goroutines    uint64            // calls that started as goroutines
 	WatcherKicks  uint64
 
-	Events                        uint64   // handed out by the loop: requests, and news of connections
-	BatchSizes                    []uint64 // turns by the events they handed out: none, 1, 2 to 3, 4 to 7, …
-	Spins                         uint64   // looks that found nothing
-	Wakes                         uint64   // by other threads, out of a sleep
-	BusyNs, SpinningNs, AsleepNs  uint64   // where the time went
-	FramesAssembled               uint64   // payloads that came in several reads
-	PausedInFlight, PausedRunning uint64   // ReadsPaused by reason: calls of a connection, of the core,
-	PausedMemory, PausedUnsent    uint64   // memory, replies that the peer does not take
-	Starved                       uint64   // looks without memory to read into
-	InFlight                      uint64   // calls, now
-	ConnectionsUnsent             uint64   // those whose peer has not taken its replies, now
-	MemoryBudget, MemoryMax       uint64   // bytes; the most that was in use at once
-	LateFull                      uint64   // calls that started as goroutines: too many handlers were late
-	Refused                       map[string]uint64
+	Events                        uint64            // handed out by the loop: requests, and news of connections
+	BatchSizes                    []uint64          // turns by the events they handed out: none, 1, 2 to 3, 4 to 7, …
+	Spins                         uint64            // looks that found nothing
+	Wakes                         uint64            // by other threads, out of a sleep
+	BusyNs, SpinningNs, AsleepNs  uint64            // where the time went
+	FramesAssembled               uint64            // payloads that came in several reads
+	PausedInFlight, PausedRunning uint64            // ReadsPaused by reason: calls of a connection, of the core,
+	PausedMemory, PausedUnsent    uint64            // memory, replies that the peer does not take
+	Starved                       uint64            // looks without memory to read into
+	InFlight                      uint64            // calls, now
+	ConnectionsUnsent             uint64            // those whose peer has not taken its replies, now
+	MemoryBudget, MemoryMax       uint64            // bytes; the most that was in use at once
+	LateFull                      uint64            // calls that started as goroutines: too many handlers were late
+	Refused                       map[string]uint64 // calls that no handler saw, by reason: RefusedReasons
+
+	// Calls whose contexts have ended because nobody waited any more. Those that were answered at once are
+	// not among them.
+	Cancelled    uint64 // the caller gave up; at level 2
+	Disconnected uint64 // its connection ended
 
 	// Placement: a connection goes to the core that has the fewest, whoever accepted it.
 	ConnectionsOpen      uint64 // now
@@ -63,7 +68,8 @@ type CoreStats struct {
 	Cancels           uint64 // of calls that were running,
 	CancelsIgnored    uint64 // and that had been answered
 	OneWay            uint64 // requests that are not answered
-	RefusedTooMany    uint64 // answered with 429 by the engine
+	RefusedTooMany    uint64 // answered with 429 by the engine,
+	RefusedRunning    uint64 // of these for the limit on all calls of the core, the others for that of a connection
 	RefusedDraining   uint64 // answered with 503 by the engine
 	FramesDropped     uint64 // sent by the program, and not allowed at the connection's level
 }
@@ -108,5 +114,6 @@ func (c *CoreStats) addLevel2(n *native.Stats) {
 	c.ConnectionsLevel2, c.Hellos, c.HellosRefused = n.ConnectionsLevel2, n.Hellos, n.HellosRefused
 	c.Pings, c.Goaways, c.OneWay = n.Pings, n.Goaways, n.OneWay
 	c.Cancels, c.CancelsIgnored = n.Cancels, n.CancelsIgnored
+	c.RefusedRunning = n.RefusedRunning
 	c.RefusedTooMany, c.RefusedDraining, c.FramesDropped = n.RefusedTooMany, n.RefusedDraining, n.FramesDropped
 }

@@ -37,12 +37,14 @@ struct model_script {
     uint8_t sizes[2][MODEL_MESSAGES_MAX];
     uint8_t last_size; /* of the callee's last frame; a stream's may be 0: no message */
     uint8_t may_cancel, may_answer_early, may_refuse;
+    uint8_t starves;       /* both: memory for more than a window comes when it likes */
     uint8_t takes_at_once; /* both applications; else whenever they like */
 };
 
 static const struct model_script model_scripts[] = {
     {.name = "unary, slices both ways",
      .window = 16,
+     .starves = 1,
      .channel = 4,
      .counts = {1, 0},
      .sizes = {{60}},
@@ -65,6 +67,7 @@ static const struct model_script model_scripts[] = {
      .may_refuse = 1},
     {.name = "client stream",
      .window = 16,
+     .starves = 1,
      .channel = 4,
      .stream = 1,
      .counts = {4, 0},
@@ -91,6 +94,7 @@ static const struct model_script model_scripts[] = {
      .may_cancel = 1},
     {.name = "server stream of large messages",
      .window = 19,
+     .starves = 1,
      .channel = 4,
      .stream = 1,
      .fin_with_last = 1,
@@ -116,6 +120,7 @@ static const struct model_script model_scripts[] = {
      .may_cancel = 1},
     {.name = "both ways, more",
      .window = 20,
+     .starves = 1,
      .channel = 3,
      .stream = 1,
      .counts = {3, 3},
@@ -166,6 +171,7 @@ enum model_action {
     MODEL_CANCEL,  /* caller: because its application gave up */
     MODEL_EARLY,   /* callee: the application answers before it has sent or got everything */
     MODEL_REFUSE,  /* callee: a reset */
+    MODEL_FEED,    /* memory for the message that waits for it */
     MODEL_ACTIONS
 };
 
@@ -394,6 +400,9 @@ static inline int model_receive(const struct model_script *script, struct model_
     memset(step, 0, sizeof *step);
     if (channel->count == 0)
         return 0;
+    if (script->starves && smf__flow_begins_slices(&end->flow, frame.flags) &&
+        frame.whole_size > script->window)
+        smf__flow_hold(&end->flow);
     channel->count--;
     memmove(channel->frames, channel->frames + 1, channel->count * sizeof frame);
     memset(&channel->frames[channel->count], 0, sizeof frame);
@@ -421,6 +430,11 @@ static inline int model_do(const struct model_script *script, struct model_state
 
     memset(step, 0, sizeof *step);
     switch (move.action) {
+    case MODEL_FEED:
+        if (!end->flow.holds)
+            return 0;
+        smf__flow_release(&end->flow);
+        return 1;
     case MODEL_SEND:
         return model_send(script, state, move.end);
     case MODEL_RECEIVE:
@@ -466,7 +480,7 @@ static inline void model_check_window(const struct model_script *script,
                                       const struct model_state *state, int at)
 {
     const struct smf__flow *from = &state->ends[!at].flow, *to = &state->ends[at].flow;
-    uint32_t held = to->untaken != 0 ? to->in_done : 0;
+    uint32_t held = to->untaken != 0 || to->holds ? to->in_done : 0;
 
     CHECK_LE(from->credit, script->window);
     CHECK_LE(to->room, script->window);
@@ -523,7 +537,7 @@ static inline uint8_t *model_pack_end(const struct model_end *end, uint8_t *at)
     *at++ = (uint8_t)flow->discount;
     *at++ = (uint8_t)(flow->out | flow->in << 2 | flow->out_torn << 4 | flow->in_plain << 5 |
                       flow->discards << 6 | end->opened << 7);
-    *at++ = (uint8_t)(end->next | end->got << 4);
+    *at++ = (uint8_t)(end->next | end->got << 3 | flow->holds << 6);
     *at++ = end->got_bytes;
     *at++ = (uint8_t)(end->taken | end->lasts << 4 | end->gave_up << 5 | end->early << 6 |
                       end->refused << 7);
@@ -633,7 +647,8 @@ static inline uint64_t model_key(const struct model_state *before, struct model_
                    (uint64_t)flow->in << 7 | (uint64_t)flow->discards << 9 |
                    (uint64_t)(flow->out_size != 0) << 10 | (uint64_t)(flow->in_size != 0) << 11 |
                    (uint64_t)(flow->untaken != 0) << 12 | (uint64_t)flow->out_torn << 13 |
-                   (uint64_t)flow->stream << 14 | (uint64_t)step->meaning << 16;
+                   (uint64_t)flow->stream << 14 | (uint64_t)flow->holds << 15 |
+                   (uint64_t)step->meaning << 16;
 
     return move.action == MODEL_RECEIVE ? key | (uint64_t)channel->frames[0].flags << 32 : key;
 }
@@ -679,7 +694,7 @@ static inline void model_print(const struct model_trace *trace)
     static const char *const actions[MODEL_ACTIONS] = {
         [MODEL_SEND] = "sends",       [MODEL_RECEIVE] = "receives", [MODEL_GIVE] = "gives credit",
         [MODEL_TAKE] = "takes",       [MODEL_RESET] = "resets",     [MODEL_CANCEL] = "cancels",
-        [MODEL_EARLY] = "ends early", [MODEL_REFUSE] = "refuses"};
+        [MODEL_EARLY] = "ends early", [MODEL_REFUSE] = "refuses",   [MODEL_FEED] = "gets memory"};
 
     fprintf(stderr, "%s:", trace->script->name);
     for (uint32_t i = 0; i < trace->count; i++)

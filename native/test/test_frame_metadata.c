@@ -181,6 +181,7 @@ static void faults_have_their_names(void)
     CHECK_EQ(FAULT("\x01\0\0\0k\0\0\1"), SMF_METADATA_BAD_PADDING);
     CHECK_EQ(FAULT("\x01\0\3\0kabc\x01\0\0\0k\0\0\0"), SMF_METADATA_GOOD);
     CHECK_EQ(FAULT("\x01\0\7\0kabcdefg\0\0\1\0"), SMF_METADATA_BAD_PADDING);
+    CHECK_EQ(FAULT("\x01\0\7\0kabcdefg\1\0\0\0"), SMF_METADATA_BAD_PADDING); /* no room */
     CHECK_STR(smf_metadata_fault_name(SMF_METADATA_BAD_PADDING), "bad padding");
     CHECK_STR(smf_metadata_fault_name(6), "unknown fault");
 }

@@ -237,6 +237,46 @@ static void slices_that_waited_count_when_they_are_taken(void)
     CHECK_EQ(flow.owed, 314);
 }
 
+static void slices_wait_for_memory(void)
+{
+    struct smf__flow flow = open_flow(SMF__FLOW_CALLEE, 1);
+
+    smf__flow_hold(&flow);
+    CHECK_EQ(gets(&flow, STREAM | MORE, 304, 5000), SMF__FLOW_PLACE);
+    CHECK_EQ(gets(&flow, STREAM | MORE, 696, 0), SMF__FLOW_PLACE);
+    CHECK_EQ(flow.owed, 4);
+    CHECK_EQ(smf__flow_give(&flow), 0);
+    smf__flow_release(&flow);
+    CHECK_EQ(smf__flow_give(&flow), 1000);
+    smf__flow_release(&flow); /* once */
+    CHECK_EQ(flow.owed, 0);
+    CHECK_EQ(gets(&flow, STREAM | MORE, 500, 0), SMF__FLOW_PLACE);
+    CHECK_EQ(flow.owed, 500);
+
+    flow = open_flow(SMF__FLOW_CALLEE, 1);
+    CHECK_EQ(gets(&flow, STREAM, 100, 0), SMF__FLOW_MESSAGE);
+    smf__flow_hold(&flow);
+    CHECK_EQ(gets(&flow, STREAM | MORE, 304, 5000), SMF__FLOW_PLACE);
+    smf__flow_taken(&flow, 100);
+    CHECK_EQ(flow.owed, 104);
+    smf__flow_release(&flow);
+    CHECK_EQ(flow.owed, 404);
+
+    flow = open_flow(SMF__FLOW_CALLEE, 1);
+    CHECK_EQ(gets(&flow, STREAM, 100, 0), SMF__FLOW_MESSAGE);
+    smf__flow_hold(&flow);
+    CHECK_EQ(gets(&flow, STREAM | MORE, 304, 5000), SMF__FLOW_PLACE);
+    smf__flow_release(&flow); /* it still waits for the one before */
+    CHECK_EQ(flow.owed, 4);
+    smf__flow_hold(&flow);
+    smf__flow_discard(&flow);
+    CHECK_EQ(flow.owed, 404);
+    smf__flow_release(&flow);
+    CHECK_EQ(flow.owed, 404);
+    smf__flow_hold(&flow); /* what is thrown away needs no memory */
+    CHECK_EQ(flow.holds, 0);
+}
+
 static void places_are_told(void)
 {
     struct smf__flow flow = open_flow(SMF__FLOW_CALLER, 0);
@@ -504,6 +544,7 @@ static const struct test tests[] = {
     TEST(credit_comes_back_in_quarters),
     TEST(slices_are_used_up_in_place),
     TEST(slices_that_waited_count_when_they_are_taken),
+    TEST(slices_wait_for_memory),
     TEST(places_are_told),
     TEST(slices_must_be_what_the_first_one_said),
     TEST(a_receiver_counts_every_byte),

@@ -233,6 +233,7 @@ func goldenBlocks() []level2Golden {
 	add("bad_key_upper", "An upper-case letter.", raw(16, "\x02\x00\x02\x00aBcd"))
 	add("bad_key_long", "A key of 256 bytes.", raw(272, "\x00\x01\x00\x00"+strings.Repeat("k", 260)))
 	add("bad_padding", "Padding that is not zeros.", raw(16, "\x01\x00\x00\x00a\x00\x00\x01"))
+	add("bad_padding_4", "The sizes of an entry, and no room for a key.", raw(24, "\x01\x00\x07\x00kabcdefg\x01\x00\x00\x00"))
 	add("bad_padding_long", "More of it than fills the block up.", raw(16, "\x00\x00\x00\x00\x00\x00\x00\x00"))
 	return list
 }

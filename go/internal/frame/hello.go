@@ -95,19 +95,23 @@ func ReadHello(payload []byte) (Hello, error) {
 func (h Hello) check() error {
 	switch {
 	case h.Level == 0:
-		return fmt.Errorf("Hello.level: 0 is no level: the lowest is 1")
+		return fmt.Errorf("%s: 0 is no level: the lowest is 1", "Hello.level")
 	case h.Level == 1:
 		return nil
 	case h.FrameSizeMax < HelloFrameSizeMin:
-		return fmt.Errorf("Hello.frame_size_bytes_max: %d is too small: level 2 needs %d", h.FrameSizeMax, HelloFrameSizeMin)
+		return tooSmall("frame_size_bytes_max", h.FrameSizeMax, HelloFrameSizeMin)
 	case h.CallsMax == 0:
-		return fmt.Errorf("Hello.calls_max: 0 is too small: level 2 needs 1")
+		return tooSmall("calls_max", 0, 1)
 	case h.Credit < HelloCreditMin:
-		return fmt.Errorf("Hello.credit_bytes: %d is too small: level 2 needs %d", h.Credit, HelloCreditMin)
+		return tooSmall("credit_bytes", h.Credit, HelloCreditMin)
 	case h.MessageSizeMax == 0:
-		return fmt.Errorf("Hello.message_size_bytes_max: 0 is too small: level 2 needs 1")
+		return tooSmall("message_size_bytes_max", 0, 1)
 	}
 	return nil
+}
+
+func tooSmall(field string, has, needs uint32) error {
+	return fmt.Errorf("%s.%s: %d is too small: level 2 needs %d", "Hello", field, has, needs)
 }
 
 // Agree is what a connection uses whose ends offer h and other: the lower of each, the intersection of sets.

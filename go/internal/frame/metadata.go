@@ -67,7 +67,7 @@ func ReadMetadata(payload []byte) (Metadata, MetadataFault) {
 	if uint64(size) > uint64(len(payload)) {
 		return Metadata{}, MetadataTruncated
 	}
-	block := payload[:size:size]
+	block := payload[:size]
 	end, fault := checkEntries(block)
 	if fault != MetadataGood {
 		return Metadata{}, fault

@@ -57,7 +57,7 @@ struct smf_metadata {
 /* One entry of a block. */
 struct smf_metadata_entry {
     const char *key;           /* no zero byte behind it */
-    const uint8_t *value;      /* likewise, and any bytes inside */
+    const uint8_t *value;      /* any bytes; no zero byte behind them */
     uint16_t key_size_bytes;   /* 1 to SMF_METADATA_KEY_SIZE_BYTES_MAX */
     uint16_t value_size_bytes; /* may be 0 */
 };

@@ -74,6 +74,7 @@ struct smf_core_stats {
     uint64_t refused_too_many;       /* requests of peers, answered with 429 by the engine */
     uint64_t refused_draining;       /* requests of peers, answered with 503 by the engine */
     uint64_t frames_dropped;         /* of the program, and not allowed at the connection's level */
+    uint64_t refused_running;        /* in refused_too_many: those that met running_max */
 };
 
 /* Reads the counters. New ones come at the end of the struct: size_bytes is its size as the caller was

@@ -132,6 +132,7 @@ static void room_begin(void *context)
 
     rpc->turns++;
     smf__rpc_send_collected(rpc);
+    smf__session_work(rpc, 1);
     leave(rpc);
     smf__core_loans_reset(rpc->core);
     drain_on(rpc);
@@ -231,6 +232,7 @@ static void room_poll(void *context, int64_t timeout_ns)
         timeout_ns = 0;
     if (timeout_ns != 0 || !read_hot(rpc))
         look_at_all(rpc, timeout_ns);
+    smf__session_work(rpc, 0);
     rpc->unread = rpc->core->turn.event_count >= SMF__RPC_FRAMES_OF_TURN_MAX ||
                   rpc->chunks_of_turn == SMF__RPC_CHUNKS_OF_TURN_MAX;
     if (rpc->closed != NULL)
@@ -280,6 +282,7 @@ static void level2_stats(const struct smf__rpc *rpc, struct smf_core_stats *stat
     stats->refused_too_many = smf__counted(rpc->stats.refused_too_many);
     stats->refused_draining = smf__counted(rpc->stats.refused_draining);
     stats->frames_dropped = smf__counted(rpc->stats.frames_dropped);
+    stats->refused_running = smf__counted(rpc->stats.refused_running);
 }
 
 static void room_stats(const void *context, struct smf_core_stats *stats)
@@ -330,6 +333,7 @@ static void room_close(void *context)
     }
     smf__timer_stop(rpc->core->timers, &rpc->drain_timer);
     smf__rpc_take_back(rpc);
+    smf__session_close_room(rpc);
     if (rpc->chunk != NULL)
         smf__buffer_unref(rpc->core->pool, rpc->chunk);
     while (rpc->free_segments != NULL) {
@@ -376,6 +380,7 @@ int smf__rpc_open(struct smf_core *core, struct smf__net *net, const struct smf_
     rpc->core = core;
     rpc->config = *config;
     rpc->drain_timer.fire = drain_timer_fired;
+    smf__session_open_room(rpc);
     core->payload_size_bytes_max = payload_size_max(core, config);
     rpc->conns = mmap(NULL, conns_size(rpc), PROT_READ | PROT_WRITE,
                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);

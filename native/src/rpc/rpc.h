@@ -6,6 +6,7 @@
 #ifndef SMF_RPC_RPC_H
 #define SMF_RPC_RPC_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 #include <smf/level2.h>
@@ -68,6 +69,41 @@ enum smf__conn_pause { /* why a connection is not read; or-ed */
                        SMF__PAUSE_MEMORY = 4,
                        SMF__PAUSE_UNSENT = 8
 };
+
+/* In a list: a ring, with the list itself as one of its links. Linked to itself: in none. */
+struct smf__link {
+    struct smf__link *next, *prev;
+};
+
+static inline void smf__link_init(struct smf__link *link)
+{
+    link->next = link->prev = link;
+}
+
+static inline int smf__link_alone(const struct smf__link *link)
+{
+    return link->next == link;
+}
+
+static inline void smf__link_remove(struct smf__link *link)
+{
+    link->next->prev = link->prev;
+    link->prev->next = link->next;
+    smf__link_init(link);
+}
+
+/* Puts it last; where it is, if it is in a list already. */
+static inline void smf__link_append(struct smf__link *list, struct smf__link *link)
+{
+    if (!smf__link_alone(link))
+        return;
+    link->prev = list->prev;
+    link->next = list;
+    list->prev->next = link;
+    list->prev = link;
+}
+
+#define SMF__LINK_OF(link, type, member) ((type *)(void *)((char *)(link)-offsetof(type, member)))
 
 /* A piece of what a peer has not taken yet. */
 struct smf__segment {
@@ -183,6 +219,11 @@ struct smf__rpc {
     struct smf__conn *put_conn;    /* whose frames are in put; NULL: none */
     uint32_t put_size;
     uint8_t put[SMF__RPC_PUT_SIZE_BYTES]; /* small frames of the engine's, to be written together */
+    struct smf__link pumping, giving, telling, over, hungry_sessions; /* see rpc_session.h */
+    uint64_t hungry_sessions_returns; /* the pool's returns when they were last looked at */
+    struct smf__session *free_sessions;
+    struct smf__outgoing *free_outgoing;
+    uint32_t sessions_open;
     struct smf_core_stats stats;
     struct smf__net_event ready[SMF__RPC_NET_EVENTS_MAX];
     char texts[SMF__CORE_EVENTS_MAX][SMF__NET_ADDRESS_SIZE_BYTES]; /* peers of CLOSED events */
@@ -229,6 +270,12 @@ void smf__conn_read(struct smf__conn *conn);
 void smf__rpc_resume(struct smf__rpc *rpc);
 void smf__rpc_feed(struct smf__rpc *rpc);
 void smf__rpc_take_back(struct smf__rpc *rpc);
+/* Keeps a buffer until this turn's events are over; with the caller's reference. */
+void smf__rpc_lend(struct smf__rpc *rpc, struct smf_buffer *buffer);
+/* Whether there is memory for something that is not complete, and enough for everything else beside it. */
+int smf__rpc_body_fits(const struct smf__rpc *rpc, uint64_t size);
+/* Such memory; or NULL. */
+struct smf_buffer *smf__rpc_body_get(struct smf__rpc *rpc, uint64_t size);
 
 /* rpc_write.c */
 #define SMF__EMPTY_TABLE_SIZE_BYTES 12

@@ -322,6 +322,7 @@ void smf__conn_finish(struct smf__conn *conn, uint32_t reason, int forget_calls)
         smf__count(rpc->stats.closed[reason], 1);
         conn->state = SMF__CONN_FINISHING;
         forget_input(conn);
+        smf__session_forget(conn); /* no credit comes any more */
         smf__conn_interest(conn);
     }
     smf__conn_settle(conn);
@@ -356,7 +357,7 @@ void smf__conn_settle(struct smf__conn *conn)
 
     if (conn->draining && conn->state == SMF__CONN_OPEN && conn->in_flight == 0 &&
         conn->unsent_first == NULL && !conn->have_frame && conn->rest_size == 0 &&
-        (conn->level == 1 || rpc->drain_over))
+        (conn->level == 1 || (rpc->drain_over && conn->sessions == NULL)))
         smf__conn_finish(conn, SMF_CLOSE_BY_US, 0);
     if (conn->state != SMF__CONN_FINISHING || conn->unsent_first != NULL)
         return;

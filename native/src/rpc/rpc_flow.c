@@ -120,16 +120,36 @@ int smf__flow_reset(struct smf__flow *flow)
     return 1;
 }
 
-/* What has come of the message that is put together, and waits for earlier ones to be taken. */
+/* Whether slices go back when they are in place. */
+static int waits(const struct smf__flow *flow)
+{
+    return flow->untaken != 0 || flow->holds;
+}
+
+/* What has come of the message that is put together, and waits. */
 static uint32_t held(const struct smf__flow *flow)
 {
-    return flow->untaken != 0 ? flow->in_done : 0;
+    return waits(flow) ? flow->in_done : 0;
+}
+
+void smf__flow_hold(struct smf__flow *flow)
+{
+    flow->holds = !flow->discards;
+}
+
+void smf__flow_release(struct smf__flow *flow)
+{
+    uint32_t waited = held(flow);
+
+    flow->holds = 0;
+    flow->owed += waited - held(flow);
 }
 
 void smf__flow_discard(struct smf__flow *flow)
 {
     flow->owed += (uint32_t)(flow->untaken - flow->discount) + held(flow);
     flow->untaken = flow->discount = 0;
+    flow->holds = 0;
     flow->discards = 1;
 }
 
@@ -145,7 +165,7 @@ void smf__flow_taken(struct smf__flow *flow, uint64_t size_bytes)
     flow->discount -= given;
     flow->untaken -= size_bytes;
     flow->owed += (uint32_t)(size_bytes - given);
-    if (flow->untaken == 0)
+    if (!waits(flow))
         flow->owed += flow->in_done;
 }
 
@@ -197,7 +217,7 @@ static int receive_reset(struct smf__flow *flow, uint32_t flags, struct smf__flo
     if (flags & SMF_FRAME_MORE)
         return SMF__FLOW_BAD_FLAGS;
     end_in(flow, from_caller ? SMF__FLOW_RESET : SMF__FLOW_ENDED, step);
-    flow->in_size = flow->in_done = 0;
+    flow->in_size = flow->in_done = flow->holds = 0;
     if (!from_caller || flow->out != SMF__FLOW_OPEN)
         return SMF__FLOW_GOOD;
     step->meaning |= SMF__FLOW_CANCEL;
@@ -259,7 +279,7 @@ static void receive_slice(struct smf__flow *flow, const struct smf__flow_frame *
         step->meaning = SMF__FLOW_PLACE;
     }
     if (frame->flags & SMF_FRAME_MORE) {
-        if (!flow->discards && flow->untaken == 0)
+        if (!flow->discards && !waits(flow))
             flow->owed += step->size;
         return;
     }

@@ -15,7 +15,7 @@
  * room: the peer may send it. owed: used up, goes back in quarters of the window at least. untaken:
  * messages that the application has, or is to get; discount: the part of the oldest one that went back
  * while it was put together. held: what has come of the message that is being put together, while an
- * earlier one is not taken (else these bytes are owed, all but the last slice's).
+ * earlier one is not taken, or its memory is awaited (else these bytes are owed, all but the last slice's).
  *
  * So a sender that has nothing to send but what needs at most window / 2 is never stuck, if the peer's
  * application takes what it gets: less than a quarter of the window stays owed. That is why messages
@@ -72,6 +72,7 @@ struct smf__flow {
     uint8_t out_torn; /* a message was left unfinished: only a reset may be sent */
     uint8_t in_plain; /* the message in slices has no stream bit */
     uint8_t discards; /* what comes is thrown away, and counts as taken */
+    uint8_t holds;    /* the message in slices waits for memory */
 };
 
 /* Begins a session: nothing sent, nothing received. slice_max: cut to half a window. */
@@ -169,6 +170,11 @@ int smf__flow_credit(struct smf__flow *flow, uint32_t size_bytes);
 
 /* The application has used up so many bytes of what it got, the oldest first; more than there is: all. */
 void smf__flow_taken(struct smf__flow *flow, uint64_t size_bytes);
+
+/* There is memory for no more than a window of the message in slices that begins now: none of it goes back
+ * before smf__flow_release. The message is larger than a window. */
+void smf__flow_hold(struct smf__flow *flow);
+void smf__flow_release(struct smf__flow *flow);
 
 /* What came, and what will come, is thrown away: it counts as taken. */
 void smf__flow_discard(struct smf__flow *flow);

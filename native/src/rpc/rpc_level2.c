@@ -97,8 +97,12 @@ int smf__level2_admit(struct smf__conn *conn, uint16_t session, uint32_t flags)
         refuse(conn, session, flags, SMF_CODE_UNAVAILABLE);
         return 0;
     }
-    if (conn->in_flight >= conn->agreed.calls_max ||
-        rpc->core->turn.in_flight >= rpc->config.running_max) {
+    if (conn->in_flight >= conn->agreed.calls_max) {
+        refuse(conn, session, flags, SMF_CODE_LIMIT);
+        return 0;
+    }
+    if (rpc->core->turn.in_flight >= rpc->config.running_max) {
+        smf__count(rpc->stats.refused_running, 1);
         refuse(conn, session, flags, SMF_CODE_LIMIT);
         return 0;
     }

@@ -15,7 +15,7 @@
 #define CLOSE_OF_FAULT(fault)                                                                      \
     ((uint32_t)(fault) + SMF_CLOSE_BAD_COMPRESSION - SMF_FRAME_BAD_COMPRESSION)
 
-static void lend(struct smf__rpc *rpc, struct smf_buffer *buffer)
+void smf__rpc_lend(struct smf__rpc *rpc, struct smf_buffer *buffer)
 {
     smf__check(rpc->lent_count < sizeof rpc->lent / sizeof rpc->lent[0]);
     rpc->lent[rpc->lent_count++] = buffer;
@@ -69,7 +69,7 @@ static int ready_chunk(struct smf__rpc *rpc)
         return !rpc->starved;
     }
     if (rpc->chunk != NULL)
-        lend(rpc, rpc->chunk);
+        smf__rpc_lend(rpc, rpc->chunk);
     rpc->chunk = chunk;
     rpc->chunk_fill = 0;
     rpc->chunks_of_turn++;
@@ -118,8 +118,7 @@ static void keep_rest(struct smf__conn *conn, uint8_t *at, uint32_t size, struct
     smf__conn_pause(conn, why);
 }
 
-/* Whether there is memory for a payload that is not complete, and enough for everything else beside it. */
-static int body_fits(const struct smf__rpc *rpc, uint32_t size)
+int smf__rpc_body_fits(const struct smf__rpc *rpc, uint64_t size)
 {
     struct smf__pool_stats stats;
 
@@ -128,9 +127,9 @@ static int body_fits(const struct smf__rpc *rpc, uint32_t size)
            stats.budget_bytes - stats.budget_bytes / SMF__RPC_BODY_RESERVE_DIVISOR;
 }
 
-static struct smf_buffer *body_get(struct smf__rpc *rpc, uint32_t size)
+struct smf_buffer *smf__rpc_body_get(struct smf__rpc *rpc, uint64_t size)
 {
-    if (body_fits(rpc, size))
+    if (smf__rpc_body_fits(rpc, size))
         return smf__pool_get(rpc->core->pool, size);
     smf__pool_refuse(rpc->core->pool);
     return NULL;
@@ -240,13 +239,18 @@ static void parse(struct smf__conn *conn, uint8_t *at, uint32_t size, struct smf
         if (size < conn->frame.size) {
             if (size == 0)
                 return;
-            conn->body = body_get(conn->rpc, conn->frame.size);
+            conn->body = smf__rpc_body_get(conn->rpc, conn->frame.size);
             if (conn->body == NULL) {
                 keep_rest(conn, at, size, buffer, SMF__PAUSE_MEMORY);
                 return;
             }
             memcpy(conn->body->data, at, size);
             conn->body_have = size;
+            return;
+        }
+        if (conn->level == 2 && (conn->frame.flags & SMF_FRAME_MORE) &&
+            smf__session_must_wait(conn)) {
+            keep_rest(conn, at, size, buffer, SMF__PAUSE_MEMORY);
             return;
         }
         if (!emit(conn, at, buffer))
@@ -341,7 +345,7 @@ static void took(struct smf__conn *conn, uint32_t size)
         }
         size -= missing;
         conn->body = NULL;
-        lend(rpc, body);
+        smf__rpc_lend(rpc, body);
         smf__count(rpc->stats.frames_assembled, 1);
         if (!emit(conn, body->data, body))
             return;
@@ -411,7 +415,7 @@ static void parse_rest(struct smf__conn *conn)
     conn->rest_size = 0;
     parse(conn, conn->rest, size, buffer);
     if (rpc->core->turn.event_count != events)
-        lend(rpc, buffer);
+        smf__rpc_lend(rpc, buffer);
     else
         smf__buffer_unref(rpc->core->pool, buffer);
 }
@@ -458,7 +462,8 @@ void smf__rpc_resume(struct smf__rpc *rpc)
 /* Whether the connection's payload gets memory now. */
 static int body_comes(struct smf__rpc *rpc, uint32_t size)
 {
-    struct smf_buffer *body = body_fits(rpc, size) ? smf__pool_get(rpc->core->pool, size) : NULL;
+    struct smf_buffer *body =
+        smf__rpc_body_fits(rpc, size) ? smf__pool_get(rpc->core->pool, size) : NULL;
 
     if (body == NULL) /* there may be enough, but not in one piece */
         return 0;

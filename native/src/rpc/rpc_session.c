@@ -1,44 +1,432 @@
-/* Streams, and messages in slices: not spoken. A call that asks for one is refused, a frame that goes on
- * with one breaks a rule. */
+/* The table of a connection's sessions, and what frames that come mean for them. */
+#include "rpc/rpc_session.h"
+
+#include <endian.h>
+#include <stdlib.h>
+#include <string.h>
+
 #include <smf/code.h>
 
 #include "mem/mem_count.h"
-#include "rpc/rpc_level2.h"
 
-int smf__session_emit(struct smf__conn *conn, const uint8_t *payload, struct smf_buffer *buffer)
+#define BUCKETS_MIN 16u
+#define SESSIONS_OF_CALLS 2u /* sessions with an entry, for each call that may be in flight */
+
+void smf__session_open_room(struct smf__rpc *rpc)
 {
-    const struct smf_frame *frame = &conn->frame;
+    smf__link_init(&rpc->pumping);
+    smf__link_init(&rpc->giving);
+    smf__link_init(&rpc->telling);
+    smf__link_init(&rpc->over);
+    smf__link_init(&rpc->hungry_sessions);
+}
 
-    (void)payload, (void)buffer;
-    if (conn->accepted && (frame->flags & SMF_FRAME_STREAM) && !(frame->flags & SMF_FRAME_RESET)) {
-        smf__put(conn,
-                 (struct smf_frame){.flags = SMF_FRAME_RESET,
-                                    .session = frame->session,
-                                    .meta = SMF_CODE_NOT_IMPLEMENTED},
-                 NULL);
+void smf__session_close_room(struct smf__rpc *rpc)
+{
+    while (rpc->free_sessions != NULL) {
+        struct smf__session *session = rpc->free_sessions;
+
+        rpc->free_sessions = session->next;
+        free(session);
+    }
+    while (rpc->free_outgoing != NULL) {
+        struct smf__outgoing *outgoing = rpc->free_outgoing;
+
+        rpc->free_outgoing = outgoing->next;
+        free(outgoing);
+    }
+}
+
+/* The table. Session numbers are given out one after the other: they are their own hash. */
+
+static struct smf__session **bucket_of(const struct smf__sessions *sessions, uint16_t id)
+{
+    return &sessions->buckets[id & sessions->mask];
+}
+
+struct smf__session *smf__session_find(const struct smf__conn *conn, uint16_t id)
+{
+    struct smf__session *session;
+
+    if (conn->sessions == NULL)
+        return NULL;
+    for (session = *bucket_of(conn->sessions, id); session != NULL; session = session->next) {
+        if (session->id == id)
+            return session;
+    }
+    return NULL;
+}
+
+static struct smf__sessions *sessions_new(struct smf__conn *conn)
+{
+    struct smf__sessions *sessions = calloc(1, sizeof *sessions);
+
+    if (sessions == NULL)
+        return NULL;
+    sessions->buckets = calloc(BUCKETS_MIN, sizeof(struct smf__session *));
+    if (sessions->buckets == NULL) {
+        free(sessions);
+        return NULL;
+    }
+    sessions->mask = BUCKETS_MIN - 1;
+    sessions->conn = conn;
+    smf__link_init(&sessions->pumping);
+    smf__link_init(&sessions->ready);
+    return sessions;
+}
+
+static void sessions_free(struct smf__sessions *sessions)
+{
+    sessions->conn->sessions = NULL;
+    if (sessions->conn->draining) /* that was what it waited for */
+        sessions->conn->rpc->core->hurry = 1;
+    smf__link_remove(&sessions->pumping);
+    free(sessions->buckets);
+    free(sessions);
+}
+
+/* A table that stays as it is for want of memory only has longer chains. */
+static void grow(struct smf__sessions *sessions)
+{
+    uint32_t size = sessions->mask + 1;
+    struct smf__session **buckets, **old = sessions->buckets;
+
+    if (sessions->count < size)
+        return;
+    buckets = calloc((size_t)size * 2, sizeof(struct smf__session *));
+    if (buckets == NULL)
+        return;
+    sessions->buckets = buckets;
+    sessions->mask = size * 2 - 1;
+    for (uint32_t i = 0; i < size; i++) {
+        for (struct smf__session *at = old[i], *next; at != NULL; at = next) {
+            struct smf__session **bucket = bucket_of(sessions, at->id);
+
+            next = at->next;
+            at->next = *bucket;
+            *bucket = at;
+        }
+    }
+    free(old);
+}
+
+static void timed_out(struct smf__timer *timer);
+
+static struct smf__session *take_entry(struct smf__rpc *rpc)
+{
+    struct smf__session *session = rpc->free_sessions;
+
+    if (session != NULL)
+        rpc->free_sessions = session->next;
+    else
+        session = malloc(sizeof *session);
+    if (session == NULL)
+        return NULL;
+    memset(session, 0, sizeof *session);
+    smf__link_init(&session->ready);
+    smf__link_init(&session->giving);
+    smf__link_init(&session->telling);
+    smf__link_init(&session->over);
+    smf__link_init(&session->hungry);
+    session->timer.fire = timed_out;
+    return session;
+}
+
+struct smf__session *smf__session_new(struct smf__conn *conn, uint16_t id, uint32_t role,
+                                      uint32_t stream)
+{
+    struct smf__session *session, **bucket;
+
+    if (conn->sessions == NULL)
+        conn->sessions = sessions_new(conn);
+    if (conn->sessions == NULL) {
+        smf__conn_close(conn, SMF_CLOSE_NO_MEMORY);
+        return NULL;
+    }
+    if (conn->sessions->count >= SESSIONS_OF_CALLS * conn->agreed.calls_max) {
+        (void)smf__session_bad(conn);
+        return NULL;
+    }
+    session = take_entry(conn->rpc);
+    if (session == NULL) {
+        smf__conn_close(conn, SMF_CLOSE_NO_MEMORY);
+        return NULL;
+    }
+    grow(conn->sessions);
+    session->of = conn->sessions;
+    session->id = id;
+    smf__flow_open(&session->flow, role, stream, conn->agreed.credit_bytes, SMF__SLICE_SIZE_BYTES);
+    bucket = bucket_of(conn->sessions, id);
+    session->next = *bucket;
+    *bucket = session;
+    conn->sessions->count++;
+    smf__count(conn->rpc->sessions_open, 1u);
+    return session;
+}
+
+void smf__session_free(struct smf__session *session)
+{
+    struct smf__sessions *sessions = session->of;
+    struct smf__rpc *rpc = sessions->conn->rpc;
+    struct smf__session **at = bucket_of(sessions, session->id);
+
+    while (*at != session)
+        at = &(*at)->next;
+    *at = session->next;
+    smf__session_drop_queue(session);
+    smf__session_drop_body(session);
+    if (session->copies != NULL)
+        smf__buffer_unref(rpc->core->pool, session->copies);
+    smf__link_remove(&session->ready);
+    smf__link_remove(&session->giving);
+    smf__link_remove(&session->telling);
+    smf__link_remove(&session->over);
+    session->next = rpc->free_sessions;
+    rpc->free_sessions = session;
+    smf__uncount(rpc->sessions_open, 1u);
+    if (--sessions->count == 0)
+        sessions_free(sessions);
+}
+
+int smf__session_free_if_over(struct smf__session *session)
+{
+    struct smf__rpc *rpc = session->of->conn->rpc;
+
+    if (!smf__flow_over(&session->flow))
+        return 0;
+    if (session->of->conn->accepted) {
+        smf__session_free(session);
         return 1;
     }
-    smf__conn_finish(conn, SMF_CLOSE_BAD_STREAM, 0);
-    return 0;
-}
-
-int smf__session_send(struct smf__conn *conn, struct smf_buffer *buffer, uint8_t *bytes,
-                      const struct smf_frame *frame)
-{
-    (void)buffer, (void)bytes;
-    if (!(frame->flags & SMF_FRAME_STREAM) && frame->size <= conn->agreed.frame_size_bytes_max)
-        return SMF__SESSION_NONE;
-    smf__count(conn->rpc->stats.frames_dropped, 1);
+    /* What the driver sends on the stream before it hears of the end must not open another one. */
+    smf__session_drop_queue(session);
+    smf__link_append(&rpc->over, &session->over);
     return 1;
-}
-
-int smf__session_taken(struct smf__conn *conn, uint16_t session, uint32_t size_bytes)
-{
-    (void)conn, (void)session, (void)size_bytes;
-    return SMF_OK;
 }
 
 void smf__session_forget(struct smf__conn *conn)
 {
-    (void)conn;
+    for (uint32_t i = 0; conn->sessions != NULL && i <= conn->sessions->mask;) {
+        struct smf__session *session = conn->sessions->buckets[i];
+
+        if (session == NULL) {
+            i++;
+            continue;
+        }
+        if (conn->accepted && !session->told && !session->answered)
+            (void)smf__level2_answered(conn, session->id); /* nobody else will */
+        smf__session_free(session);
+    }
+}
+
+int smf__session_bad(struct smf__conn *conn)
+{
+    smf__conn_finish(conn, SMF_CLOSE_BAD_STREAM, 0);
+    return 0;
+}
+
+/* A message was begun too long ago. One that waits for us is not the peer's fault. */
+static void timed_out(struct smf__timer *timer)
+{
+    struct smf__session *session = SMF__LINK_OF(timer, struct smf__session, timer);
+    struct smf__conn *conn = session->of->conn;
+    struct smf__rpc *rpc = conn->rpc;
+    struct smf_turn *turn = &rpc->core->turn;
+
+    if (session->flow.untaken != 0 || session->flow.holds || conn->pauses != 0 ||
+        turn->event_count == turn->event_capacity) {
+        smf__timer_start(rpc->core->timers, timer,
+                         turn->now_ns + rpc->config.body_timeout_ms * 1000000ull);
+        return;
+    }
+    smf__session_overrule(session, SMF_CODE_DEADLINE);
+    smf__put_flush(rpc);
+}
+
+/* Frames that come. */
+
+static int take_credit(struct smf__session *session, const uint8_t *payload)
+{
+    uint32_t size;
+
+    if (session == NULL ||
+        smf__flow_over(&session->flow)) /* it was on its way when the call ended */
+        return 1;
+    memcpy(&size, payload, sizeof size);
+    if (smf__flow_credit(&session->flow, le32toh(size)) != SMF__FLOW_GOOD)
+        return smf__session_bad(session->of->conn);
+    if (session->out_first != NULL)
+        smf__session_mark_ready(session);
+    return 1;
+}
+
+/* Whether a frame of a session without an entry makes one. 0: it is as others; -1: it breaks a rule. */
+static int makes_entry(const struct smf__conn *conn, uint32_t flags)
+{
+    if (flags & SMF_FRAME_RESET)
+        return 0;
+    if (!conn->accepted && (flags & SMF_FRAME_STREAM))
+        return -1; /* we know all that we opened */
+    return (flags & (SMF_FRAME_STREAM | SMF_FRAME_MORE)) != 0;
+}
+
+/* The entry for a call that begins, or for the reply to a plain one. NULL: the connection ends. */
+static struct smf__session *make_entry(struct smf__conn *conn)
+{
+    const struct smf_frame *frame = &conn->frame;
+    struct smf__session *session;
+
+    session =
+        smf__session_new(conn, frame->session, conn->accepted ? SMF__FLOW_CALLEE : SMF__FLOW_CALLER,
+                         (frame->flags & SMF_FRAME_STREAM) != 0);
+    if (session == NULL)
+        return NULL;
+    session->method = frame->meta;
+    if (!conn->accepted) {
+        smf__flow_request_is_over(&session->flow);
+        return session;
+    }
+    if (smf__level2_admit(conn, frame->session, frame->flags))
+        return session;
+    if (conn->state != SMF__CONN_OPEN)
+        return NULL;
+    session->answered = 1; /* by the engine; the caller may go on until it hears of it */
+    (void)smf__flow_reset(&session->flow);
+    return session;
+}
+
+/* Is the message in slices that this frame begins one that will have to be put together? */
+static int is_wanted(const struct smf__conn *conn, const struct smf__session *session,
+                     uint64_t size)
+{
+    return (session == NULL || !session->flow.discards) &&
+           size <= conn->agreed.message_size_bytes_max &&
+           smf__pool_could_fit(conn->rpc->core->pool, size);
+}
+
+static uint32_t read_u32(const uint8_t *bytes)
+{
+    uint32_t value;
+
+    memcpy(&value, bytes, sizeof value);
+    return le32toh(value);
+}
+
+/* What a frame is, before it is known whether it keeps the rules. */
+struct arrival {
+    const uint8_t *payload; /* the metadata block, if any */
+    uint16_t metadata_size;
+    int begins; /* a message in slices */
+    struct smf__flow_frame frame;
+};
+
+/* 0: the connection ends. */
+static int look_at(struct smf__conn *conn, const struct smf__session *session,
+                   const uint8_t *payload, struct arrival *arrival)
+{
+    const struct smf_frame *frame = &conn->frame;
+
+    memset(arrival, 0, sizeof *arrival);
+    arrival->payload = payload;
+    if (frame->flags & SMF_FRAME_METADATA) {
+        if (session != NULL && session->flow.in_size != 0 && !(frame->flags & SMF_FRAME_RESET))
+            return smf__session_bad(conn); /* only a message's first frame has a block */
+        if (!smf__level2_metadata(conn, payload, frame->size, &arrival->metadata_size))
+            return 0;
+    }
+    arrival->frame.flags = frame->flags;
+    arrival->frame.size = frame->size - arrival->metadata_size;
+    arrival->begins = session != NULL ? smf__flow_begins_slices(&session->flow, frame->flags)
+                                      : (frame->flags & SMF_FRAME_MORE) != 0;
+    if (!arrival->begins)
+        return 1;
+    if (arrival->frame.size <= SMF__FLOW_PREFIX_SIZE_BYTES)
+        return smf__session_bad(conn);
+    arrival->frame.whole_size = read_u32(payload + arrival->metadata_size);
+    return 1;
+}
+
+/* The message in slices that begins gets its memory; or the call ends for want of it. */
+static void begin_body(struct smf__session *session, const struct arrival *arrival)
+{
+    struct smf__conn *conn = session->of->conn;
+    const struct smf_frame *frame = &conn->frame;
+    uint32_t size = arrival->frame.whole_size;
+    uint64_t whole = (uint64_t)arrival->metadata_size + size;
+
+    if (!is_wanted(conn, session, whole))
+        return;
+    session->body = smf__session_body(conn, arrival->metadata_size, size);
+    if (session->body == NULL)
+        return;
+    if (session->body->capacity < whole) {
+        smf__flow_hold(&session->flow);
+        smf__link_append(&conn->rpc->hungry_sessions, &session->hungry);
+    }
+    session->in_metadata_size = arrival->metadata_size;
+    session->in_meta = frame->meta;
+    session->in_flags = (uint8_t)(frame->flags & ~(uint32_t)SMF_FRAME_MORE);
+    session->in_compression = frame->compression;
+    memcpy(session->body->data, arrival->payload, arrival->metadata_size);
+    smf__timer_start(conn->rpc->core->timers, &session->timer,
+                     conn->rpc->core->turn.now_ns + conn->rpc->config.body_timeout_ms * 1000000ull);
+}
+
+/* Does what the rules say that a frame means. Returns what smf__level2_emit does. */
+static int take_step(struct smf__session *session, const struct arrival *arrival,
+                     const struct smf__flow_step *step, struct smf_buffer *buffer)
+{
+    struct smf__conn *conn = session->of->conn;
+    const uint8_t *bytes = arrival->payload + arrival->metadata_size;
+
+    if (arrival->begins)
+        bytes += SMF__FLOW_PREFIX_SIZE_BYTES;
+    if ((step->meaning & SMF__FLOW_PLACE) && session->body == NULL) {
+        int fits =
+            is_wanted(conn, session, (uint64_t)arrival->metadata_size + arrival->frame.whole_size);
+
+        smf__session_overrule(session, fits ? SMF_CODE_UNAVAILABLE : SMF_CODE_TOO_LARGE);
+    } else {
+        if (step->meaning & SMF__FLOW_PLACE)
+            smf__session_placed(session, step, bytes);
+        if (!smf__session_deliver(session, step, bytes, arrival->metadata_size, buffer))
+            return 0;
+    }
+    if (conn->state != SMF__CONN_OPEN)
+        return 0;
+    if (!smf__session_free_if_over(session))
+        smf__session_mark_giving(session);
+    return 1;
+}
+
+int smf__session_emit(struct smf__conn *conn, const uint8_t *payload, struct smf_buffer *buffer)
+{
+    const struct smf_frame *frame = &conn->frame;
+    struct smf__session *session = smf__session_find(conn, frame->session);
+    struct smf__flow_step step;
+    struct arrival arrival;
+
+    if (frame->flags & SMF_FRAME_CREDIT)
+        return take_credit(session, payload);
+    if (session == NULL) {
+        int makes = makes_entry(conn, frame->flags);
+
+        if (makes == 0)
+            return SMF__SESSION_NONE;
+        if (makes < 0)
+            return smf__session_bad(conn);
+    }
+    if (!look_at(conn, session, payload, &arrival))
+        return 0;
+    if (session == NULL)
+        session = make_entry(conn);
+    if (session == NULL)
+        return 0;
+    if (conn->accepted && !(frame->flags & SMF_FRAME_RESET) && frame->meta != session->method)
+        return smf__session_bad(conn);
+    if (arrival.begins && !session->flow.discards)
+        begin_body(session, &arrival);
+    if (smf__flow_receive(&session->flow, &arrival.frame, &step) != SMF__FLOW_GOOD)
+        return smf__session_bad(conn);
+    return take_step(session, &arrival, &step, buffer);
 }

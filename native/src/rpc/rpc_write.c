@@ -233,6 +233,8 @@ void smf__conn_flush(struct smf__conn *conn)
         start_send_timer(conn);
         peer_took(conn, (uint64_t)sent);
     }
+    if (conn->unsent_first == NULL && conn->sessions != NULL)
+        smf__session_go_on(conn);
     if (conn->unsent_first == NULL)
         smf__timer_stop(rpc->core->timers, &conn->send_timer);
     else if (!smf__timer_running(&conn->send_timer))
