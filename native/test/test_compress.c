@@ -1,5 +1,6 @@
 /* Compressed payloads: against the golden bytes, against the stock libraries, damaged in every way, and through
  * the filter on both ends of a connection. */
+#include <malloc.h>
 #include <pthread.h>
 
 #include <lz4.h>
@@ -266,6 +267,26 @@ static uint64_t memory_used(const struct smf_core *core)
     return stats.used_bytes;
 }
 
+/* What says that it becomes large, and can't, costs nothing either. */
+static void check_boast(const struct golden *golden)
+{
+    struct smf_core *core = core_alone(1ull << 30);
+    struct smf_compress *compress = compress_open(0, 0, 0);
+    uint64_t before = memory_max(core);
+
+    CHECK_EQ(pass(core, compress, compression_of(golden), golden->bytes,
+                  (uint32_t)golden->size_bytes, NULL),
+             SMF_CODE_BAD_REQUEST);
+    CHECK_EQ(memory_max(core), before);
+    smf_compress_close(compress);
+    smf__core_close(core);
+}
+
+static void boasts(void)
+{
+    each_golden(FOLDER "bad_*_boast.hex", 2, check_boast);
+}
+
 /* A thousandth is sent, and no byte is spent on what is over the limit, or malformed before it begins. */
 static void bombs(void)
 {
@@ -355,6 +376,30 @@ static void many_cores(void)
     for (int i = 0; i < count; i++)
         smf__core_close(cores[i]);
     smf_compress_close(compress);
+}
+
+/* What zstd needs for itself is got once for a core. */
+static void contexts_are_used_again(void)
+{
+    struct smf_compress *compress = compress_open(0, 0, 0);
+    struct smf_core *core = core_alone(8u << 20);
+    struct smf__codec codec = {0};
+    uint8_t plain[5000], bytes[200];
+    uint64_t before = 0;
+    uint32_t size;
+
+    memset(plain, 'x', sizeof plain);
+    size = smf__codec_compress(&codec, SMF_COMPRESSION_ZSTD, 0, plain, sizeof plain, bytes,
+                               sizeof bytes);
+    smf__codec_fini(&codec);
+    for (int i = 0; i < 100; i++) {
+        CHECK_EQ(pass(core, compress, SMF_COMPRESSION_ZSTD, bytes, size, is_plain), 0);
+        if (i == 0)
+            before = mallinfo2().uordblks + mallinfo2().hblkhd;
+    }
+    CHECK_LE(mallinfo2().uordblks + mallinfo2().hblkhd, before + 1000);
+    smf_compress_close(compress);
+    smf__core_close(core);
 }
 
 static void *pass_often(void *context)
@@ -716,8 +761,10 @@ static const struct test tests[] = {
     TEST(damaged_payloads),
     TEST(stock_libraries_read_it),
     TEST(bombs),
+    TEST(boasts),
     TEST(memory_that_is_short),
     TEST(many_cores),
+    TEST(contexts_are_used_again),
     TEST(cores_at_once),
     TEST(what_is_refused),
     TEST(both_ends),
