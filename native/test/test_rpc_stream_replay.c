@@ -1,8 +1,8 @@
-/* Runs that the explorer of test_flow_model.h found, made again with two real cores: the programs send, take,
+/* Runs that the explorer of test_flow_explore.h found, made again with two real cores: the programs send, take,
  * cancel and answer in the order of the run, and the cores take turns as frames arrive in it. When a core does
  * what is due is its own business; what comes of it is not: every message once and in order, one last frame,
  * and nothing left behind. */
-#include "test_flow_model.h"
+#include "test_flow_explore.h"
 #include "test_stream.h"
 
 #define UNIT_BYTES 4096u
