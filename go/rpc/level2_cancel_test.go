@@ -217,9 +217,10 @@ func TestThePromisesContext(t *testing.T) {
 // A handler is cancelled first, and promises then: whoever answers is told nevertheless.
 func TestAPromiseOfACancelledCall(t *testing.T) {
 	for _, m := range []rpc.Method{{}, {Slow: true}} {
-		ended := make(chan error, 1)
+		ended, running := make(chan error, 1), make(chan struct{}, 1)
 		m.Name, m.ID = "Promise", idWork
 		m.Handle = func(ctx context.Context, _ *rpc.Request, reply *rpc.Reply) error {
+			running <- struct{}{}
 			<-ctx.Done()
 			d := reply.Defer()
 			go func() {
@@ -232,7 +233,7 @@ func TestAPromiseOfACancelledCall(t *testing.T) {
 		_, address := start(t, rpc.ServerOptions{}, m)
 		p := dialLevel2(t, address)
 		p.call(1, idWork, "x")
-		p.pings(1)
+		within(t, running, "the handler runs")
 		p.cancel(1)
 		require.ErrorIs(t, within(t, ended, "the promise's context ends"), rpc.ErrCancelled)
 		p.answered(1, rpc.CodeCancelled)
@@ -351,9 +352,8 @@ func TestCancelsAtAnyMoment(t *testing.T) {
 func BenchmarkACancelReachesTheHandler(b *testing.B) {
 	for _, name := range []string{"late", "as a goroutine", "promised"} {
 		b.Run(name, func(b *testing.B) {
-			_, address, ids, running, _ := endings(b, rpc.ServerOptions{})
+			_, address, ids, running, causes := endings(b, rpc.ServerOptions{})
 			p := dialLevel2(b, address)
-			_ = running
 			b.ResetTimer()
 			b.StopTimer()
 			for range b.N {
@@ -362,8 +362,9 @@ func BenchmarkACancelReachesTheHandler(b *testing.B) {
 				time.Sleep(100 * time.Microsecond) // it waits by now
 				b.StartTimer()
 				p.cancel(1)
-				p.answered(1, rpc.CodeCancelled) // and all the way back
+				<-causes
 				b.StopTimer()
+				p.answered(1, rpc.CodeCancelled)
 			}
 		})
 	}
