@@ -71,6 +71,13 @@ uint64_t smf__session_queued_bytes(const struct smf__conn *conn)
     return conn->sessions != NULL ? conn->sessions->queued_bytes : 0;
 }
 
+uint64_t smf__session_backlog_bytes(const struct smf__conn *conn)
+{
+    return conn->sessions != NULL && !smf__link_alone(&conn->sessions->ready)
+               ? conn->sessions->queued_bytes
+               : 0;
+}
+
 /* Takes the first message out of the queue. */
 static struct smf__outgoing *dequeue(struct smf__session *session)
 {
@@ -272,6 +279,7 @@ static int send_next(struct batch *batch, struct smf__session *session)
             continue;
         }
         add_slice(batch, session, first, &slice);
+        session->begun = 1;
         if (!slice.done)
             return 1;
         (void)dequeue(session);
@@ -291,6 +299,16 @@ static void note_waiting(struct smf__sessions *sessions)
 {
     for (struct smf__link *at = sessions->ready.next; at != &sessions->ready; at = at->next)
         SMF__LINK_OF(at, struct smf__session, ready)->waits = 1;
+}
+
+/* Whoever does not take his replies is not read until he does. What waits for credit alone does not
+ * count: credit comes by reading. */
+static void mind_backlog(struct smf__conn *conn)
+{
+    if (conn->accepted && conn->state == SMF__CONN_OPEN && !(conn->pauses & SMF__PAUSE_UNSENT) &&
+        conn->unsent_bytes + smf__session_backlog_bytes(conn) >
+            conn->rpc->config.unsent_bytes_max / SMF__RPC_BACKLOG_PAUSE_DIVISOR)
+        smf__conn_pause(conn, SMF__PAUSE_UNSENT);
 }
 
 /* Sends what the sessions of a connection have, until it is all gone or the transport takes no more. */
@@ -317,6 +335,7 @@ static void pump(struct smf__sessions *sessions, int sent)
             write_batch(&batch);
     }
     write_batch(&batch);
+    mind_backlog(conn);
     if (sent && conn->sessions != NULL)
         note_waiting(conn->sessions);
 }
@@ -443,24 +462,6 @@ static void give_credit(struct smf__session *session)
     smf__put(session->of->conn, frame, payload);
 }
 
-static void tell(struct smf__rpc *rpc)
-{
-    struct smf_turn *turn = &rpc->core->turn;
-
-    while (!smf__link_alone(&rpc->telling) && turn->event_count < turn->event_capacity) {
-        struct smf__session *session =
-            SMF__LINK_OF(rpc->telling.next, struct smf__session, telling);
-        struct smf_event *event;
-
-        smf__link_remove(&session->telling);
-        event = smf__rpc_event(rpc, session->of->conn, SMF_EVENT_WRITABLE);
-        event->session = session->id;
-        event->payload = smf__empty_table;
-    }
-    if (!smf__link_alone(&rpc->telling))
-        rpc->core->hurry = 1;
-}
-
 void smf__session_work(struct smf__rpc *rpc, int sent)
 {
     while (sent && !smf__link_alone(&rpc->over))
@@ -483,5 +484,5 @@ void smf__session_work(struct smf__rpc *rpc, int sent)
         pump(sessions, sent);
     }
     if (!sent && !smf__link_alone(&rpc->telling))
-        tell(rpc);
+        smf__session_tell(rpc);
 }
