@@ -87,6 +87,8 @@ int smf__session_must_wait(const struct smf__conn *conn);
 void smf__session_go_on(struct smf__conn *conn);
 /* Bytes of messages that wait to be sent. */
 uint64_t smf__session_queued_bytes(const struct smf__conn *conn);
+/* Likewise, where the transport is what it waits for; 0 where it is credit alone. */
+uint64_t smf__session_backlog_bytes(const struct smf__conn *conn);
 /* What is due in the middle of a turn (sent: its sends have been collected) or at its end: credit is given,
  * slices are sent, the driver is told. */
 void smf__session_work(struct smf__rpc *rpc, int sent);

@@ -399,7 +399,8 @@ static uint32_t pauses_left(const struct smf__conn *conn)
     if ((conn->pauses & SMF__PAUSE_IN_FLIGHT) && must_pause(conn) == SMF__PAUSE_IN_FLIGHT)
         left |= SMF__PAUSE_IN_FLIGHT;
     if ((conn->pauses & SMF__PAUSE_UNSENT) &&
-        conn->unsent_bytes > rpc->config.unsent_bytes_max / SMF__RPC_BACKLOG_PAUSE_DIVISOR / 2)
+        conn->unsent_bytes + smf__session_backlog_bytes(conn) >
+            rpc->config.unsent_bytes_max / SMF__RPC_BACKLOG_PAUSE_DIVISOR / 2)
         left |= SMF__PAUSE_UNSENT;
     return left;
 }

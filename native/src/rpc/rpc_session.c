@@ -72,6 +72,7 @@ static struct smf__sessions *sessions_new(struct smf__conn *conn)
     sessions->conn = conn;
     smf__link_init(&sessions->pumping);
     smf__link_init(&sessions->ready);
+    smf__link_init(&sessions->waiting);
     return sessions;
 }
 
@@ -177,6 +178,7 @@ void smf__session_free(struct smf__session *session)
     smf__session_drop_body(session);
     if (session->copies != NULL)
         smf__buffer_unref(rpc->core->pool, session->copies);
+    smf__session_stop_slicing(session);
     smf__link_remove(&session->ready);
     smf__link_remove(&session->giving);
     smf__link_remove(&session->telling);

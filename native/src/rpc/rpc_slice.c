@@ -17,6 +17,7 @@
 #define COPIES_SIZE_BYTES (16u << 10)
 #define BATCH_SIZE_BYTES SMF__SLICE_SIZE_BYTES
 #define PIECES_OF_FRAME_MAX 4 /* header, metadata block, size, message */
+#define SLICING_MAX 16u       /* large messages that a connection sends side by side */
 #define HEAD_SIZE_BYTES (SMF_FRAME_HEADER_SIZE_BYTES + SMF__FLOW_PREFIX_SIZE_BYTES)
 
 /* Frames that are written together. */
@@ -60,6 +61,40 @@ void smf__session_mark_ready(struct smf__session *session)
     smf__link_append(&session->of->conn->rpc->pumping, &session->of->pumping);
 }
 
+void smf__session_stop_slicing(struct smf__session *session)
+{
+    struct smf__sessions *sessions = session->of;
+
+    if (!session->slicing)
+        return;
+    session->slicing = 0;
+    sessions->slicing--;
+    if (!smf__link_alone(&sessions->waiting)) {
+        struct smf__session *next =
+            SMF__LINK_OF(sessions->waiting.next, struct smf__session, ready);
+
+        smf__link_remove(&next->ready);
+        smf__session_mark_ready(next);
+    }
+}
+
+/* Whether a message may go out now, or go on. The peer has memory for a part of each large message that was
+ * begun, and is short of it if hundreds are: so few of them go side by side. A stream may stand still for
+ * as long as its reader likes, and keeps nobody from beginning. */
+static int may_slice(struct smf__session *session, const struct smf__outgoing *message)
+{
+    if (session->slicing || session->flow.stream || message->size <= session->flow.slice_max)
+        return 1;
+    if (session->of->slicing == SLICING_MAX) {
+        smf__link_append(&session->of->waiting, &session->ready);
+        session->waits = 1;
+        return 0;
+    }
+    session->slicing = 1;
+    session->of->slicing++;
+    return 1;
+}
+
 void smf__session_mark_giving(struct smf__session *session)
 {
     if (smf__flow_must_give(&session->flow))
@@ -69,6 +104,13 @@ void smf__session_mark_giving(struct smf__session *session)
 uint64_t smf__session_queued_bytes(const struct smf__conn *conn)
 {
     return conn->sessions != NULL ? conn->sessions->queued_bytes : 0;
+}
+
+uint64_t smf__session_backlog_bytes(const struct smf__conn *conn)
+{
+    return conn->sessions != NULL && !smf__link_alone(&conn->sessions->ready)
+               ? conn->sessions->queued_bytes
+               : 0;
 }
 
 /* Takes the first message out of the queue. */
@@ -87,6 +129,7 @@ void smf__session_drop_queue(struct smf__session *session)
 {
     while (session->out_first != NULL)
         outgoing_free(session->of->conn->rpc, dequeue(session));
+    smf__session_stop_slicing(session);
     smf__link_remove(&session->ready);
 }
 
@@ -261,13 +304,17 @@ static int send_next(struct batch *batch, struct smf__session *session)
     while (session->out_first != NULL) {
         struct smf__outgoing *first = session->out_first;
         struct smf__flow_slice slice;
-        int sending = smf__flow_send(&session->flow, first->size, first->flags, &slice);
+        int sending;
 
+        if (!may_slice(session, first))
+            return 0;
+        sending = smf__flow_send(&session->flow, first->size, first->flags, &slice);
         if (sending == SMF__FLOW_WAIT) {
             session->waits = 1;
             return 0;
         }
         if (sending == SMF__FLOW_DROP) {
+            smf__session_stop_slicing(session);
             outgoing_free(batch->conn->rpc, dequeue(session));
             continue;
         }
@@ -275,6 +322,7 @@ static int send_next(struct batch *batch, struct smf__session *session)
         session->begun = 1;
         if (!slice.done)
             return 1;
+        smf__session_stop_slicing(session);
         (void)dequeue(session);
         first->next = batch->done;
         batch->done = first;
@@ -292,6 +340,16 @@ static void note_waiting(struct smf__sessions *sessions)
 {
     for (struct smf__link *at = sessions->ready.next; at != &sessions->ready; at = at->next)
         SMF__LINK_OF(at, struct smf__session, ready)->waits = 1;
+}
+
+/* Whoever does not take his replies is not read until he does. What waits for credit alone does not
+ * count: credit comes by reading. */
+static void mind_backlog(struct smf__conn *conn)
+{
+    if (conn->accepted && conn->state == SMF__CONN_OPEN && !(conn->pauses & SMF__PAUSE_UNSENT) &&
+        conn->unsent_bytes + smf__session_backlog_bytes(conn) >
+            conn->rpc->config.unsent_bytes_max / SMF__RPC_BACKLOG_PAUSE_DIVISOR)
+        smf__conn_pause(conn, SMF__PAUSE_UNSENT);
 }
 
 /* Sends what the sessions of a connection have, until it is all gone or the transport takes no more. */
@@ -318,6 +376,7 @@ static void pump(struct smf__sessions *sessions, int sent)
             write_batch(&batch);
     }
     write_batch(&batch);
+    mind_backlog(conn);
     if (sent && conn->sessions != NULL)
         note_waiting(conn->sessions);
 }
