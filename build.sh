@@ -47,6 +47,7 @@ has() { command -v "$1" >/dev/null; }
 # --- deps -----------------------------------------------------------------------------------------
 
 arm64_root=/usr/aarch64-linux-gnu # headers and libraries for check_arm64
+compress_headers=/usr/include     # where those of zstd and lz4 are
 
 # Prints the Debian packages that are missing for the native library alone.
 missing_for_library() {
@@ -81,19 +82,30 @@ missing_for_go() {
         echo libflatbuffers-dev
 }
 
+# What libsmf_compress needs. Without it a build leaves that library out; check has to see it.
+missing_for_compress() {
+    [[ -e $compress_headers/zstd.h ]] || echo libzstd-dev
+    [[ -e $compress_headers/lz4hc.h ]] || echo liblz4-dev
+}
+
 # What one step of check needs beyond a build.
 missing_for() {
     case $1 in
     format) has clang-format || echo clang-format ;;
     shell) has shellcheck || echo shellcheck ;;
     reference) has doxygen || echo doxygen ;;
-    tidy) has clang-tidy || echo clang-tidy ;;
+    tidy)
+        has clang-tidy || echo clang-tidy
+        missing_for_compress
+        ;;
     test | race | older)
         missing_for_go
+        [[ $1 != test ]] || missing_for_compress
         [[ $1 != test || -x /usr/sbin/mkfs.xfs ]] || echo xfsprogs
         [[ $1 != test || -x /usr/sbin/mkfs.btrfs ]] || echo btrfs-progs
         ;;
     asan | tsan | fuzz)
+        missing_for_compress
         [[ $1 != fuzz ]] || missing_for_go
         has clang || echo clang
         { has clang && [[ -e $(clang -print-file-name="libclang_rt.fuzzer-$(uname -m).a") ]]; } ||
@@ -321,7 +333,7 @@ fuzz_step() {
 verb_fuzz() {
     local seconds=${1:-60} name package failed=0
     [[ $seconds =~ ^[0-9]+$ ]] || die "fuzz: not a number of seconds: $seconds"
-    clang_build fuzz -DSMF_FUZZ=ON -DSMF_SANITIZE=address,undefined -DBUILD_TESTING=OFF || return
+    clang_build fuzz -DSMF_FUZZ=ON -DSMF_COMPRESS=ON -DSMF_SANITIZE=address,undefined -DBUILD_TESTING=OFF || return
     printf '%s\n' native/fuzz/fuzz_*.c | # each has one thread
         xargs -P "$(nproc)" -I '{}' bash ./build.sh fuzz-step '{}' "$seconds" || failed=1
     # Minimising what is new takes up to a minute each time, in which nothing else is tried.
@@ -424,6 +436,7 @@ check_reference() { verb_docs; }
 
 check_test() {
     local failed=0
+    [[ -e build/native/test_compress ]] || die "libsmf_compress was not built: see what ./build.sh build says of it"
     native_test native || failed=1
     go_test go ./... || failed=1
     module=bench/peers go_test peers ./... || failed=1
@@ -442,13 +455,13 @@ check_tidy() {
 }
 
 check_asan() {
-    clang_build asan -DSMF_SANITIZE=address,undefined -DSMF_INVARIANTS=ON
+    clang_build asan -DSMF_COMPRESS=ON -DSMF_SANITIZE=address,undefined -DSMF_INVARIANTS=ON
     native_test asan
 }
 
 # setarch -R: ThreadSanitizer of older compilers does not know today's address-space layouts.
 check_tsan() {
-    clang_build tsan -DSMF_SANITIZE=thread -DSMF_INVARIANTS=ON
+    clang_build tsan -DSMF_COMPRESS=ON -DSMF_SANITIZE=thread -DSMF_INVARIANTS=ON
     native_test tsan setarch -R
 }
 

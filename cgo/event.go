@@ -39,6 +39,12 @@ const (
 	CloseReasons                    = 22 // how many there are
 )
 
+// Ordinary reports whether connections end like that all the time, by peers that have done nothing wrong.
+func (r CloseReason) Ordinary() bool { return r <= closeBroken }
+
+// closeBroken is the last of those.
+const closeBroken CloseReason = 3
+
 // ConnectHello asks a peer for level 2 before anything else; a flag of Core.ConnectWith.
 const ConnectHello uint32 = 1
 
@@ -126,4 +132,5 @@ type Stats struct {
 	ConnectionsLevel2, Hellos, HellosRefused        uint64
 	Pings, Cancels, CancelsIgnored, Goaways, OneWay uint64
 	RefusedTooMany, RefusedDraining, FramesDropped  uint64
+	RefusedRunning                                  uint64 // of RefusedTooMany
 }

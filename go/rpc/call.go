@@ -87,7 +87,6 @@ func (r *Reply) begin() {
 	out.Payload = out.Payload[:0]
 	if r.deferred != nil {
 		r.deferred = nil
-		r.worker.heir.Store(nil)
 	}
 	if len(out.Metadata) != 0 {
 		out.Metadata = nil
@@ -186,6 +185,7 @@ func (r *Reply) takeBack() bool {
 		return false
 	}
 	d.ctx.finish(context.Canceled)
+	r.call.Promised(nil)
 	// What the token has is the reply's again.
 	r.worker.call.dirty = true
 	d.metadata.append(&r.worker.call.replyMetadata)
@@ -217,8 +217,7 @@ type worker struct {
 	reply  Reply
 	call   Call // for filters, and for metadata
 	ctx    atomic.Pointer[callContext]
-	heir   atomic.Pointer[callContext] // of the promised reply; nil: there is none
-	block  []byte                      // the reply's metadata
+	block  []byte // the reply's metadata
 }
 
 func newWorker(s *Server, call *loop.Call) *worker {
@@ -273,13 +272,8 @@ func (w *worker) renewContext() {
 	w.ctx.Store(newCallContext(w.server, call))
 }
 
-// Cancel ends the contexts of the call: its handler's, and that of the reply that it has promised.
-func (w *worker) Cancel(why uint32) {
-	w.ctx.Load().Cancel(why)
-	if heir := w.heir.Load(); heir != nil {
-		heir.Cancel(why)
-	}
-}
+// Cancel ends the handler's context.
+func (w *worker) Cancel(why uint32) { w.ctx.Load().Cancel(why) }
 
 // promise makes the token for a reply. It has the metadata that was set until now.
 func (w *worker) promise() *Deferred {
@@ -292,9 +286,8 @@ func (w *worker) promise() *Deferred {
 		d.filters = &deferredFilters{server: w.server}
 	}
 	d.metadata, w.call.replyMetadata = w.call.replyMetadata, Metadata{}
-	c.Promise = &d.promise
-	w.heir.Store(&d.ctx)
-	ctx.pass(&d.ctx) // whoever cancels after this line tells it by itself
+	c.Promised(&d.promise)
+	ctx.pass(&d.ctx) // whoever cancels the handler from now on tells the promise, too
 	return d
 }
 

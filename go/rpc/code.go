@@ -112,7 +112,7 @@ var (
 var ErrClosed = errors.New("rpc: closed")
 
 // ErrDisconnected is the context.Cause of a handler's context that ended because the connection of its
-// caller did. Nobody gets the reply.
+// caller did, at level 2 of the wire format. Nobody gets the reply. At level 1 handlers are not told.
 var ErrDisconnected = errors.New("rpc: the caller's connection has ended")
 
 // ErrAddress is found by errors.Is in what Dial and Server.Listen return for a text that is no address:

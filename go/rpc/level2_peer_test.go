@@ -163,3 +163,11 @@ func (p peer2) pings(token uint64) {
 	require.EqualValues(p.t, frame.ControlPong, r.Meta)
 	require.EqualValues(p.t, token, binary.LittleEndian.Uint64([]byte(r.payload)))
 }
+
+// coreOf are the counters of a server's only core.
+func coreOf(t testing.TB, s *rpc.Server) rpc.CoreStats {
+	t.Helper()
+	cores := s.Stats().Cores
+	require.Len(t, cores, 1)
+	return cores[0]
+}

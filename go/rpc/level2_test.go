@@ -248,7 +248,7 @@ func TestWorkPastItsDeadlineIsNotStarted(t *testing.T) {
 	require.EqualValues(t, frame.FlagReset, got[2].Flags, "no handler saw it")
 	require.False(t, got[2].failure(t).MayHaveRun)
 	require.Zero(t, ran.Load())
-	require.EqualValues(t, 1, core(server).Refused[rpc.RefusedDeadline])
+	require.EqualValues(t, 1, coreOf(t, server).Refused[rpc.RefusedDeadline])
 	p.echoes(2)
 }
 
@@ -369,7 +369,7 @@ func TestOneWay(t *testing.T) {
 	}
 	p.write(frame2(frame.FlagOneWay, 0, 7, "no such method"))
 	p.echoes(1)
-	eventually(t, "all of them are over", func() bool { return core(server).InFlight == 0 })
+	eventually(t, "all of them are over", func() bool { return coreOf(t, server).InFlight == 0 })
 }
 
 func TestStreamsAreRefused(t *testing.T) {
@@ -377,6 +377,6 @@ func TestStreamsAreRefused(t *testing.T) {
 	p := dialLevel2(t, address)
 	p.write(frame2(frame.FlagStream, 5, idEcho, "a first message"))
 	r := p.answered(5, rpc.CodeNotImplemented)
-	require.EqualValues(t, frame.FlagReset|frame.FlagStream, r.Flags)
+	require.NotZero(t, r.Flags&frame.FlagReset, "no handler saw it")
 	p.echoes(5)
 }

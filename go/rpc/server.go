@@ -287,7 +287,7 @@ func (w work) Find(id uint32) *loop.Method { return w.methods[id] }
 
 // Note logs connections that ended for a reason that somebody should know.
 func (w work) Note(_ *loop.Loop, e *native.Event) {
-	if e.Kind == native.EventClosed {
+	if reason := native.CloseReason(e.Meta); e.Kind == native.EventClosed && !reason.Ordinary() {
 		w.logs.closed(string(e.Payload()), native.CloseReason(e.Meta))
 	}
 }

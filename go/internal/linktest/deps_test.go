@@ -13,6 +13,8 @@ import (
 	"github.com/smf-go/smf/go/internal/sourcetree"
 )
 
+var compressHeaders = regexp.MustCompile(`(?m)^compress_headers=\S+`)
+
 // machine is a folder with a copy of build.sh, and a PATH with the tools that a build needs and no
 // others. They are there and succeed, more is not asked of them.
 func machine(t *testing.T, also ...string) tree {
@@ -21,7 +23,9 @@ func machine(t *testing.T, also ...string) tree {
 	script, err := os.ReadFile(filepath.Join(root, "build.sh"))
 	require.NoError(t, err)
 	c := tree{t, t.TempDir()}
-	c.write("build.sh", string(script))
+	c.write("build.sh", string(compressHeaders.ReplaceAll(script, []byte("compress_headers="+c.root+"/include"))))
+	c.write("include/zstd.h", "")
+	c.write("include/lz4hc.h", "")
 	bin := filepath.Join(c.root, "bin")
 	require.NoError(t, os.Mkdir(bin, 0o700))
 	for _, name := range []string{"bash", "dirname", "tr", "sort", "uname", "nproc", "mkdir", "rm", "tee", "tail", "grep", "cut"} {
@@ -63,6 +67,20 @@ func TestDepsAsksForWhatTheStepsNeed(t *testing.T) {
 		require.Error(t, err)
 		require.Regexp(t, missing+"clang clang-format clang-tidy doxygen g\\+\\+ .*libclang-rt-dev.* shellcheck\n", output)
 	})
+}
+
+// A build does without zstd and lz4; check does not.
+func TestDepsLooksForTheCompressors(t *testing.T) {
+	c := machine(t, "clang-tidy")
+	require.NoError(t, os.Remove(filepath.Join(c.root, "include/lz4hc.h")))
+	require.Equal(t, "deps: nothing is missing\n", c.mustRun("bash", "build.sh", "deps"))
+	output, err := c.run("bash", "build.sh", "deps", "tidy")
+	require.Error(t, err)
+	require.Contains(t, output, "deps: missing: liblz4-dev\n")
+	require.NoError(t, os.Remove(filepath.Join(c.root, "include/zstd.h")))
+	output, err = c.run("bash", "build.sh", "deps", "tidy")
+	require.Error(t, err)
+	require.Contains(t, output, "deps: missing: liblz4-dev libzstd-dev\n")
 }
 
 var arm64Root = regexp.MustCompile(`(?m)^arm64_root=\S+`)

@@ -231,7 +231,7 @@ func (d *driver) end() bool {
 	}
 	switch {
 	case c.Out.Deferred:
-		d.loop.promised(d.loop.pendings.add(c.Out.Conn, c.Out.Session, c.keyed(), nil), c.Promise)
+		d.loop.promised(d.loop.pendings.add(c.Out.Conn, c.Out.Session, c.keyed(), nil), c.promise.Swap(nil))
 	case !core.Send(&c.Out):
 		d.loop.keep(c.Due(), &c.Out)
 	case d.counts != nil:
@@ -289,7 +289,7 @@ func (l *Loop) standIn() {
 	if c := l.countsOf(late.call.Method); c != nil {
 		c.late.Add(1)
 	}
-	late.pending = l.pendings.add(e.Conn, e.Session, keyed(e.Level, e.Session), late.worker)
+	late.pending = l.pendings.add(e.Conn, e.Session, keyed(e.Level, e.Session), late)
 	l.holders.Add(1)
 	go l.standIn()
 	d := l.newDriver()

@@ -132,7 +132,7 @@ func (t *task) outOfDate(now time.Time) uint32 {
 // Cancel stops a handler that has not begun, and tells one that has.
 func (t *task) Cancel(why uint32) {
 	t.stopped.Store(true)
-	t.worker.Cancel(why)
+	t.call.cancel(t.worker, why)
 }
 
 // refusals are what the loop's own answers say at level 2, by status.

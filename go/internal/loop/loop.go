@@ -40,10 +40,10 @@ type Call struct {
 	Loan        []byte    // where a reply may be built, so that it ends at the last byte; nil: nowhere
 	Metadata    []byte    // the request's block, lent until Serve returns; empty: there is none
 	Deadline    time.Time // the caller's; zero: none
-	Promise     *Promise  // set by Serve with Out.Deferred
 	Compression uint8     // of Payload; above 1 only for a Method that is Compressed
 	Level       uint8     // of the wire format, on the connection that it came by: 1 or 2
 	Flags       uint8     // of the request; 0 at level 1
+	promise     atomic.Pointer[Promise]
 	driver      *driver
 	arrived     uint64 // the core's clock when it was handed out
 }
@@ -308,7 +308,7 @@ func (l *Loop) forget(t *task) {
 func (l *Loop) giveBack(m *letter) {
 	if t := m.task; t != nil {
 		l.forget(t)
-		if !l.returned(t.pending, m.reply, t.call.Promise) {
+		if !l.returned(t.pending, m.reply, &t.call) {
 			l.tasks.Put(t)
 		}
 	}
@@ -316,7 +316,7 @@ func (l *Loop) giveBack(m *letter) {
 		l.releaseLent(d)
 		p := d.pending
 		d.pending = nil
-		if !l.returned(p, m.reply, d.call.Promise) {
+		if !l.returned(p, m.reply, &d.call) {
 			l.workers.Put(d)
 		}
 	}

@@ -154,10 +154,27 @@ func (l *Loop) kept(promise *Promise) {
 	}
 }
 
+// Promised tells the loop by what the call's handler has promised its reply, before the handler returns; nil: it
+// has taken the promise back.
+func (c *Call) Promised(promise *Promise) { c.promise.Store(promise) }
+
+// cancel ends the contexts of a call that a worker has: its handler's, and that of its promise. A promise
+// that is made meanwhile takes over from the handler's context that this is so.
+func (c *Call) cancel(worker Worker, why uint32) {
+	worker.Cancel(why)
+	if promise := c.promise.Load(); promise != nil {
+		promise.Who.Cancel(why)
+	}
+}
+
+// Cancel tells a handler that is late.
+func (d *driver) Cancel(why uint32) { d.call.cancel(d.worker, why) }
+
 // returned is told of a handler's return that has reached the loop: with its reply, or a promise. It
 // reports whether the call was cancelled.
-func (l *Loop) returned(p *pending, replied bool, promise *Promise) (cancelled bool) {
+func (l *Loop) returned(p *pending, replied bool, c *Call) (cancelled bool) {
 	cancelled = p.cancelled
+	promise := c.promise.Swap(nil) // the next call of the same worker has none
 	if replied {
 		l.pendings.remove(p)
 	} else {

@@ -11,7 +11,7 @@ import (
 // The rooms of native/src from left to right: a room may include headers of itself and of rooms to
 // its left. Rooms in one entry never see each other.
 var roomOrder = [][]string{
-	{"mem"}, {"time"}, {"frame", "flat"}, {"core"}, {"net", "disk"}, {"tcp"}, {"tls"}, {"rpc", "wal"}, {"service"},
+	{"mem"}, {"time"}, {"frame", "flat"}, {"core"}, {"net", "disk"}, {"tcp"}, {"tls"}, {"rpc", "wal"}, {"service"}, {"compress"},
 }
 
 // rank says how far to the right a room stands; ok is false for a room without a place.
@@ -79,6 +79,7 @@ var thirdPartyHeaders = []struct {
 }{
 	{regexp.MustCompile(`^liburing`), "uring"},
 	{regexp.MustCompile(`^rte_`), "dpdk"},
+	{regexp.MustCompile(`^(zstd|lz4)`), "compress"},
 }
 
 func checkThirdPartyHeaders(f file) []string {

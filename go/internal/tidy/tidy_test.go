@@ -57,6 +57,8 @@ func TestRules(t *testing.T) {
 
 		{"third-party headers", file{"native/src/disk/disk_uring.c", "#include <liburing.h>\n"}, ""},
 		{"third-party headers", file{"native/src/net/net_dpdk.c", "#include <rte_mbuf.h>\n"}, ""},
+		{"third-party headers", file{"native/src/compress/compress_codec.c", "#include <zstd.h>\n"}, ""},
+		{"third-party headers", file{"native/src/service/service_call.c", "#include <lz4.h>\n"}, "files named *_compress"},
 		{"third-party headers", file{"native/src/net/net_epoll.c", "#include <liburing.h>\n"}, "files named *_uring"},
 		{"third-party headers", file{"native/src/tcp/tcp_glue.h", "#include <rte_mbuf.h>\n"}, "files named *_dpdk"},
 

@@ -21,7 +21,7 @@ extern "C" {
 #define SMF_RPC_PORT_DEFAULT 11225     /* where services listen unless told otherwise */
 #define SMF_ADMIN_PORT_DEFAULT 33140   /* where their admin pages do */
 
-/* How a payload is compressed. The engine neither compresses nor decompresses: it carries what it is given. */
+/* How a payload is compressed. Filters do it (smf/compress.h); the engine looks at none. */
 enum smf_compression {
     SMF_COMPRESSION_NONE = 0,     /* not */
     SMF_COMPRESSION_DISABLED = 1, /* "filters, leave this alone"; read as none */
