@@ -25,9 +25,9 @@ struct smf__outgoing {
 };
 
 struct smf__session {
-    struct smf__link ready;   /* in sessions->ready: has something to send, and credit perhaps; or in
+    struct smf__link ready;  /* in sessions->ready: has something to send, and credit perhaps; or in
                                  sessions->waiting */
-    struct smf__link giving;  /* in rpc->giving: may have credit to give */
+    struct smf__link giving; /* in rpc->giving: may have credit to give */
     struct smf__link telling; /* in rpc->telling: SMF_EVENT_WRITABLE */
     struct smf__link over;   /* in rpc->over: ended; the driver has not heard of it in a poll yet */
     struct smf__link hungry; /* in rpc->hungry_sessions: body has a window only */
@@ -56,7 +56,8 @@ struct smf__session {
 struct smf__sessions {
     struct smf__link pumping; /* in rpc->pumping: some are ready */
     struct smf__link ready;   /* of struct smf__session.ready: sent from in turns */
-    struct smf__link waiting; /* likewise: their large message is not begun before others have ended */
+    struct smf__link
+        waiting; /* likewise: their large message is not begun before others have ended */
     struct smf__conn *conn;
     uint32_t count;
     uint32_t mask;         /* buckets - 1 */
