@@ -354,17 +354,12 @@ static void begin_body(struct smf__session *session, const struct arrival *arriv
     struct smf__conn *conn = session->of->conn;
     const struct smf_frame *frame = &conn->frame;
     uint32_t size = arrival->frame.whole_size;
-    uint64_t whole = (uint64_t)arrival->metadata_size + size;
 
-    if (!is_wanted(conn, session, whole))
+    if (!is_wanted(conn, session, (uint64_t)arrival->metadata_size + size))
         return;
-    session->body = smf__session_body(conn, arrival->metadata_size, size);
+    session->body = smf__session_body(session, arrival->metadata_size, size);
     if (session->body == NULL)
         return;
-    if (session->body->capacity < whole) {
-        smf__flow_hold(&session->flow);
-        smf__link_append(&conn->rpc->hungry_sessions, &session->hungry);
-    }
     session->in_metadata_size = arrival->metadata_size;
     session->in_meta = frame->meta;
     session->in_flags = (uint8_t)(frame->flags & ~(uint32_t)SMF_FRAME_MORE);

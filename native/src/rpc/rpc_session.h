@@ -47,9 +47,11 @@ struct smf__session {
     uint8_t answered; /* accepted: the driver has answered */
     uint8_t waits;    /* a send of the driver's left something here */
     uint8_t slicing;  /* is among sessions->slicing */
+    uint8_t whole;    /* body is for all of the message; among sessions->whole */
     uint8_t begun;    /* a frame of it was sent */
     uint8_t unborn;   /* given up before: the peer will never answer */
     uint32_t method;  /* of the frames that come on an accepted connection */
+    uint64_t parked_bytes; /* of body, in rpc->parked_bytes */
     uint32_t verdict; /* the status that the engine ends it with, whatever the answer is; or 0 */
 };
 
@@ -61,6 +63,7 @@ struct smf__sessions {
     struct smf__conn *conn;
     uint32_t count;
     uint32_t mask;         /* buckets - 1 */
+    uint32_t whole;        /* messages that are put together, and have their memory */
     uint32_t slicing;      /* large messages, not of streams, that have been begun */
     uint64_t queued_bytes; /* of what waits to be sent */
     struct smf__session **buckets;
@@ -92,9 +95,10 @@ void smf__session_drop_queue(struct smf__session *session);
 void smf__session_write(struct smf__session *session, struct smf_buffer *buffer, uint8_t *payload,
                         const struct smf_frame *frame);
 void smf__session_put_reset(struct smf__session *session, uint32_t status);
-/* Memory for a message in slices of which the first came, with a metadata block; all of it, or a window.
- * NULL: there is none now. */
-struct smf_buffer *smf__session_body(struct smf__conn *conn, uint32_t metadata_size, uint32_t size);
+/* Memory for a message in slices of which the first came, with a metadata block; all of it, or a window:
+ * then it waits for the rest. NULL: there is none now. */
+struct smf_buffer *smf__session_body(struct smf__session *session, uint32_t metadata_size,
+                                     uint32_t size);
 /* Forgets the message that is put together. */
 void smf__session_drop_body(struct smf__session *session);
 /* Its slice is in place. */

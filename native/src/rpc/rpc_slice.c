@@ -17,7 +17,7 @@
 #define COPIES_SIZE_BYTES (16u << 10)
 #define BATCH_SIZE_BYTES SMF__SLICE_SIZE_BYTES
 #define PIECES_OF_FRAME_MAX 4 /* header, metadata block, size, message */
-#define SLICING_MAX 16u       /* large messages that a connection sends side by side */
+#define SLICING_MAX 4u       /* large messages that a connection sends side by side */
 #define HEAD_SIZE_BYTES (SMF_FRAME_HEADER_SIZE_BYTES + SMF__FLOW_PREFIX_SIZE_BYTES)
 
 /* Frames that are written together. */
@@ -406,26 +406,102 @@ void smf__session_put_reset(struct smf__session *session, uint32_t status)
 
 /* Messages in slices. */
 
-struct smf_buffer *smf__session_body(struct smf__conn *conn, uint32_t metadata_size, uint32_t size)
+/* How many bytes a message needs that begins with this frame, with its metadata block, as far as have bytes
+ * of the payload tell; 0: it is malformed, which whoever looks at it next finds out. */
+static uint64_t bytes_of_message(const struct smf__conn *conn, const uint8_t *payload,
+                                 uint32_t have)
 {
-    uint32_t window = conn->agreed.credit_bytes;
-    struct smf_buffer *body = smf__rpc_body_get(conn->rpc, (uint64_t)metadata_size + size);
+    const struct smf_frame *frame = &conn->frame;
+    uint64_t metadata_size = 0;
 
-    if (body == NULL && size > window)
-        body = smf__rpc_body_get(conn->rpc, (uint64_t)metadata_size + window);
+    if (frame->flags & SMF_FRAME_METADATA) {
+        if (frame->size < sizeof(uint32_t))
+            return 0;
+        if (have < sizeof(uint32_t))
+            return conn->agreed.credit_bytes;
+        metadata_size = smf_flat_load_u32(payload);
+    }
+    if (frame->size < metadata_size + SMF__FLOW_PREFIX_SIZE_BYTES)
+        return 0;
+    if (have < metadata_size + SMF__FLOW_PREFIX_SIZE_BYTES)
+        return conn->agreed.credit_bytes;
+    return metadata_size + smf_flat_load_u32(payload + metadata_size);
+}
+
+/* Where memory is short, a message that begins waits with its connection, which is not read until there is
+ * some. But not where an earlier one has its memory, and needs the connection to be read for the rest of it:
+ * then this one is parked (smf__session_body). */
+uint64_t smf__session_must_wait(const struct smf__conn *conn, const uint8_t *payload, uint32_t have)
+{
+    const struct smf__session *session = smf__session_find(conn, conn->frame.session);
+    uint64_t size;
+
+    if (conn->sessions != NULL && conn->sessions->whole != 0)
+        return 0;
+    if (session != NULL && (session->flow.in_size != 0 || session->flow.discards))
+        return 0;
+    size = bytes_of_message(conn, payload, have);
+    if (size > conn->agreed.message_size_bytes_max ||
+        !smf__pool_could_fit(conn->rpc->core->pool, size) || smf__rpc_body_fits(conn->rpc, size))
+        return 0;
+    return size;
+}
+
+static void has_whole(struct smf__session *session)
+{
+    session->whole = 1;
+    session->of->whole++;
+}
+
+/* A part of the memory that is kept free for everything else holds what connections bring that have to be
+ * read on: of each message a window at most. */
+static struct smf_buffer *park(struct smf__session *session, uint64_t size)
+{
+    struct smf__rpc *rpc = session->of->conn->rpc;
+    uint64_t block = smf__pool_block_bytes(size);
+    struct smf__pool_stats stats;
+    struct smf_buffer *body;
+
+    smf__pool_stats(rpc->core->pool, &stats);
+    if (rpc->parked_bytes + block > stats.budget_bytes / SMF__RPC_BODY_RESERVE_DIVISOR)
+        return NULL;
+    body = smf__pool_get(rpc->core->pool, size);
+    if (body != NULL) {
+        session->parked_bytes = block;
+        rpc->parked_bytes += block;
+    }
     return body;
 }
 
-int smf__session_must_wait(const struct smf__conn *conn)
+static void no_longer_parked(struct smf__session *session)
 {
-    const struct smf__session *session = smf__session_find(conn, conn->frame.session);
-    uint64_t size = conn->agreed.credit_bytes;
+    session->of->conn->rpc->parked_bytes -= session->parked_bytes;
+    session->parked_bytes = 0;
+}
 
-    if (session != NULL && (session->flow.in_size != 0 || session->flow.discards))
-        return 0;
-    if (conn->frame.flags & SMF_FRAME_METADATA)
-        size += SMF_METADATA_SIZE_BYTES_MAX;
-    return smf__pool_could_fit(conn->rpc->core->pool, size) && !smf__rpc_body_fits(conn->rpc, size);
+struct smf_buffer *smf__session_body(struct smf__session *session, uint32_t metadata_size,
+                                     uint32_t size)
+{
+    struct smf__conn *conn = session->of->conn;
+    uint32_t window = conn->agreed.credit_bytes;
+    uint64_t whole = (uint64_t)metadata_size + size;
+    struct smf_buffer *body = NULL;
+
+    if (smf__rpc_body_fits(conn->rpc, whole))
+        body = smf__pool_get(conn->rpc->core->pool, whole);
+    if (body == NULL)
+        body = park(session, size > window ? (uint64_t)metadata_size + window : whole);
+    if (body == NULL) {
+        smf__pool_refuse(conn->rpc->core->pool);
+        return NULL;
+    }
+    if (body->capacity >= whole) {
+        has_whole(session);
+    } else {
+        smf__flow_hold(&session->flow);
+        smf__link_append(&conn->rpc->hungry_sessions, &session->hungry);
+    }
+    return body;
 }
 
 void smf__session_drop_body(struct smf__session *session)
@@ -437,6 +513,9 @@ void smf__session_drop_body(struct smf__session *session)
     if (session->body != NULL)
         smf__buffer_unref(rpc->core->pool, session->body);
     session->body = NULL;
+    session->of->whole -= session->whole;
+    session->whole = 0;
+    no_longer_parked(session);
 }
 
 void smf__session_placed(struct smf__session *session, const struct smf__flow_step *step,
@@ -464,6 +543,8 @@ static int feed(struct smf__session *session)
     memcpy(body->data, session->body->data, have);
     smf__buffer_unref(rpc->core->pool, session->body);
     session->body = body;
+    has_whole(session);
+    no_longer_parked(session);
     smf__link_remove(&session->hungry);
     smf__flow_release(&session->flow);
     smf__session_mark_giving(session);
