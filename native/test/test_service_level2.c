@@ -510,7 +510,7 @@ static void servers_of_level1(void)
     world_run(&rig->world, 300);
     CHECK_EQ(rig->result.status, SMF_ECLOSED);
     CHECK_EQ(rig->result.may_have_run, 0);
-    CHECK(rig->world.closed_reason == SMF_CLOSE_NOT_LEVEL2);
+    CHECK_EQ(rig->world.closed_reason, SMF_CLOSE_NOT_LEVEL2);
     CHECK_EQ(rig->handled, 0);
     connect_to(rig, 0);
     options.timeout_us = 20000;
