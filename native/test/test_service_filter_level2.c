@@ -6,8 +6,9 @@ struct tag {
     uint32_t compressions;
     uint8_t level, flags;
     uint64_t deadline_ns;
-    int puts;  /* a request's payload, too */
-    int stops; /* with a code */
+    int puts;      /* a request's payload, too */
+    int stops;     /* with a code */
+    uint32_t code; /* what a reply's becomes */
     int dones;
 };
 
@@ -43,6 +44,8 @@ static void tag_reply(struct smf_filter_call *filtered, void *context)
 
     (void)smf_filter_metadata(filtered, &block);
     (void)value_of(&block, "reply", tag->reply);
+    if (tag->code != 0)
+        filtered->code = tag->code;
     if (filtered->side == SMF_FILTER_SERVER)
         CHECK_EQ(smf_filter_add_metadata(filtered, "reply", "of the filter", 13), SMF_OK);
     else if (tag->puts)
@@ -96,11 +99,28 @@ static void filters_see_metadata(void)
     CHECK_STR(of_client.reply, "of the handler");
     CHECK_STR(rig->reply, "");
     CHECK_STR(rig->message, "because");
+    of_client.code = SMF_CODE_UNAVAILABLE;
+    CHECK_EQ(call_once(rig, 0, NULL)->code, SMF_CODE_UNAVAILABLE);
+    CHECK_STR(rig->message, ""); /* it was said of the other code */
+    of_client.code = 0;
+    of_client.puts = 0;
     of_server.stops = SMF_CODE_PERMISSION;
+    of_server.puts = 2;
     CHECK_EQ(call_once(rig, 0, NULL)->code, SMF_CODE_PERMISSION);
     CHECK_EQ(rig->result.may_have_run, 0);
-    CHECK_EQ(rig->handled, 3);
-    CHECK_EQ(of_client.dones, 4);
+    CHECK(rig->result.metadata == NULL); /* that of the request is not the reply's */
+    CHECK_EQ(rig->handled, 4);
+    CHECK_EQ(of_client.dones, 5);
+    smf_client_close(rig->client);
+    CHECK_EQ(smf_client_open(&rig->client, rig->world.client, 0), SMF_OK);
+    CHECK_EQ(smf_client_filter(rig->client, &other, &error), SMF_OK);
+    CHECK_EQ(smf_client_connect_with(rig->client, WORLD_ADDRESS, SMF_CONNECT_HELLO, &error),
+             SMF_OK);
+    of_client.compressions = 1;
+    CHECK_EQ(call(rig, 0, NULL), SMF_OK);
+    CHECK_EQ(of_client.compressions, 0); /* nothing is known yet */
+    world_run(&rig->world, 5);
+    CHECK_EQ(rig->result.code, SMF_CODE_PERMISSION);
     rig_close(rig);
 }
 

@@ -56,6 +56,7 @@ static void metadata_of_late_replies(void)
     CHECK_EQ(smf_call_add_metadata(later, "three", "3", 1), SMF_EINVAL);
     world_run(&rig->world, 5);
     CHECK_STR(rig->reply, "2");
+    CHECK_EQ(rig->entries, 3);
     CHECK_STR(rig->name, "late");
     rig_close(rig);
 }
@@ -299,6 +300,35 @@ static void cancels_wait_for_room(void)
     rig_close(rig);
 }
 
+/* The answer comes before the cancel could be sent: the next call with the session is not meant. */
+static void cancels_that_are_not_needed(void)
+{
+    struct smf__rpc_config limits = world_limits();
+    struct smf_call_options options = with_timeout(0);
+    struct rig *rig = rig_with(&limits, 1, SMF_CONNECT_HELLO);
+    struct smf_turn *turn = smf_core_turn(rig->world.client);
+    uint64_t number, first;
+
+    options.call_out = &number;
+    CHECK_EQ(call(rig, 1, &options), SMF_OK);
+    first = number;
+    world_run(&rig->world, 5);
+    answer_late(&rig->later[0]);
+    (void)world_turn(&rig->world, rig->world.server);
+    for (uint64_t conn = 1ull << 40; turn->send_count < turn->send_capacity; conn++)
+        CHECK_EQ(smf_core_send(rig->world.client, conn, 1, 1, "nobody", 6), SMF_OK);
+    CHECK_EQ(smf_client_cancel(rig->client, number), SMF_OK);
+    while (call(rig, 1, &options) != SMF_OK)
+        CHECK(world_step(&rig->world, rig->world.clock.now_ns + WORLD_MS));
+    CHECK_NE(number, first);
+    CHECK_EQ(smf_client_cancel(rig->client, first), SMF_ENOTFOUND);
+    world_run(&rig->world, 20);
+    CHECK_EQ(rig->later_count, 2);
+    CHECK_EQ(rig->later[1].tells, 0);
+    CHECK_EQ(smf_client_in_flight(rig->client), 1);
+    rig_close(rig);
+}
+
 /* Nobody waits any more when the connection has ended: of that one. */
 static void ends_cancel(void)
 {
@@ -331,6 +361,7 @@ static void ends_cancel(void)
     }
     smf_client_close(rig->client);
     CHECK_EQ(rig->result.status, SMF_ECLOSED);
+    CHECK_EQ(rig->result.may_have_run, 1);
     CHECK_EQ(smf_client_open(&rig->client, rig->world.client, 0), SMF_OK);
     world_run(&rig->world, 5);
     for (int i = 0; i < 7; i++)
@@ -353,8 +384,10 @@ static void very_many_deferred_calls(void)
     }
     world_run(&rig->world, 50);
     CHECK_EQ(rig->later_count, LATER_MAX);
+    CHECK_EQ(smf__records_found(rig->world.server), LATER_MAX + CONNS);
     first = rig->later[0].call.conn;
-    raw_cancel(raws[CONNS - 1], 7);
+    for (int i = 0; i < 3; i++)
+        raw_cancel(raws[CONNS - 1], 7);
     for (int i = 0; i < CONNS - 1; i += 2)
         raw_close(raws[i]);
     world_run(&rig->world, 50);
@@ -427,6 +460,27 @@ static void large_messages(void)
     rig_close(rig);
 }
 
+/* A payload that leaves no room for a block in front of it. */
+static void blocks_without_room(void)
+{
+    uint8_t memory[SMF_METADATA_SIZE_BYTES_MAX];
+    struct smf_call_options options = with_key(memory, "value", 5);
+    struct rig *rig = rig_open();
+
+    rig->reply_value = "value";
+    rig->reply_value_size = 5;
+    for (uint32_t size = (256u << 10) - 120; size < 256u << 10; size += 4) {
+        rig->reply_size = size;
+        CHECK_EQ(call_sized(rig, 0, &options, size), SMF_OK);
+        world_run(&rig->world, 20);
+        CHECK_EQ(rig->result.code, SMF_CODE_OK);
+        CHECK_EQ(rig->name_size, size);
+        CHECK_STR(rig->value, "value");
+        CHECK_STR(rig->reply, "value");
+    }
+    rig_close(rig);
+}
+
 static void ponged(int status, void *context)
 {
     struct rig *rig = context;
@@ -438,9 +492,16 @@ static void ponged(int status, void *context)
 static void pings(void)
 {
     struct rig *rig = rig_open();
+    const uint64_t token = 99;
+    struct smf_event of_another = {.kind = SMF_EVENT_PONG,
+                                   .payload = (const uint8_t *)&token,
+                                   .size_bytes = sizeof token,
+                                   .conn = smf_client_conn(rig->client)};
 
     CHECK_EQ(smf_client_ping(rig->client, ponged, rig), SMF_OK);
     CHECK_EQ(smf_client_ping(rig->client, ponged, rig), SMF_ELIMIT);
+    CHECK_EQ(smf_client_take(rig->client, &of_another), 1);
+    CHECK_EQ(rig->pongs, 0);
     world_run(&rig->world, 5);
     CHECK_EQ(rig->pongs, 1);
     CHECK_EQ(rig->pong_status, SMF_OK);
@@ -624,10 +685,12 @@ int main(int argc, char **argv)
         TEST(calls_that_time_out),
         TEST(calls_are_given_up),
         TEST(cancels_wait_for_room),
+        TEST(cancels_that_are_not_needed),
         TEST(ends_cancel),
         TEST(very_many_deferred_calls),
         TEST(one_way_messages),
         TEST(large_messages),
+        TEST(blocks_without_room),
         TEST(pings),
         TEST(pings_end_with_the_connection),
         TEST(goaways),

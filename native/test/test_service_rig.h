@@ -26,7 +26,8 @@ static const struct smf_method methods[] = {
 
 struct rig;
 
-static inline int dispatch(const void *server, struct smf_core *core, const struct smf_event *event);
+static inline int dispatch(const void *server, struct smf_core *core,
+                           const struct smf_event *event);
 
 static const struct smf_service service = {
     "Nodes", "a.Nodes", "nodes.fbs", methods, 3, SMF_GENERATED_VERSION, dispatch};
@@ -64,6 +65,7 @@ struct rig {
     uint32_t name_size;
     char reply[64]; /* of "reply" in its metadata */
     uint32_t reply_value_got;
+    int entries; /* in its metadata */
     char message[64], details[64], details_type[64];
     int statuses[64]; /* how many answers had -status */
     int pongs, pong_status;
@@ -201,7 +203,7 @@ static inline void connect_to(struct rig *rig, uint32_t flags)
 }
 
 static inline struct rig *rig_with(const struct smf__rpc_config *limits, uint32_t calls_max,
-                            uint32_t flags)
+                                   uint32_t flags)
 {
     static struct rig rig;
     static struct rig *server;
@@ -238,6 +240,7 @@ static inline void rig_close(struct rig *rig)
     world_run(&rig->world, 5);
     stats = world_stats(rig->world.server);
     CHECK_EQ(smf_core_turn(rig->world.server)->in_flight, 0);
+    CHECK_EQ(smf__records_found(rig->world.server), 0);
     CHECK_LT(stats.memory_used_bytes, 2u << 20); /* all came back */
     smf_client_close(rig->client);
     smf_router_close(rig->router);
@@ -246,11 +249,13 @@ static inline void rig_close(struct rig *rig)
 }
 
 static inline void answered(const struct smf_result *result, const void *reply,
-                     smf_client_callback callback, void *context)
+                            smf_client_callback callback, void *context)
 {
     struct rig *rig = context;
     struct smf_flat_string name = smf_flat_get_string(reply, NODE_NAME);
+    struct smf_metadata_entry entry;
     struct smf_metadata block;
+    uint32_t cursor = 0;
 
     CHECK(callback == NULL);
     CHECK_EQ(reply != NULL, result->status == SMF_OK && result->code == SMF_CODE_OK);
@@ -265,10 +270,12 @@ static inline void answered(const struct smf_result *result, const void *reply,
     snprintf(rig->details_type, sizeof rig->details_type, "%s", result->details_type.data);
     CHECK_EQ(smf_result_metadata(result, &block), result->metadata != NULL);
     rig->reply_value_got = value_of(&block, "reply", rig->reply);
+    for (rig->entries = 0; smf_metadata_next(&block, &cursor, &entry);)
+        rig->entries++;
 }
 
-static inline int call_sized(struct rig *rig, uint32_t method, const struct smf_call_options *options,
-                      uint32_t size)
+static inline int call_sized(struct rig *rig, uint32_t method,
+                             const struct smf_call_options *options, uint32_t size)
 {
     static char big[BIG_BYTES];
     struct smf_flat_builder builder;
@@ -277,8 +284,8 @@ static inline int call_sized(struct rig *rig, uint32_t method, const struct smf_
     memset(big, 'r', sizeof big);
     smf_flat_builder_init_core(&builder, rig->world.client);
     build_node(&builder, size != 0 ? big : "Hello", size != 0 ? size : 5);
-    status = smf_client_call_with(rig->client, &methods[method], &builder, options, answered, NULL,
-                                  rig);
+    status =
+        smf_client_call_with(rig->client, &methods[method], &builder, options, answered, NULL, rig);
     smf_flat_builder_fini(&builder);
     return status;
 }
@@ -309,7 +316,7 @@ static inline struct smf_call_options with_key(uint8_t *memory, const char *valu
 
 /* One call, and how it went. */
 static inline const struct smf_result *call_once(struct rig *rig, uint32_t method,
-                                          const struct smf_call_options *options)
+                                                 const struct smf_call_options *options)
 {
     int before = rig->answers;
 

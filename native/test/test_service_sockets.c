@@ -96,9 +96,9 @@ static void turn(struct pair *pair)
         const struct smf_event *event = &smf_core_turn(pair->server)->events[i];
 
         if (!dispatch(pair, pair->server, event) && event->kind == SMF_EVENT_REQUEST)
-            CHECK_EQ(smf_core_send_code(pair->server, event->conn, event->session,
-                                        SMF_CODE_NOT_FOUND),
-                     SMF_OK);
+            CHECK_EQ(
+                smf_core_send_code(pair->server, event->conn, event->session, SMF_CODE_NOT_FOUND),
+                SMF_OK);
     }
     count = smf_core_poll(pair->client_core, SMF_WAIT_NONE);
     for (int i = 0; i < count; i++) {
@@ -144,8 +144,7 @@ static void ponged(int status, void *context)
 }
 
 /* A call with one entry of metadata. */
-static void call(struct pair *pair, uint32_t method, uint32_t size,
-                 struct smf_call_options options)
+static void call(struct pair *pair, uint32_t method, uint32_t size, struct smf_call_options options)
 {
     static char name[LARGE_BYTES];
     struct smf_metadata_writer writer;
