@@ -325,10 +325,6 @@ func TestAMalformedRequestHasNotRun(t *testing.T) {
 
 // A one-way message is handled like a call, and nothing comes back.
 func TestOneWay(t *testing.T) {
-	type end struct {
-		oneWay bool
-		err    error
-	}
 	handled, done := make(chan bool, 10), make(chan error, 10)
 	filter := func(ctx context.Context, call *rpc.Call, next rpc.Next) error {
 		call.OnDone(func(_ *rpc.Call, err error) error {

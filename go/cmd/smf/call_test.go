@@ -200,26 +200,31 @@ func TestCallOfWhoSpeaksSomethingElse(t *testing.T) {
 		smf(t, "call", address, "SmfStorage.Get"))
 }
 
-// waiter answers nobody whose name is "wait".
-type waiter struct{ demoStore }
+// waiter answers nobody whose name is "wait" until it is over, not even who has given up.
+type waiter struct {
+	demoStore
+	over chan struct{}
+}
 
 func (w waiter) Get(ctx context.Context, req *demo.Request, reply *rpc.Reply) error {
 	if string(req.Name()) == "wait" {
-		<-ctx.Done()
+		<-w.over
 	}
 	return w.demoStore.Get(ctx, req, reply)
 }
 
 // Who has answered once is an smf server.
 func TestCallOfAServerThatFallsSilent(t *testing.T) {
+	over := make(chan struct{})
 	server, err := rpc.NewServer(rpc.ServerOptions{Cores: 1})
 	require.NoError(t, err)
-	require.NoError(t, demo.RegisterSmfStorageServer(server, waiter{}))
+	require.NoError(t, demo.RegisterSmfStorageServer(server, waiter{over: over}))
 	address, err := server.Listen("127.0.0.1:0")
 	require.NoError(t, err)
 	served := make(chan error, 1)
 	go func() { served <- server.Serve() }()
 	t.Cleanup(func() {
+		close(over)
 		_ = server.Close()
 		<-served
 	})

@@ -16,8 +16,9 @@ import (
 // A library and a border of one function, so that a copy of the tree builds in a moment. What is
 // under test (CMakeLists.txt, native/cmake, the link files of cgo/) is the real thing.
 const (
-	tinyEngine = "#include <smf/engine.h>\n\nconst char *smf_version(void) { return \"first\"; }\n"
-	tinyBorder = "package native\n\n// #include <smf/engine.h>\nimport \"C\"\n\n" +
+	tinyEngine   = "#include <smf/engine.h>\n\nconst char *smf_version(void) { return \"first\"; }\n"
+	tinyCompress = "#include <smf/compress.h>\n\nvoid smf_compress_close(struct smf_compress *compress) { (void)compress; }\n"
+	tinyBorder   = "package native\n\n// #include <smf/engine.h>\nimport \"C\"\n\n" +
 		"func TinyVersion() string { return C.GoString(C.smf_version()) }\n"
 	tinyProgram = "package main\n\nimport native \"github.com/smf-go/smf/cgo\"\n\n" +
 		"func main() { print(native.TinyVersion()) }\n"
@@ -81,6 +82,7 @@ func copyTree(t *testing.T, sources bool) tree {
 	}
 	if !sources {
 		c.write("native/src/engine.c", tinyEngine)
+		c.write("native/src/compress/compress.c", tinyCompress)
 		c.write("cgo/tiny.go", tinyBorder)
 		c.write("tiny/main.go", tinyProgram)
 	}

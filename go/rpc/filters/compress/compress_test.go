@@ -249,7 +249,11 @@ func TestRepliesOfStockServers(t *testing.T) {
 				_, _ = conn.Write(reply)
 				_, _ = io.Copy(io.Discard, conn)
 			}()
-			message, err := filtertest.Dial(t, listener.Addr().String(), both).Call(filtertest.Context(t), demo.SmfStoragePutMethodID, g.want(t))
+			client, err := rpc.Dial(filtertest.Context(t), listener.Addr().String(),
+				rpc.ClientOptions{Level: 1, Filters: []rpc.Filter{both}}) // stock servers know no other level
+			require.NoError(t, err)
+			defer client.Close()
+			message, err := client.Call(filtertest.Context(t), demo.SmfStoragePutMethodID, g.want(t))
 			require.NoError(t, err)
 			require.Equal(t, g.want(t), message.Payload())
 			message.Release()
