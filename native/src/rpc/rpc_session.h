@@ -43,14 +43,14 @@ struct smf__session {
     uint16_t in_metadata_size; /* of body */
     uint32_t in_meta;          /* of its first slice */
     uint8_t in_flags, in_compression;
-    uint8_t told;     /* accepted: the driver has the request */
-    uint8_t answered; /* accepted: the driver has answered */
-    uint8_t waits;    /* a send of the driver's left something here */
-    uint8_t slicing;  /* is among sessions->slicing */
-    uint8_t whole;    /* body is for all of the message; among sessions->whole */
-    uint8_t begun;    /* a frame of it was sent */
-    uint8_t unborn;   /* given up before: the peer will never answer */
-    uint32_t method;  /* of the frames that come on an accepted connection */
+    uint8_t told;          /* accepted: the driver has the request */
+    uint8_t answered;      /* accepted: the driver has answered */
+    uint8_t waits;         /* a send of the driver's left something here */
+    uint8_t slicing;       /* is among sessions->slicing */
+    uint8_t whole;         /* body is for all of the message; among sessions->whole */
+    uint8_t begun;         /* a frame of it was sent */
+    uint8_t unborn;        /* given up before: the peer will never answer */
+    uint32_t method;       /* of the frames that come on an accepted connection */
     uint64_t parked_bytes; /* of body, in rpc->parked_bytes */
     uint32_t verdict; /* the status that the engine ends it with, whatever the answer is; or 0 */
 };

@@ -17,7 +17,7 @@
 #define COPIES_SIZE_BYTES (16u << 10)
 #define BATCH_SIZE_BYTES SMF__SLICE_SIZE_BYTES
 #define PIECES_OF_FRAME_MAX 4 /* header, metadata block, size, message */
-#define SLICING_MAX 4u       /* large messages that a connection sends side by side */
+#define SLICING_MAX 4u        /* large messages that a connection sends side by side */
 #define HEAD_SIZE_BYTES (SMF_FRAME_HEADER_SIZE_BYTES + SMF__FLOW_PREFIX_SIZE_BYTES)
 
 /* Frames that are written together. */
