@@ -108,6 +108,13 @@ int smf_core_taken(struct smf_core *core, uint64_t id, uint16_t session, uint32_
     return conn == NULL ? SMF_ECLOSED : smf__session_taken(conn, session, size_bytes);
 }
 
+int smf_core_writable(const struct smf_core *core, uint64_t id, uint16_t session)
+{
+    const struct smf__conn *conn = smf__conn_find(core->room.context, id);
+
+    return conn == NULL || !smf__session_waits(conn, session);
+}
+
 /* A connection of level 2 that can be written to now; else *status_out says what it is. */
 static struct smf__conn *writable(struct smf_core *core, uint64_t id, int *status_out)
 {
