@@ -132,4 +132,5 @@ type Stats struct {
 	ConnectionsLevel2, Hellos, HellosRefused        uint64
 	Pings, Cancels, CancelsIgnored, Goaways, OneWay uint64
 	RefusedTooMany, RefusedDraining, FramesDropped  uint64
+	RefusedRunning                                  uint64 // of RefusedTooMany
 }

@@ -28,7 +28,7 @@ func (r *Stats) addLevel2(s *C.struct_smf_core_stats) {
 	r.Pings, r.Goaways, r.OneWay = uint64(s.pings), uint64(s.goaways), uint64(s.one_way)
 	r.Cancels, r.CancelsIgnored = uint64(s.cancels), uint64(s.cancels_ignored)
 	r.RefusedTooMany, r.RefusedDraining = uint64(s.refused_too_many), uint64(s.refused_draining)
-	r.FramesDropped = uint64(s.frames_dropped)
+	r.FramesDropped, r.RefusedRunning = uint64(s.frames_dropped), uint64(s.refused_running)
 }
 
 // Settings are the engine's settings with every default filled in. SpinMicros is never 0.

@@ -110,7 +110,7 @@ int main(int argc, char **argv)
     struct smf_router *routers[STACKS];
     struct smf_engine *engine;
     struct smf_error error;
-    int rounds = argc > 1 ? atoi(argv[1]) : ROUNDS_DEFAULT;
+    int rounds = argc > 1 ? (int)strtol(argv[1], NULL, 10) : ROUNDS_DEFAULT;
 
     if (rounds < 1 || rounds > ROUNDS_MAX) {
         fprintf(stderr, "%s: rounds are 1 to %d\n", argv[0], ROUNDS_MAX);

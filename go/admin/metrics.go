@@ -65,8 +65,13 @@ var (
 		"or computed for long. Steady growth: mark the method (slow).", "service", "method")
 	offLoop = family("rpc_method_off_loop", "1 when the method's calls start as goroutines now: it is marked (slow), "+
 		"or was late too often.", "service", "method")
-	refused = family("rpc_requests_refused_total", "Calls that reached no handler: no_such_method (404), compressed "+
-		"(501), draining (503). The first: a caller with another version of the schema.", "reason")
+	refused = family("rpc_requests_refused_total", "Calls that reached no handler: no_such_method (404), "+
+		"deadline_passed (408), too_many_calls (429), cancelled (499), compressed (501), draining (503). The first: "+
+		"a caller with another version of the schema.", "reason")
+	abandoned = family("rpc_abandoned_total", "Calls whose handlers were told that nobody waits any more: the caller "+
+		"gave up (cancelled), or its connection ended (disconnected). Callers with short deadlines, or slow methods.",
+		"reason")
+	oneWay = family("rpc_one_way_total", "Requests that nobody wants a reply to.", "core")
 
 	coreSeconds = family("core_seconds_total", "Where a core's time went. The rate of busy is its utilisation: "+
 		"above 0.8 add cores; far apart between cores: connections are spread badly.", "core", "state")
@@ -107,6 +112,11 @@ var (
 	connectionsUnsent = family("connections_unsent", "Connections whose peer has not taken its replies, now.", "core")
 	connectionsClosed = family("connections_closed_total", "Connections that ended, by reason. by_peer and by_us are "+
 		"ordinary; header, checksum and frame reasons are peers that speak something else.", "reason")
+	connectionsLevel2 = family("connections_level2", "Connections that speak level 2 of the wire format, now. The "+
+		"others have no deadlines, cancels and metadata.", "core")
+	hellos = family("hellos_total", "Connections that asked for level 2: agreed, or refused because their limits "+
+		"are too small.", "core", "result")
+	pings         = family("pings_total", "Pings of peers that were answered.", "core")
 	callsInFlight = family("calls_in_flight", "Calls handed out and not answered yet.", "core")
 	readsPaused   = family("reads_paused_total", "How often a connection was not read on, by the limit that was "+
 		"met. Back-pressure at work; steady growth: raise the limit or find who asks for so much.", "core", "reason")
@@ -225,6 +235,11 @@ func (s sink) core(core string, c *rpc.CoreStats) {
 	s.counter(connectionsHanded, c.ConnectionsHandedIn, core, "in")
 	s.counter(connectionsHanded, c.ConnectionsHandedOut, core, "out")
 	s.gauge(connectionsUnsent, float64(c.ConnectionsUnsent), core)
+	s.gauge(connectionsLevel2, float64(c.ConnectionsLevel2), core)
+	s.counter(hellos, c.Hellos, core, "agreed")
+	s.counter(hellos, c.HellosRefused, core, "refused")
+	s.counter(pings, c.Pings, core)
+	s.counter(oneWay, c.OneWay, core)
 	s.gauge(callsInFlight, float64(c.InFlight), core)
 	s.counter(readsPaused, c.PausedInFlight, core, "in_flight")
 	s.counter(readsPaused, c.PausedRunning, core, "running")
@@ -253,13 +268,20 @@ func (s sink) batches(core string, c *rpc.CoreStats) {
 
 // allCores has what would be too many series with a label for the core.
 func (s sink) allCores(cores []rpc.CoreStats) {
-	calls := map[string]uint64{rpc.RefusedNotFound: 0, rpc.RefusedNotImplemented: 0, rpc.RefusedDraining: 0}
-	for reason := range calls {
+	for _, reason := range rpc.RefusedReasons() {
+		var n uint64
 		for _, c := range cores {
-			calls[reason] += c.Refused[reason]
+			n += c.Refused[reason]
 		}
-		s.counter(refused, calls[reason], label(reason))
+		s.counter(refused, n, label(reason))
 	}
+	var cancelled, disconnected uint64
+	for _, c := range cores {
+		cancelled += c.Cancelled
+		disconnected += c.Disconnected
+	}
+	s.counter(abandoned, cancelled, "cancelled")
+	s.counter(abandoned, disconnected, "disconnected")
 	for _, reason := range rpc.CloseReasons() {
 		var n uint64
 		for _, c := range cores {

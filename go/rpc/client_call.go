@@ -67,9 +67,9 @@ func (c *Client) exchange(ctx context.Context, methodID uint32, payload []byte, 
 			return nil, err
 		}
 		if call != nil && m.failure == nil {
-			m.describe(&call.replyMetadata)
+			call.replyMetadata.readBlock(m.block)
 		}
-		return m.result()
+		return m.result(ctx)
 	}
 }
 

@@ -131,28 +131,17 @@ func (c *Call) passOn(ctx context.Context) context.Context {
 func (m *Message) Metadata() *Metadata {
 	if !m.read {
 		m.read = true
-		m.describe(&m.metadata)
+		m.metadata.readBlock(m.block)
 	}
 	return &m.metadata
 }
 
-// describe adds the reply's metadata, as it came.
-func (m *Message) describe(to *Metadata) {
-	if len(m.block) == 0 {
-		return
-	}
-	block, fault := frame.ReadMetadata(m.block)
-	if fault != frame.MetadataGood {
-		return // the engine has looked at it before
-	}
-	for key, value := range block.All() {
-		to.add(string(key), string(value))
-	}
-}
-
-// asError is the error that a reply is.
-func (m *Message) asError() *Error {
+// asError is the error that a reply is, to a call that was made with ctx.
+func (m *Message) asError(ctx context.Context) *Error {
 	e := &Error{Code: m.code, MayHaveRun: !m.refused}
+	if _, limited := ctx.Deadline(); limited && m.code == CodeDeadline {
+		e.Cause = context.DeadlineExceeded // the server was faster to notice it
+	}
 	if len(m.payload) == 0 || m.compression != CompressionNone {
 		return e
 	}

@@ -37,7 +37,8 @@ func TestAMethodsTimeoutIsADeadline(t *testing.T) {
 	c := dial(t, address)
 	for range 10 { // with and without, in turns: nothing of a call is left for the next
 		answer(t, c, idWork, "x")
-		answer(t, c, idMore, "x")
+		_, err := call(c, context.Background(), idMore, "x") // whose deadline would be the handler's
+		require.NoError(t, err)
 		require.Equal(t, rpc.CodeDeadline, fails(t, c, idGate, "x").Code)
 	}
 }

@@ -125,5 +125,5 @@ func ExampleFilter() {
 	fmt.Println(storage.GetInto(ctx, &demo.RequestT{Name: fmt.Sprintf("%100d", 1)}, &reply))
 	// Output:
 	// <nil> a name
-	// rpc: 413 too large
+	// rpc: 413 too large: SmfStorage.Get takes 100 bytes
 }

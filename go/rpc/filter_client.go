@@ -73,7 +73,7 @@ func exchange(ctx context.Context, c *Call) (err error) {
 		return err
 	}
 	if !direct {
-		c.answer.describe(&c.replyMetadata)
+		c.replyMetadata.readBlock(c.answer.block)
 	}
 	c.reply, c.replyCompression = c.answer.payload, c.answer.compression
 	return nil

@@ -109,7 +109,7 @@ func TestTheFrameOfACompressedRequest(t *testing.T) {
 	address, accept := peer(t)
 	clients := make(chan *rpc.Client, 1)
 	go func() {
-		clients <- dialWith(t, address, rpc.ClientOptions{Filters: []rpc.Filter{func(ctx context.Context, call *rpc.Call, next rpc.Next) error {
+		clients <- dialWith(t, address, rpc.ClientOptions{Level: 1, Filters: []rpc.Filter{func(ctx context.Context, call *rpc.Call, next rpc.Next) error {
 			call.SetPayload([]byte("abc"), rpc.CompressionLZ4)
 			return next(ctx, call)
 		}}})

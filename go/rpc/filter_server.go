@@ -45,7 +45,7 @@ func handle(ctx context.Context, c *Call) error {
 		}
 	}
 	c.handled = true
-	err := m.Handle(ctx, &w.req, &w.reply)
+	err := w.run(ctx, c, m)
 	if err == nil && w.reply.deferred == nil {
 		if c.reply, c.replyCompression = lc.Out.Payload, CompressionNone; len(c.reply) == 0 {
 			c.reply = loop.EmptyTable
@@ -53,6 +53,20 @@ func handle(ctx context.Context, c *Call) error {
 		return nil
 	}
 	return w.unanswered(c, m, err)
+}
+
+// run calls the handler. One that panics may have promised its reply, and a filter may recover it: from here on the
+// reply is either the token's, or the filters'.
+func (w *worker) run(ctx context.Context, c *Call, m *served) error {
+	returned := false
+	defer func() {
+		if !returned && !w.takesBack() {
+			c.deferred = true
+		}
+	}()
+	err := m.Handle(ctx, &w.req, &w.reply)
+	returned = true
+	return err
 }
 
 // unanswered is for a handler that has failed or has promised its reply, or both.

@@ -1,6 +1,7 @@
 package rpc
 
 import (
+	"context"
 	"sync"
 
 	flatbuffers "github.com/google/flatbuffers/go"
@@ -72,13 +73,13 @@ func (m *Message) take(e *native.Event) {
 }
 
 // result is what the call returns when it was answered. The message is the caller's, or given back.
-func (m *Message) result() (*Message, error) {
+func (m *Message) result(ctx context.Context) (*Message, error) {
 	if m.code == CodeOK && m.failure == nil {
 		return m, nil
 	}
 	failure := m.failure
 	if failure == nil {
-		failure = m.asError()
+		failure = m.asError(ctx)
 	}
 	m.failure = nil
 	m.Release()

@@ -68,7 +68,8 @@ type CoreStats struct {
 	Cancels           uint64 // of calls that were running,
 	CancelsIgnored    uint64 // and that had been answered
 	OneWay            uint64 // requests that are not answered
-	RefusedTooMany    uint64 // answered with 429 by the engine
+	RefusedTooMany    uint64 // answered with 429 by the engine,
+	RefusedRunning    uint64 // of these for the limit on all calls of the core, the others for that of a connection
 	RefusedDraining   uint64 // answered with 503 by the engine
 	FramesDropped     uint64 // sent by the program, and not allowed at the connection's level
 }
@@ -113,5 +114,6 @@ func (c *CoreStats) addLevel2(n *native.Stats) {
 	c.ConnectionsLevel2, c.Hellos, c.HellosRefused = n.ConnectionsLevel2, n.Hellos, n.HellosRefused
 	c.Pings, c.Goaways, c.OneWay = n.Pings, n.Goaways, n.OneWay
 	c.Cancels, c.CancelsIgnored = n.Cancels, n.CancelsIgnored
+	c.RefusedRunning = n.RefusedRunning
 	c.RefusedTooMany, c.RefusedDraining, c.FramesDropped = n.RefusedTooMany, n.RefusedDraining, n.FramesDropped
 }

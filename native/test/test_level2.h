@@ -140,7 +140,7 @@ static inline void raw_cancel(struct raw *raw, uint16_t session)
     (void)raw_frame(raw,
                     (struct smf_frame){
                         .flags = SMF_FRAME_RESET, .session = session, .meta = SMF_CODE_CANCELLED},
-                    NULL);
+                    "");
 }
 
 /* The frame at *at of what a peer got; 0: there is no whole one. Its checksum is checked. */

@@ -38,6 +38,7 @@ type callOptions struct {
 	pretty          bool
 	defaults        bool
 	list            bool
+	compress        compressOptions
 }
 
 func newCallCommand() *cobra.Command {
@@ -73,6 +74,7 @@ a document does not fit the request), and with 2 when the command line is wrong.
 	flags.BoolVar(&o.pretty, "pretty", false, "print replies on several lines, indented")
 	flags.BoolVar(&o.defaults, "defaults", false, "print fields that have their default value, too")
 	flags.BoolVar(&o.list, "list", false, "call nothing: list the methods of the schema")
+	o.compress.addTo(flags, "compress requests: zstd or lz4 (replies are taken either way)")
 	return command
 }
 
@@ -100,6 +102,9 @@ func wrongUsage(err error) error {
 
 // take takes the arguments.
 func (o *callOptions) take(args []string) error {
+	if err := o.compress.check(); err != nil {
+		return err
+	}
 	switch {
 	case o.timeout <= 0:
 		return fmt.Errorf("--timeout %s: it must be longer than nothing", o.timeout)
@@ -190,9 +195,13 @@ type caller struct {
 // connected does something while there is a connection.
 func (c *caller) connected(ctx context.Context, do func() error) error {
 	raiseProcs(1) // the client's poll loop
+	filter, err := c.options.compress.filter()
+	if err != nil {
+		return err
+	}
 	dialing, cancel := context.WithTimeout(ctx, c.options.timeout)
 	defer cancel()
-	client, err := rpc.Dial(dialing, c.options.address, rpc.ClientOptions{})
+	client, err := rpc.Dial(dialing, c.options.address, rpc.ClientOptions{Filters: []rpc.Filter{filter}})
 	if err != nil {
 		return ofAddress(err)
 	}

@@ -35,6 +35,7 @@ type loadOptions struct {
 	outstanding      int
 	duration, warmup time.Duration
 	nameBytes        int
+	compress         compressOptions
 }
 
 func newLoadCommand() *cobra.Command {
@@ -67,6 +68,7 @@ wrong. SIGINT ends it early, with the table.`,
 	flags.DurationVar(&o.duration, "duration", 3*time.Second, "how long to measure")
 	flags.DurationVar(&o.warmup, "warmup", 300*time.Millisecond, "how long to call before that")
 	flags.IntVar(&o.nameBytes, "name-bytes", 60, "bytes of the name in every request")
+	o.compress.addTo(flags, "compress requests, and take replies that come compressed: zstd or lz4")
 	return command
 }
 
@@ -96,7 +98,7 @@ func (o *loadOptions) check() error {
 	case o.nameBytes < 0 || o.nameBytes > nameBytesMax:
 		return fmt.Errorf("--name-bytes %d: it must be from 0 to %d", o.nameBytes, nameBytesMax)
 	}
-	return nil
+	return o.compress.check()
 }
 
 // requestOf is a request of the demo service.
@@ -124,7 +126,7 @@ func load(o loadOptions, stdout io.Writer) error {
 		<-stopNow
 		os.Exit(1)
 	}()
-	clients, err := dial(ctx, o.address, o.conns)
+	clients, err := o.dial(ctx)
 	if err != nil {
 		return err
 	}
@@ -149,12 +151,16 @@ func load(o loadOptions, stdout io.Writer) error {
 	return nil
 }
 
-func dial(ctx context.Context, address string, count int) ([]*rpc.Client, error) {
+func (o *loadOptions) dial(ctx context.Context) ([]*rpc.Client, error) {
+	filters, err := o.filters()
+	if err != nil {
+		return nil, err
+	}
 	ctx, cancel := context.WithTimeout(ctx, dialPatience)
 	defer cancel()
-	clients := make([]*rpc.Client, 0, count)
-	for range count {
-		client, err := rpc.Dial(ctx, address, rpc.ClientOptions{})
+	clients := make([]*rpc.Client, 0, o.conns)
+	for range o.conns {
+		client, err := rpc.Dial(ctx, o.address, rpc.ClientOptions{Filters: filters})
 		if err != nil {
 			for _, c := range clients {
 				_ = c.Close()
@@ -164,6 +170,15 @@ func dial(ctx context.Context, address string, count int) ([]*rpc.Client, error)
 		clients = append(clients, client)
 	}
 	return clients, nil
+}
+
+// filters are none where nobody has asked for one: what is measured is the call.
+func (o *loadOptions) filters() ([]rpc.Filter, error) {
+	if o.compress.with == "" {
+		return nil, nil
+	}
+	filter, err := o.compress.filter()
+	return []rpc.Filter{filter}, err
 }
 
 // wait waits for d, or for ctx; show is called now and then, and once at the end.

@@ -29,6 +29,7 @@ type serveOptions struct {
 	drainTimeout time.Duration
 	memory       size
 	server       rpc.ServerOptions
+	compress     compressOptions
 }
 
 func newServeCommand() *cobra.Command {
@@ -65,6 +66,7 @@ The admin address answers /healthz, /readyz, /metrics and /stats to whoever asks
 	flags.StringVar(&o.server.Net, "net", "auto", "transport: auto or epoll")
 	flags.DurationVar(&o.drainTimeout, "drain-timeout", 10*time.Second, "how long calls in flight may take to end")
 	flags.Var(&o.memory, "memory", "bound of a core's memory, like 512MiB; 0: 1GiB")
+	o.compress.addTo(flags, "compress replies, whatever the caller understands: zstd or lz4 (requests are taken either way)")
 	return command
 }
 
@@ -90,7 +92,7 @@ func (o *serveOptions) check() error {
 	case o.memory != 0 && (o.memory < memoryMin || o.memory > memoryMax):
 		return fmt.Errorf("--memory %s: it must be from 8MiB to 64GiB, or 0", &o.memory)
 	}
-	return nil
+	return o.compress.check()
 }
 
 // serve runs until a signal. stdout gets "listening on ADDR" per listener first: scripts wait for it.
@@ -101,6 +103,11 @@ func serve(o serveOptions, stdout io.Writer) error {
 	cores, why := o.server.ChooseCores()
 	raised := raiseProcs(o.server.Cores)
 	o.server.MemoryBytes = int64(o.memory)
+	filter, err := o.compress.filter()
+	if err != nil {
+		return err
+	}
+	o.server.Filters = []rpc.Filter{filter}
 	o.server.Logger = slog.New(slog.NewTextHandler(os.Stderr, nil))
 	server, err := rpc.NewServer(o.server)
 	if err != nil {

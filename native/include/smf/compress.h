@@ -36,17 +36,17 @@ extern "C" {
 
 struct smf_compress; /* settings, and for every core what is used again */
 
-/* How to compress, and what to read. Zeroes are the defaults. */
+/* How to compress, and what to read. Zeroes are the defaults.
+ *
+ * Levels of zstd are 1 to 22, and 3 when it is 0. Those of lz4 are 1 (fast, and what 0 means), and 2 to 12 (smaller
+ * and slow). Whatever decompressed_size_bytes_max is, no payload is larger than an eighth of a core's memory_bytes. */
 struct smf_compress_options {
-    uint32_t size;        /* sizeof(struct smf_compress_options) */
-    uint32_t compression; /* of what is sent: SMF_COMPRESSION_ZSTD, SMF_COMPRESSION_LZ4, or
-                                SMF_COMPRESSION_NONE: it only reads */
-    int32_t level; /* zstd: 1 to 22; lz4: 1 (fast), or 2 to 12 (smaller and slow); 0: 3 for zstd,
-                                1 for lz4 */
-    uint32_t size_bytes_min; /* payloads that are larger than this are compressed */
+    uint32_t size;           /* sizeof(struct smf_compress_options) */
+    uint32_t compression;    /* SMF_COMPRESSION_ZSTD, SMF_COMPRESSION_LZ4, or NONE to read alone */
+    int32_t level;           /* of what is sent */
+    uint32_t size_bytes_min; /* only larger payloads are compressed */
     uint64_t
-        decompressed_size_bytes_max; /* of one payload; 0: SMF_COMPRESS_SIZE_BYTES_MAX_DEFAULT. No more than
-                                             an eighth of a core's memory_bytes, in any case */
+        decompressed_size_bytes_max; /* of one payload; 0 is SMF_COMPRESS_SIZE_BYTES_MAX_DEFAULT */
 };
 
 /* Makes a filter. options: NULL is all defaults. Threads: any. Ownership: to be closed when no router or client

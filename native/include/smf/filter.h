@@ -44,56 +44,52 @@ enum smf_filter_side {
     SMF_FILTER_CLIENT = 1  /* it goes out, and its reply comes in */
 };
 
-/* A call on its way through filters. The library makes it, and a newer one may have more at its end. What a
- * filter may write is said at the field; everything else it reads. The payload is rewritten by
- * smf_filter_commit and smf_filter_put. */
+/* A call on its way through filters. The library makes it, and a newer one may have more at its end.
+ *
+ * The payload is that of the request, then that of the reply; NULL in done, and where a reply has another code
+ * than SMF_CODE_OK. It is lent until the function returns, or puts another one (smf_filter_commit,
+ * smf_filter_put). Of the fields, filters write to *own, to problem and compression, and in reply to code and,
+ * with a client, status; SMF_COMPRESSION_DISABLED in the place of NONE has the filters to come leave the
+ * payload alone, and is sent as NONE. The rest they read.
+ *
+ * status is, with a client, that of smf_result; on a server, in done, how sending the reply went. problem is what
+ * the server's smf_call_problem is told. compressions has all bits set where nobody knows, as at level 1. */
 struct smf_filter_call {
     struct smf_core *core;           /* where the call is */
     const struct smf_method *method; /* which one */
-    const uint8_t
-        *payload; /* lent until the function returns, or another one is put: of the request, then of
-                               the reply. NULL: there is none, as in a reply with another code than
-                               SMF_CODE_OK, and in done */
-    const char *problem; /* may be written: a sentence in static storage that tells the server's
-                               smf_call_problem why a filter stopped the call */
-    uint64_t *own;       /* may be written: a word of this filter and this call, 0 at first */
-    uint64_t conn;       /* of the call */
-    uint32_t size_bytes; /* of the payload; in done: of the reply as it was sent or delivered */
-    uint32_t request_size_bytes; /* of the request as it came; with a client: as it was built */
-    uint32_t code; /* enum smf_code of the reply; may be written in reply; 0: none came */
-    int32_t
-        status; /* with a client, how the call went, as smf_result.status; may be written in reply. In
-                             done: whether the reply could be sent */
-    uint32_t
-        compressions; /* bit 1 << enum smf_compression: what the peer can read; all bits where that
-                                    is not known, as at level 1 */
-    uint16_t session; /* of the call */
-    uint8_t side;     /* enum smf_filter_side */
-    uint8_t
-        compression; /* enum smf_compression of the payload. May be written: SMF_COMPRESSION_DISABLED
-                                    in the place of NONE has filters leave it alone, and is sent as NONE */
-    uint8_t request_compression; /* of the request as it came; with a client: as it was sent */
-    uint8_t reserved[7];         /* 0 */
+    const uint8_t *payload;          /* [size_bytes], or NULL */
+    const char *problem;             /* why a filter has stopped the call; static storage */
+    uint64_t *own;                   /* a word of this filter and this call, 0 at first */
+    uint64_t conn;                   /* of the call */
+    uint32_t size_bytes;             /* of the payload; in done, of the reply as it left */
+    uint32_t request_size_bytes;     /* of the request as it came, or as a client has built it */
+    uint32_t code;                   /* enum smf_code of the reply; 0 where none came */
+    int32_t status;                  /* how the call went */
+    uint32_t compressions;           /* bit 1 << enum smf_compression of what the peer can read */
+    uint16_t session;                /* of the call */
+    uint8_t side;                    /* enum smf_filter_side */
+    uint8_t compression;             /* enum smf_compression of the payload */
+    uint8_t request_compression;     /* of the request as it came, or as a client has sent it */
+    uint8_t reserved[7];             /* 0 */
 };
 
-/* A filter: what is NULL is left out, but not all of it. It is copied when it is added. */
+/* A filter. Functions that are NULL are left out, but not all three. It is copied when it is added.
+ *
+ * request returns 0: the call goes on; or an enum smf_code, which ends it here: with SMF_CODE_OK the reply is what
+ * the function has put, or an empty table. With a client nothing is sent then, and the callback gets the code in a
+ * later poll.
+ *
+ * reply runs once for each request that the filter has let pass, but for a call that could not be sent. With a
+ * client it runs also when no reply came, and status says why.
+ *
+ * done runs once for each request that the filter has let pass, when all is over: the reply was sent, or the
+ * callback has returned, with the code and status that the call says; or it could not be sent. */
 struct smf_filter {
     uint32_t size;     /* sizeof(struct smf_filter) */
     uint32_t reserved; /* 0 */
-
-    /* A request. Returns 0: it goes on; or an enum smf_code that ends the call here: with SMF_CODE_OK the
-     * reply is what this function has put, or an empty table. With a client, the callback then gets that code
-     * in a later poll, and nothing is sent. */
-    uint32_t (*request)(struct smf_filter_call *call, void *context);
-
-    /* The reply, once for each request that this filter has let pass, but not for a call that could not be
-     * sent. With a client, also when none came: status says why. */
-    void (*reply)(struct smf_filter_call *call, void *context);
-
-    /* All is over: the reply was sent, or its callback has returned, with the code and status that are in the
-     * call; or the call could not be sent. Once for each request that this filter has let pass. */
-    void (*done)(struct smf_filter_call *call, void *context);
-
+    uint32_t (*request)(struct smf_filter_call *call, void *context); /* lets pass, or stops */
+    void (*reply)(struct smf_filter_call *call, void *context);       /* sees the outcome */
+    void (*done)(struct smf_filter_call *call, void *context); /* is told that the call is over */
     void *context; /* handed to all three; must outlive the router or client */
 };
 

@@ -74,6 +74,7 @@ struct smf_core_stats {
     uint64_t refused_too_many;       /* requests of peers, answered with 429 by the engine */
     uint64_t refused_draining;       /* requests of peers, answered with 503 by the engine */
     uint64_t frames_dropped; /* sent by the program and not allowed at the connection's level */
+    uint64_t refused_running; /* those of refused_too_many that met running_max, and not calls_max */
 };
 
 /* Reads the counters. New ones come at the end of the struct: size_bytes is its size as the caller was

@@ -10,16 +10,6 @@
 
 #include "compress/compress_codec.h"
 
-#if defined(__has_feature)
-#if __has_feature(memory_sanitizer)
-#include <sanitizer/msan_interface.h>
-#define WRITTEN(bytes, size) __msan_unpoison(bytes, size) /* by a library that it does not see */
-#endif
-#endif
-#ifndef WRITTEN
-#define WRITTEN(bytes, size) (void)0
-#endif
-
 #define ZSTD_LEVEL_DEFAULT 3
 #define ZSTD_BLOCK_MIN_BYTES                                                                       \
     4u /* of a block that repeats one byte: the smallest that says anything */
@@ -107,7 +97,6 @@ int smf__codec_decompress(struct smf__codec *codec, uint32_t compression, const 
         if (ZSTD_isError(got) || got != plain_size)
             return SMF_EINVAL;
     }
-    WRITTEN(plain_out, plain_size);
     return SMF_OK;
 }
 
@@ -155,12 +144,9 @@ uint32_t smf__codec_compress(struct smf__codec *codec, uint32_t compression, int
                              const uint8_t *plain, uint32_t plain_size, uint8_t *bytes_out,
                              uint32_t capacity)
 {
-    uint32_t made = compression == SMF_COMPRESSION_ZSTD
-                        ? zstd_compress(codec, level, plain, plain_size, bytes_out, capacity)
-                        : lz4_compress(codec, level, plain, plain_size, bytes_out, capacity);
-
-    WRITTEN(bytes_out, made);
-    return made;
+    return compression == SMF_COMPRESSION_ZSTD
+               ? zstd_compress(codec, level, plain, plain_size, bytes_out, capacity)
+               : lz4_compress(codec, level, plain, plain_size, bytes_out, capacity);
 }
 
 int smf__codec_has_level(uint32_t compression, int level)

@@ -282,6 +282,7 @@ static void level2_stats(const struct smf__rpc *rpc, struct smf_core_stats *stat
     stats->refused_too_many = smf__counted(rpc->stats.refused_too_many);
     stats->refused_draining = smf__counted(rpc->stats.refused_draining);
     stats->frames_dropped = smf__counted(rpc->stats.frames_dropped);
+    stats->refused_running = smf__counted(rpc->stats.refused_running);
 }
 
 static void room_stats(const void *context, struct smf_core_stats *stats)

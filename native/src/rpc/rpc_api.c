@@ -178,7 +178,8 @@ uint64_t smf_core_unsent_bytes(const struct smf_core *core, uint64_t id)
 {
     const struct smf__conn *conn = smf__conn_find(core->room.context, id);
 
-    return conn != NULL ? conn->unsent_bytes + conn->held_bytes : 0;
+    return conn != NULL ? conn->unsent_bytes + conn->held_bytes + smf__session_queued_bytes(conn)
+                        : 0;
 }
 
 void smf_core_drain(struct smf_core *core)

@@ -97,8 +97,12 @@ int smf__level2_admit(struct smf__conn *conn, uint16_t session, uint32_t flags)
         refuse(conn, session, flags, SMF_CODE_UNAVAILABLE);
         return 0;
     }
-    if (conn->in_flight >= conn->agreed.calls_max ||
-        rpc->core->turn.in_flight >= rpc->config.running_max) {
+    if (conn->in_flight >= conn->agreed.calls_max) {
+        refuse(conn, session, flags, SMF_CODE_LIMIT);
+        return 0;
+    }
+    if (rpc->core->turn.in_flight >= rpc->config.running_max) {
+        smf__count(rpc->stats.refused_running, 1);
         refuse(conn, session, flags, SMF_CODE_LIMIT);
         return 0;
     }
@@ -237,9 +241,10 @@ static int checksum_fits(const struct smf__conn *conn, const uint8_t *payload)
 {
     const struct smf_frame *frame = &conn->frame;
 
-    if (conn->mode == SMF__MODE_LEVEL2)
-        return smf__frame_checksum_level2(frame, payload, frame->size) == frame->checksum;
-    return smf__frame_checksum(payload, frame->size) == frame->checksum;
+    /* One copy of the hash: at level 1 its seed is 0. */
+    uint64_t seed = conn->mode == SMF__MODE_LEVEL2 ? smf__frame_seed(frame) : 0;
+
+    return (uint32_t)XXH64(payload, frame->size, seed) == frame->checksum;
 }
 
 int smf__level2_emit(struct smf__conn *conn, const uint8_t *payload, struct smf_buffer *buffer)
@@ -253,6 +258,8 @@ int smf__level2_emit(struct smf__conn *conn, const uint8_t *payload, struct smf_
     }
     if (__builtin_expect(conn->mode != SMF__MODE_LEVEL2, 0))
         return smf__hello_take(conn, payload);
+    if (frame->flags == 0 && !smf__conn_has_sessions(conn)) /* most of them */
+        return take_message(conn, payload, buffer);
     if (frame->flags & SMF_FRAME_CONTROL)
         return take_control(conn, payload, buffer) && is_there(conn);
     if ((frame->flags & of_session) != 0 || smf__conn_has_sessions(conn)) {

@@ -1,4 +1,6 @@
 /* What goes on a connection of level 2: frames of the program, sealed, and small ones of the engine. */
+#include <endian.h>
+#include <stddef.h>
 #include <string.h>
 
 #include "frame/frame_inline.h"
@@ -16,6 +18,17 @@ static void seal(uint8_t *at, struct smf_frame *frame)
     frame->checksum =
         smf__frame_checksum_level2(frame, at + SMF_FRAME_HEADER_SIZE_BYTES, frame->size);
     smf__frame_encode(frame, at);
+}
+
+/* The same for a frame that was encoded before, but for its checksum and MAY_PAD: what is there already is
+ * not written again, and nothing is read that was just written in pieces. */
+static inline void seal_in_place(uint8_t *at, struct smf_frame frame)
+{
+    uint32_t checksum =
+        htole32(smf__frame_checksum_level2(&frame, at + SMF_FRAME_HEADER_SIZE_BYTES, frame.size));
+
+    at[offsetof(struct smf_frame, flags)] = frame.flags;
+    memcpy(at + offsetof(struct smf_frame, checksum), &checksum, sizeof checksum);
 }
 
 void smf__level2_write(struct smf__conn *conn, struct smf_buffer *buffer, uint8_t *frame_bytes,
@@ -66,29 +79,34 @@ void smf__put(struct smf__conn *conn, struct smf_frame frame, const void *payloa
 }
 
 /* Of an accepted connection: an answer, once for each call. */
-static enum verdict judge_answer(struct smf__conn *conn, const struct smf_frame *frame)
+static enum verdict judge_answer(struct smf__conn *conn, uint16_t session)
 {
     struct smf__rpc *rpc = conn->rpc;
 
-    if (!smf__level2_answered(conn, frame->session)) {
+    if (!smf__level2_answered(conn, session)) {
         smf__count(rpc->stats.stale_replies, 1);
         return DROP_IT;
     }
-    if (frame->session == 0) /* of a one-way message: it only says that it is over */
+    if (session == 0) /* of a one-way message: it only says that it is over */
         return DROP_IT;
     smf__count(rpc->stats.replies_sent, 1);
     return WRITE_IT;
 }
 
 /* Of a connection that we opened: a call, or that one is given up. */
-static enum verdict judge_call(struct smf__conn *conn, const struct smf_frame *frame)
+static enum verdict judge_call(struct smf__conn *conn, uint32_t flags)
 {
-    if (frame->flags & SMF_FRAME_RESET)
+    if (flags & SMF_FRAME_RESET)
         return WRITE_IT;
-    if (!(frame->flags & SMF_FRAME_ONE_WAY))
+    if (!(flags & SMF_FRAME_ONE_WAY))
         conn->in_flight++;
     smf__count(conn->rpc->stats.requests_sent, 1);
     return WRITE_IT;
+}
+
+static enum verdict judge(struct smf__conn *conn, const struct smf_frame *frame)
+{
+    return conn->accepted ? judge_answer(conn, frame->session) : judge_call(conn, frame->flags);
 }
 
 static int is_of_session(const struct smf__conn *conn, const struct smf_frame *frame)
@@ -120,7 +138,7 @@ static enum verdict ask_sessions(struct smf__conn *conn, struct smf_buffer *buff
     if (conn->state == SMF__CONN_CLOSED ||
         smf__session_send(conn, buffer, at, frame) != SMF__SESSION_NONE)
         return DEALT_WITH;
-    return conn->accepted ? judge_answer(conn, frame) : judge_call(conn, frame);
+    return judge(conn, frame);
 }
 
 /* Judges and seals a run; frames that go as they are stay together. */
@@ -143,10 +161,10 @@ static void send_run(struct smf__conn *conn, const struct smf_send *send, struct
             from = at;
             verdict = ask_sessions(conn, send->buffer, at, &frame, pieces, count);
         } else {
-            verdict = conn->accepted ? judge_answer(conn, &frame) : judge_call(conn, &frame);
+            verdict = judge(conn, &frame);
         }
         if (verdict == WRITE_IT) {
-            seal(at, &frame);
+            seal_in_place(at, frame);
         } else {
             add_piece(conn, pieces, count, send->buffer, from, at);
             from = at + SMF_FRAME_HEADER_SIZE_BYTES + frame.size;

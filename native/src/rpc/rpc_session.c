@@ -207,10 +207,15 @@ int smf__session_free_if_over(struct smf__session *session)
 void smf__session_forget(struct smf__conn *conn)
 {
     for (uint32_t i = 0; conn->sessions != NULL && i <= conn->sessions->mask;) {
-        if (conn->sessions->buckets[i] != NULL)
-            smf__session_free(conn->sessions->buckets[i]);
-        else
+        struct smf__session *session = conn->sessions->buckets[i];
+
+        if (session == NULL) {
             i++;
+            continue;
+        }
+        if (conn->accepted && !session->told && !session->answered)
+            (void)smf__level2_answered(conn, session->id); /* nobody else will */
+        smf__session_free(session);
     }
 }
 

@@ -34,9 +34,12 @@ type Codec interface {
 	// Compress compresses src, which is not empty, into dst, which has Bound(len(src)) bytes, and returns
 	// how many of them it has filled.
 	Compress(dst, src []byte) (int, error)
-	// Size is how many bytes src will be, from what it says of itself, before any memory is spent on it. An
-	// error says what is malformed.
+	// Size is how many bytes src claims to become, by its first bytes alone. An error says what is
+	// malformed.
 	Size(src []byte) (uint64, error)
+	// Check finds what is malformed in src, whose Size is size, without memory for that: above all a size
+	// that so few bytes can't become.
+	Check(src []byte, size uint64) error
 	// Decompress fills dst, which has as many bytes as Size has said. An error says what is malformed;
 	// dst then holds anything.
 	Decompress(dst, src []byte) error
@@ -231,7 +234,7 @@ func (f *filter) codecOf(kind rpc.Compression) Codec {
 	return f.codecs[kind]
 }
 
-// size is a payload's after decompression, within the bound.
+// size is a payload's after decompression, within the bound, and worth memory.
 func (f *filter) size(codec Codec, payload []byte, what string) (int64, *rpc.Error) {
 	size, err := codec.Size(payload)
 	if err != nil {
@@ -240,6 +243,9 @@ func (f *filter) size(codec Codec, payload []byte, what string) (int64, *rpc.Err
 	if size > uint64(f.options.MaxBytes) {
 		return 0, rpc.Errorf(rpc.CodeTooLarge, "the %s has %d bytes when it is decompressed (%s); at most %d are taken", what, size,
 			codec.Compression(), f.options.MaxBytes)
+	}
+	if err := codec.Check(payload, size); err != nil {
+		return 0, malformed(codec, what, err)
 	}
 	return int64(size), nil
 }

@@ -74,18 +74,28 @@ func (c *Codec) Compress(dst, src []byte) (int, error) {
 	return sizeBytes + n, err
 }
 
-var errIncomplete = errors.New("lz4: it is shorter than the smallest block")
+var (
+	errIncomplete = errors.New("lz4: it is shorter than the smallest block")
+	errNothing    = errors.New("lz4: it is of nothing")
+)
 
-// Size is what the first bytes say. Errors: there is no block, or it can't become as large.
+// Size is what the first bytes say. Errors: there is no block.
 func (c *Codec) Size(src []byte) (uint64, error) {
 	if len(src) <= sizeBytes {
 		return 0, errIncomplete
 	}
-	size := uint64(binary.LittleEndian.Uint32(src))
-	if size > ratioMax*uint64(len(src)-sizeBytes) {
-		return 0, fmt.Errorf("lz4: it claims %d bytes, more than its block can hold", size)
+	return uint64(binary.LittleEndian.Uint32(src)), nil
+}
+
+// Check finds a size that the block can't become, and one of nothing, which nobody compresses.
+func (c *Codec) Check(src []byte, size uint64) error {
+	if size == 0 {
+		return errNothing
 	}
-	return size, nil
+	if size > ratioMax*uint64(len(src)-sizeBytes) {
+		return fmt.Errorf("lz4: it claims %d bytes, more than its block can hold", size)
+	}
+	return nil
 }
 
 // Decompress fills dst, whose size is the original's.
@@ -93,14 +103,10 @@ func (c *Codec) Decompress(dst, src []byte) error {
 	if len(src) <= sizeBytes {
 		return errIncomplete
 	}
-	block := src[sizeBytes:]
-	if len(dst) == 0 { // a block of no literals and no match is one byte
-		if len(block) != 1 || block[0] != 0 {
-			return errors.New("lz4: a block of something for an original of nothing")
-		}
-		return nil
+	if len(dst) == 0 {
+		return errNothing
 	}
-	n, err := lz4.UncompressBlock(block, dst)
+	n, err := lz4.UncompressBlock(src[sizeBytes:], dst)
 	if err == nil && n != len(dst) {
 		err = fmt.Errorf("lz4: the block holds %d bytes, not %d as is said in front of it", n, len(dst))
 	}

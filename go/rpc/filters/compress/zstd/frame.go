@@ -23,39 +23,50 @@ const (
 
 var (
 	errIncomplete = errors.New("zstd: the frame is not complete")
+	errNothing    = errors.New("zstd: it is of nothing")
 	errNoSize     = errors.New("zstd: the frame does not say its content's size")
 )
 
-// frameSize is the content size of the one frame that b is. It looks at the headers of the frame and of
-// its blocks: what is inside of blocks is the library's business.
-func frameSize(b []byte) (uint64, error) {
+// head is what a frame says of itself in front of its blocks.
+type head struct {
+	size     uint64 // of the content
+	checksum bool   // there is one at the end
+	blocks   []byte // and what comes behind them
+}
+
+func readHead(b []byte) (head, error) {
 	if len(b) < 5 {
-		return 0, errIncomplete
+		return head{}, errIncomplete
 	}
 	if m := binary.LittleEndian.Uint32(b); m != magic {
-		return 0, fmt.Errorf("zstd: it begins with %08x, and not with %08x as a frame does", m, uint32(magic))
+		return head{}, fmt.Errorf("zstd: it begins with %08x, and not with %08x as a frame does", m, uint32(magic))
 	}
 	size, rest, err := contentSize(b[4], b[5:])
+	return head{size: size, checksum: b[4]&flagChecksum != 0, blocks: rest}, err
+}
+
+// check goes through the headers of the blocks: what is inside of them is the library's business.
+func (h *head) check(size uint64) error {
+	count, rest, err := skipBlocks(h.blocks)
 	if err != nil {
-		return 0, err
+		return err
 	}
-	blocks, rest, err := skipBlocks(rest)
-	if err != nil {
-		return 0, err
-	}
-	if b[4]&flagChecksum != 0 {
+	if h.checksum {
 		if len(rest) < checksumSize {
-			return 0, errIncomplete
+			return errIncomplete
 		}
 		rest = rest[checksumSize:]
 	}
 	if len(rest) > 0 {
-		return 0, fmt.Errorf("zstd: %d bytes follow the frame", len(rest))
+		return fmt.Errorf("zstd: %d bytes follow the frame", len(rest))
 	}
-	if size > blocks*blockBytesMax {
-		return 0, fmt.Errorf("zstd: the frame claims %d bytes, more than its blocks can hold", size)
+	if size == 0 {
+		return errNothing
 	}
-	return size, nil
+	if size > count*blockBytesMax {
+		return fmt.Errorf("zstd: the frame claims %d bytes, more than its blocks can hold", size)
+	}
+	return nil
 }
 
 // contentSize reads what follows the frame's descriptor, and returns what comes behind it.

@@ -60,25 +60,35 @@ func (c *Codec) Compress(dst, src []byte) (int, error) {
 	return len(out), err
 }
 
-// Size is the content size that the frame says. Errors: it is no frame, says no size, needs a
-// dictionary, is not complete, something follows it, or it claims more than its blocks can hold.
+// Size is the content size that the frame says. Errors: it is no frame, says no size, or needs a
+// dictionary.
 func (c *Codec) Size(src []byte) (uint64, error) {
-	return frameSize(src)
+	head, err := readHead(src)
+	return head.size, err
+}
+
+// Check finds a frame that is not complete, that something follows, that claims more than its blocks can
+// hold, or that is of nothing, which nobody compresses.
+func (c *Codec) Check(src []byte, size uint64) error {
+	head, err := readHead(src)
+	if err != nil {
+		return err
+	}
+	return head.check(size)
 }
 
 var errWrongSize = errors.New("zstd: the content has another size than the frame says")
 
 // Decompress fills dst, whose size is the content's.
 func (c *Codec) Decompress(dst, src []byte) error {
-	room := dst
-	if len(room) == 0 {
-		room = make([]byte, 1) // the library wants an address
+	if len(dst) == 0 {
+		return errNothing
 	}
 	if len(src) == 0 {
 		return errIncomplete
 	}
 	context := c.decompressors.Get().(zstd.Ctx)
-	n, err := context.DecompressInto(room, src)
+	n, err := context.DecompressInto(dst, src)
 	c.decompressors.Put(context)
 	if err == nil && n != len(dst) {
 		err = errWrongSize
