@@ -18,10 +18,10 @@ type sessionTable [sessionPage]atomic.Pointer[Message]
 
 // Bounds of what waits for a connection.
 const (
-	queuedBytesMax = 8 << 20 // here: then calls wait
-	unsentBytesMax = 4 << 20 // in the core, not taken by the peer: then frames stay here
+	queuedBytesMax = 8 << 20       // here: then calls wait
+	unsentBytesMax = 4 << 20       // in the core, not taken by the peer: then frames stay here
 	slicedBytesMax = frameBytesMax // there, of calls in slices: so one of them, however large, holds up no other
-	queueKeepMax   = 1 << 20 // memory that is kept for the next frames
+	queueKeepMax   = 1 << 20       // memory that is kept for the next frames
 )
 
 // sliceBytes is the largest message that is surely not cut into slices at level 2.
