@@ -43,7 +43,9 @@ type clientConn struct {
 	full   atomic.Bool  // callers wait for others' calls to be answered
 	pages  [65536 / sessionPage]atomic.Pointer[sessionTable]
 
-	replaced bool // under the client's lock: another connection is, or will be, in its place
+	// Under the client's lock.
+	replaced bool // another connection is, or will be, in its place
+	away     bool // the server takes no new calls on it
 
 	mu          sync.Mutex
 	id          uint64 // in its core; 0: not yet
@@ -205,11 +207,11 @@ func (c *clientConn) admitForPlaces() {
 // leave begins the end of a connection that is to take no new calls: those that were not sent yet go
 // elsewhere, and it ends with the last reply to the others. One-way messages that were not sent are lost.
 func (c *clientConn) leave() {
-	c.mu.Lock()
-	if c.leaving || c.down != nil {
-		c.mu.Unlock()
+	if c.isLeaving() || c.ended() {
 		return
 	}
+	c.client.sentAway(c) // first: whoever finds that it is leaving finds no way back to it
+	c.mu.Lock()
 	c.leaving = true
 	unsent := sessionsOf(c.frames)
 	c.frames, c.count = c.frames[:0], 0
@@ -235,7 +237,6 @@ func (c *clientConn) leave() {
 			c.engine.loop.Woke()
 		}
 	})
-	c.client.sentAway(c)
 	c.endWhenDone()
 }
 

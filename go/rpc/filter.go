@@ -121,7 +121,7 @@ type Call struct {
 	served  *worker // server
 	caller  Caller  // client: what is called through
 	answer  *Message
-	told    int            // client: entries of requestMetadata that were the context's
+	told    *said          // client: what of requestMetadata was the context's
 	oneWay  bool           // client: no reply will come
 	opening *streamOpening // client: the call is a stream; nil: it is not
 	plain   Method         // describes a method of which only the id is known
