@@ -397,12 +397,11 @@ func (c *clientConn) register(m *Message) (session uint16, free bool) {
 
 // flush hands the queued frames to the core. False: not now.
 func (c *clientConn) flush(core *native.Core) bool {
-	if !c.flushStreams(core) {
-		return false
-	}
 	c.mu.Lock()
+	c.flushing, c.streams = c.streams, c.flushing[:0]
 	if core.Unsent() > 0 && c.hasEnough(core) || core.SendRoom() == 0 || !core.NeedLoan(len(c.frames)) {
 		c.mu.Unlock()
+		c.flushStreams(core)
 		return false
 	}
 	frames, count := c.frames, c.count
@@ -420,7 +419,14 @@ func (c *clientConn) flush(core *native.Core) bool {
 		frames = nil // a burst of large calls does not pin its memory
 	}
 	c.spare = frames
-	return true
+	if c.flushStreams(core) {
+		return true
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	again := !c.queued // else it is on its way already
+	c.queued = true
+	return !again
 }
 
 // hasEnough reports that frames had better stay here: the peer takes nothing, or the core has many large

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"sync"
 	"sync/atomic"
 
@@ -257,8 +258,11 @@ func (s *clientStream) closeSend() error {
 		return s.failure
 	}
 	if s.finished || s.ended {
-		s.mu.Unlock()
-		return nil
+		defer s.mu.Unlock()
+		if s.end == io.EOF || s.end == nil {
+			return nil
+		}
+		return s.end
 	}
 	s.finished = true
 	s.put(native.FlagStream|native.FlagFin, s.method, nil, nil)

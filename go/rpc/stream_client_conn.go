@@ -58,11 +58,8 @@ func (c *clientConn) unregister(s *clientStream) {
 	}
 }
 
-// flushStreams hands to the core what streams have for it. False: not now.
+// flushStreams hands to the core what the streams in flushing have for it. False: not now.
 func (c *clientConn) flushStreams(core *native.Core) bool {
-	c.mu.Lock()
-	c.flushing, c.streams = c.streams, c.flushing[:0]
-	c.mu.Unlock()
 	all := true
 	for i, s := range c.flushing {
 		if all = all && s.flush(core); !all {
