@@ -147,6 +147,7 @@ func TestAStreamWithoutCredit(t *testing.T) {
 		t.Run(way.String(), func(t *testing.T) {
 			c, p, _ := agreeing(t, rpc.ClientOptions{})
 			ctx, cancel := context.WithCancelCause(context.Background())
+			defer cancel(nil)
 			if way == rpc.CodeDeadline {
 				var stop func()
 				ctx, stop = context.WithTimeout(ctx, 300*time.Millisecond)
@@ -173,7 +174,9 @@ func TestAStreamWithoutCredit(t *testing.T) {
 			require.Zero(t, f.Flags&^frame.FlagMetadata, "nothing more without credit")
 			p.replies(f, rpc.CodeOK, "beside")
 			require.Equal(t, "beside", within(t, replies, "a call goes on"))
-			cancel(nil)
+			if way == rpc.CodeCancelled {
+				cancel(nil)
+			}
 			isCode(t, within(t, done, "sending ends"), way)
 			p.resets(r, way)
 			_, err := s.Recv()
@@ -218,8 +221,13 @@ func TestAStreamsConnectionEnds(t *testing.T) {
 		s.Close()
 	}
 	p = accept().agrees()
-	eventually(t, "it is connected again", func() bool { return c.Level() == 2 })
-	again, r := opening(t, c, p, patient(t))
+	var again *rpc.Stream
+	eventually(t, "it is connected again", func() (up bool) {
+		var err error
+		again, err = c.OpenStream(patient(t), idWork)
+		return err == nil
+	})
+	r = p.receive()
 	p.says(r, frame.FlagFin, rpc.CodeOK, "again")
 	receives(t, again, "again")
 	freed(t, c)
