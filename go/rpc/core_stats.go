@@ -62,7 +62,9 @@ var limits = []struct {
 }{
 	{"connections", func(c *native.Config) float64 { return float64(c.ConnectionsMax) }, closedFor(native.CloseTooMany)},
 	{"in_flight", func(c *native.Config) float64 { return float64(c.InFlightMax) },
-		func(n *native.Stats, _ *loop.Stats) uint64 { return n.PausedInFlight + n.RefusedTooMany - n.RefusedRunning }},
+		func(n *native.Stats, _ *loop.Stats) uint64 {
+			return n.PausedInFlight + n.RefusedTooMany - n.RefusedRunning
+		}},
 	{"running", func(c *native.Config) float64 { return float64(c.RunningMax) },
 		func(n *native.Stats, _ *loop.Stats) uint64 { return n.PausedRunning + n.RefusedRunning }},
 	{"frame_bytes", func(c *native.Config) float64 { return float64(c.FrameBytesMax) },

@@ -376,7 +376,8 @@ func TestStreamsAreRefused(t *testing.T) {
 	_, address := start(t, rpc.ServerOptions{})
 	p := dialLevel2(t, address)
 	p.write(frame2(frame.FlagStream, 5, idEcho, "a first message"))
-	r := p.answered(5, rpc.CodeNotImplemented)
+	r := p.answered(5, rpc.CodeBadRequest)
 	require.NotZero(t, r.Flags&frame.FlagReset, "no handler saw it")
+	p.cancel(5) // its direction is still open
 	p.echoes(5)
 }

@@ -208,7 +208,7 @@ func (s *peerStream) ends(code rpc.Code) reply2 {
 	s.p.t.Helper()
 	r := s.recv()
 	require.EqualValues(s.p.t, code, r.Meta, "%q", r.payload)
-	require.Equal(s.p.t, frame.FlagStream|frame.FlagFin, r.Flags&^frame.FlagMetadata)
+	require.EqualValues(s.p.t, frame.FlagStream|frame.FlagFin, r.Flags&^frame.FlagMetadata)
 	return r
 }
 
