@@ -16,7 +16,7 @@ func TestMetricsOfClients(t *testing.T) {
 	require.NoError(t, registry.Register(NewClientCollector()))
 	eventually(t, "no client of another test is open", func() bool { return total(figures(t, registry), "smf_client_turns_total") == 0 })
 	s := startServer(t, rpc.ServerOptions{Cores: 1})
-	client := dial(t, s.address)
+	client := dialAt(t, s.address, 1) // whose bytes are all echoed
 	for range 5 {
 		require.NoError(t, call(t, client, idEcho, "x"))
 	}

@@ -123,11 +123,14 @@ func eventually(t *testing.T, what string, condition func() bool) {
 	require.FailNow(t, "does not happen: "+what)
 }
 
-func dial(t *testing.T, address string) *rpc.Client {
+func dial(t *testing.T, address string) *rpc.Client { return dialAt(t, address, 0) }
+
+// dialAt makes a client of a level of the wire format.
+func dialAt(t *testing.T, address string, level int) *rpc.Client {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	t.Cleanup(cancel)
-	client, err := rpc.Dial(ctx, address, rpc.ClientOptions{})
+	client, err := rpc.Dial(ctx, address, rpc.ClientOptions{Level: level})
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = client.Close() })
 	return client
@@ -310,7 +313,7 @@ func TestLimitsOfOneCore(t *testing.T) {
 	hits := func(name string) float64 {
 		return figures(t, registry)[fmt.Sprintf("smf_limit_hits_total{limit=%q}", name)]
 	}
-	busy := dial(t, s.address)
+	busy := dialAt(t, s.address, 1)
 	answered := make(chan error, 2)
 	for range 2 {
 		go func() { answered <- call(t, busy, idWait, "x") }()
@@ -326,6 +329,26 @@ func TestLimitsOfOneCore(t *testing.T) {
 	eventually(t, "the idle one is closed", func() bool { return hits("idle_timeout_seconds") >= 1 })
 	close(s.gate)
 	require.NoError(t, <-answered)
+	require.NoError(t, <-answered)
+}
+
+// At level 2 the calls over a limit are answered, and the connection is read on.
+func TestTheLimitOnRunningCallsAtLevel2(t *testing.T) {
+	s := startServer(t, rpc.ServerOptions{Cores: 1, Limits: rpc.Limits{Running: 1}})
+	registry := registryOf(t, s)
+	first, second := dial(t, s.address), dial(t, s.address)
+	answered := make(chan error, 1)
+	go func() { answered <- call(t, first, idWait, "x") }()
+	eventually(t, "it runs", func() bool { return figures(t, registry)[`smf_calls_in_flight{core="0"}`] == 1 })
+	var e *rpc.Error
+	require.ErrorAs(t, call(t, second, idWait, "x"), &e)
+	require.Equal(t, rpc.CodeLimit, e.Code)
+	f := figures(t, registry)
+	require.EqualValues(t, 1, f[`smf_limit_hits_total{limit="running"}`])
+	require.EqualValues(t, 0, f[`smf_limit_hits_total{limit="in_flight"}`])
+	require.EqualValues(t, 1, f[`smf_rpc_requests_refused_total{reason="too_many_calls"}`])
+	require.EqualValues(t, 2, f[`smf_hellos_total{core="0",result="agreed"}`])
+	close(s.gate)
 	require.NoError(t, <-answered)
 }
 

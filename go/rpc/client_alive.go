@@ -95,6 +95,7 @@ type aliveness struct {
 	heard uint64 // events
 	then  uint64 // events, when it was last looked
 	asked bool   // for a sign, then
+	final bool   // there was none: it is looked once more, behind what may have come just now
 }
 
 // watch looks from time to time whether the connection is alive.
@@ -115,10 +116,14 @@ func (c *clientConn) look() {
 	every, a := c.client.options.KeepAlive, &c.alive
 	switch {
 	case a.heard != a.then:
-		a.then, a.asked = a.heard, false
+		a.then, a.asked, a.final = a.heard, false, false
 	case !a.asked:
 		a.asked = true
 		c.engine.loop.Core().Ping(c.id, 0)
+	case !a.final:
+		a.final = true
+		c.engine.loop.Do(c.look)
+		return
 	default:
 		c.isDown(&Error{Code: CodeUnavailable, Message: fmt.Sprintf("connection to %s ended: no sign of life for %v", c.address, 2*every)})
 		c.engine.loop.Core().Disconnect(c.id)

@@ -171,6 +171,7 @@ func (c *Client) sentAway(conn *clientConn) {
 	if c.closed {
 		return
 	}
+	conn.away = true
 	c.leaving = append(c.leaving, conn)
 	if conn.replaced {
 		return

@@ -161,17 +161,11 @@ func (c *Client) tryUpgrade(old *clientConn) {
 func (c *Client) replace(old, conn *clientConn) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.closed || c.conn != old || old.replaced || !conn.takesCalls() {
+	if c.closed || c.conn != old || old.replaced || conn.away || conn.ended() {
 		c.engine.disconnect(conn)
 		return
 	}
 	old.replaced, conn.replaced = true, false
 	c.take(conn)
 	c.engine.loop.Do(old.leave)
-}
-
-func (c *clientConn) takesCalls() bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.down == nil && !c.leaving
 }

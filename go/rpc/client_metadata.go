@@ -12,8 +12,9 @@ type metadataKey struct{}
 
 // said is what a context says of calls.
 type said struct {
-	metadata Metadata
-	wrong    error // what every call fails with
+	metadata Metadata // those of before come first
+	before   *said    // what the context said that this one was made from; nil: nothing
+	wrong    error    // what every call fails with
 }
 
 // WithMetadata says something of the calls that are made with the context, beside their payloads: entries
@@ -24,10 +25,10 @@ type said struct {
 // Level 1 of the wire format has no place for it: there it is not sent. ClientOptions.Level: RequireLevel2
 // is for who needs it. Cost: allocates; calls with it cost a copy.
 func WithMetadata(ctx context.Context, key string, values ...string) context.Context {
-	s := new(said)
-	if before := saidIn(ctx); before != nil {
-		s.wrong = before.wrong
-		for k, v := range before.metadata.All() {
+	s := &said{before: saidIn(ctx)}
+	if s.before != nil {
+		s.wrong = s.before.wrong
+		for k, v := range s.before.metadata.All() {
 			s.metadata.add(k, v)
 		}
 	}
@@ -59,19 +60,14 @@ func (m *Message) prepare(ctx context.Context, call *Call) error {
 		return nil
 	}
 	w := frame.BeginMetadata(m.block, left)
-	from := 0
 	if call != nil {
-		from = call.told
 		for i := range call.requestMetadata.entries {
 			e := &call.requestMetadata.entries[i]
 			_ = w.Add(e.key, e.value) // End tells
 		}
 	}
-	if s != nil {
-		for i := from; i < s.metadata.Len(); i++ {
-			e := &s.metadata.entries[i]
-			_ = w.Add(e.key, e.value)
-		}
+	for _, e := range call.untold(s) {
+		_ = w.Add(e.key, e.value)
 	}
 	block, err := w.End()
 	if err != nil {
@@ -91,25 +87,41 @@ func timeLeft(ctx context.Context) (uint64, error) {
 	if left <= 0 {
 		return 0, contextError(context.DeadlineExceeded, false)
 	}
-	return uint64(min(max(left.Microseconds(), 1), math.MaxUint32+1)), nil
+	if left.Microseconds() > math.MaxUint32 {
+		return 0, nil
+	}
+	return uint64(max(left.Microseconds(), 1)), nil
 }
 
 // tell gives a client's filters what the context says of the call.
 func (c *Call) tell(ctx context.Context) {
-	c.told = 0
-	s := saidIn(ctx)
-	if s == nil {
+	c.told = saidIn(ctx)
+	if c.told == nil {
 		return
 	}
-	for k, v := range s.metadata.All() {
+	for k, v := range c.told.metadata.All() {
 		c.RequestMetadata().add(k, v)
 	}
-	c.told = s.metadata.Len()
+}
+
+// untold is what a context says that filters have not been given: they may have made it themselves.
+func (c *Call) untold(s *said) []metadataEntry {
+	if s == nil {
+		return nil
+	}
+	if c != nil && c.told != nil {
+		for before := s; before != nil; before = before.before {
+			if before == c.told {
+				return s.metadata.entries[before.metadata.Len():]
+			}
+		}
+	}
+	return s.metadata.entries
 }
 
 // passOn is the context for a caller that is no Client of ours: it says what filters have left to be said.
 func (c *Call) passOn(ctx context.Context) context.Context {
-	if c.requestMetadata.Len() == 0 && c.told == 0 {
+	if c.requestMetadata.Len() == 0 && c.told == nil {
 		return ctx
 	}
 	s := new(said)
@@ -118,8 +130,8 @@ func (c *Call) passOn(ctx context.Context) context.Context {
 	}
 	if own := saidIn(ctx); own != nil {
 		s.wrong = own.wrong
-		for i := c.told; i < own.metadata.Len(); i++ {
-			s.metadata.add(own.metadata.entries[i].key, own.metadata.entries[i].value)
+		for _, e := range c.untold(own) {
+			s.metadata.add(e.key, e.value)
 		}
 	}
 	return context.WithValue(ctx, metadataKey{}, s)

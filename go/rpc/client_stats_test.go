@@ -14,7 +14,7 @@ import (
 func TestClientStats(t *testing.T) {
 	eventually(t, "no client of another test is open", func() bool { return rpc.ClientStats() == rpc.ClientCoreStats{} })
 	_, address := start(t, rpc.ServerOptions{})
-	clients := []*rpc.Client{dial(t, address), dial(t, address)}
+	clients := []*rpc.Client{dialLevel1(t, address), dialLevel1(t, address)} // Hello is no echo
 	const calls = 20
 	for i := range calls {
 		require.Equal(t, "hello", answer(t, clients[i%2], idEcho, "hello"))

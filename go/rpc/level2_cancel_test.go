@@ -111,6 +111,14 @@ func TestAHandlerThatIgnoresItsContextKeepsItsSlot(t *testing.T) {
 	p.echoes(1)
 	p.echoes(2)
 	require.EqualValues(t, 3, coreOf(t, server).Refused[rpc.RefusedTooMany])
+	for _, l := range server.Stats().Limits {
+		switch l.Name {
+		case "in_flight":
+			require.EqualValues(t, 3, l.Hits)
+		case "running":
+			require.Zero(t, l.Hits)
+		}
+	}
 }
 
 // Cancels of what is over, of what never was, and twice of what runs.

@@ -375,9 +375,9 @@ func TestOneWay(t *testing.T) {
 func TestStreamsAreRefused(t *testing.T) {
 	_, address := start(t, rpc.ServerOptions{})
 	p := dialLevel2(t, address)
-	p.write(frame2(frame.FlagStream, 5, idEcho, "a first message"))
-	r := p.answered(5, rpc.CodeBadRequest)
-	require.NotZero(t, r.Flags&frame.FlagReset, "no handler saw it")
-	p.cancel(5) // its direction is still open
+	p.write(frame2(frame.FlagStream, 5, idEcho, "a first message"), frame2(frame.FlagStream, 5, idEcho, "a second one"))
+	r := p.answered(5, rpc.CodeNotImplemented)
+	require.EqualValues(t, frame.FlagReset|frame.FlagStream, r.Flags, "no handler saw it")
+	p.cancel(5) // which ends our direction, and the session is free
 	p.echoes(5)
 }

@@ -77,6 +77,23 @@ static void bad_frames_end_their_connection(void)
         check_bad(&bads[i]);
 }
 
+/* Connects to a raw server that agrees on level 2; returns its end. */
+static struct raw *raw_server2(struct world *world, uint64_t *conn_out)
+{
+    struct smf__hello hello = hello_good();
+    uint8_t bytes[256], table[SMF__HELLO_SIZE_BYTES_MAX];
+    struct smf_error error;
+    uint32_t size;
+
+    CHECK_EQ(
+        smf_core_connect_with(world->client, "raw server", 0, SMF_CONNECT_HELLO, conn_out, &error),
+        SMF_OK);
+    world_run(world, 1);
+    size = hello_table(table, &hello);
+    CHECK(raw_send(world->raws[0], bytes, frame_make(bytes, 1, 200, table, size)));
+    return world->raws[0];
+}
+
 /* A server may not send what only a client may, and the other way round. */
 static void a_server_that_breaks_rules_is_left(void)
 {
@@ -88,21 +105,12 @@ static void a_server_that_breaks_rules_is_left(void)
 
     for (size_t i = 0; i < sizeof from_servers / sizeof from_servers[0]; i++) {
         struct smf__rpc_config limits = world_limits();
-        struct smf__hello hello = hello_good();
-        uint8_t bytes[256], table[SMF__HELLO_SIZE_BYTES_MAX];
-        struct smf_error error;
         struct world world;
         uint64_t conn;
-        uint32_t size;
 
         (void)level2_open(&world, &limits);
         raw_listen(&world, "raw server");
-        CHECK_EQ(
-            smf_core_connect_with(world.client, "raw server", 0, SMF_CONNECT_HELLO, &conn, &error),
-            SMF_OK);
-        world_run(&world, 1);
-        size = hello_table(table, &hello);
-        CHECK(raw_send(world.raws[0], bytes, frame_make(bytes, 1, 200, table, size)));
+        (void)raw_server2(&world, &conn);
         CHECK(raw_frame(world.raws[0], from_servers[i].frame, from_servers[i].payload));
         world_run(&world, 5);
         CHECK_EQ(noted(&world, 0, SMF_EVENT_CONNECTED), 1);
@@ -110,6 +118,47 @@ static void a_server_that_breaks_rules_is_left(void)
         CHECK_EQ(world.closed_reason, SMF_CLOSE_BAD_FRAME);
         world_close(&world);
     }
+}
+
+static void connect_again(struct world *world, struct smf_core *core, const struct smf_event *event)
+{
+    struct smf_error error;
+    uint64_t conn;
+
+    notes_handle(world, core, event);
+    if (event->kind == SMF_EVENT_CLOSED && core == world->client)
+        CHECK_EQ(smf_core_connect(core, WORLD_ADDRESS, 0, &conn, &error), SMF_OK);
+}
+
+/* The connection that gets its slot in the same turn has nothing to do with the goaway. */
+static void a_goaway_and_the_end_in_one_turn(void)
+{
+    struct smf__rpc_config limits = world_limits();
+    uint8_t bytes[256];
+    uint32_t words[2] = {SMF_CODE_UNAVAILABLE, SMF_GOAWAY_ALL};
+    struct world world;
+    struct raw *raw;
+    uint64_t conn;
+    size_t size;
+
+    (void)level2_open(&world, &limits);
+    raw_listen(&world, "raw server");
+    raw = raw_server2(&world, &conn);
+    world_run(&world, 1);
+    world.handle = connect_again;
+    size = level2_frame(
+        bytes,
+        (struct smf_frame){.flags = SMF_FRAME_CONTROL, .size = 8, .meta = SMF_CONTROL_GOAWAY},
+        words);
+    size += level2_frame(bytes + size, (struct smf_frame){.session = 0, .meta = 200}, NULL);
+    CHECK(raw_send(raw, bytes, size));
+    world_run(&world, 100);
+    CHECK_EQ(noted(&world, 0, SMF_EVENT_GOAWAY), 1);
+    CHECK_EQ(noted(&world, 0, SMF_EVENT_CLOSED), 1);
+    CHECK_EQ(world.closed_reason, SMF_CLOSE_BAD_FRAME);
+    CHECK_EQ(noted(&world, 0, SMF_EVENT_CONNECTED), 2);
+    CHECK_EQ(smf_core_turn(world.client)->connections, 1);
+    world_close(&world);
 }
 
 /* Every bit of a frame, header and all: none of them changes what is handed out. */
@@ -334,10 +383,10 @@ static void everything_at_once_over_a_rough_network(void)
 }
 
 static const struct test tests[] = {
-    TEST(bad_frames_end_their_connection),         TEST(a_server_that_breaks_rules_is_left),
-    TEST(every_bit_is_covered_by_the_checksum),    TEST(checksums_of_level_1_are_wrong_at_level_2),
-    TEST(level_1_gets_no_frames_of_level_2),       TEST(sends_with_bad_arguments_are_refused),
-    TEST(everything_at_once_over_a_rough_network),
+    TEST(bad_frames_end_their_connection),           TEST(a_server_that_breaks_rules_is_left),
+    TEST(a_goaway_and_the_end_in_one_turn),          TEST(every_bit_is_covered_by_the_checksum),
+    TEST(checksums_of_level_1_are_wrong_at_level_2), TEST(level_1_gets_no_frames_of_level_2),
+    TEST(sends_with_bad_arguments_are_refused),      TEST(everything_at_once_over_a_rough_network),
 };
 
 int main(int argc, char **argv)

@@ -161,15 +161,15 @@ const (
 )
 
 func TestCallOfASilentServer(t *testing.T) {
-	require.Equal(t, outcome{1, "", "smf: no reply within 50ms" + noReply + "; " + nothingCameBack + "\n"},
-		smf(t, "call", silent(t), "SmfStorage.Get", "--timeout", "50ms"))
+	require.Equal(t, outcome{1, "", "smf: no reply within 800ms" + noReply + "; " + nothingCameBack + "\n"},
+		smf(t, "call", silent(t), "SmfStorage.Get", "--timeout", "800ms"))
 }
 
 // An HTTP server waits for the end of what it takes for a line.
 func TestCallOfAnAdminServer(t *testing.T) {
 	address := strings.TrimPrefix(serveDemo(t).admin, "http://")
-	require.Equal(t, outcome{1, "", "smf: no reply within 50ms" + noReply + "; " + nothingCameBack + "\n"},
-		smf(t, "call", address, "SmfStorage.Get", "--timeout", "50ms"))
+	require.Equal(t, outcome{1, "", "smf: no reply within 800ms" + noReply + "; " + nothingCameBack + "\n"},
+		smf(t, "call", address, "SmfStorage.Get", "--timeout", "800ms"))
 }
 
 // answering is a server that says the same to everybody who says something, and closes.

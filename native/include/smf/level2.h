@@ -82,6 +82,11 @@ int smf_core_taken(struct smf_core *core, uint64_t conn, uint16_t session, uint3
  * Cost: a few nanoseconds. */
 int smf_core_writable(const struct smf_core *core, uint64_t conn, uint16_t session);
 
+/* The part of smf_core_unsent_bytes that is in streams and messages in slices, and waits for their credit or
+ * their turn: it does not hold up what else is sent on the connection. 0 for one that is gone. Threads: the
+ * driver. Errors: none. Cost: none. */
+uint64_t smf_core_queued_bytes(const struct smf_core *core, uint64_t conn);
+
 /* Asks the peer for a sign of life: SMF_EVENT_PONG brings the token back. Returns 0, SMF_ECLOSED (gone)
  * or SMF_EUNSUPPORTED (level 1, or not agreed yet). Threads: the driver. Cost: a system call. */
 int smf_core_ping(struct smf_core *core, uint64_t conn, uint64_t token);

@@ -63,18 +63,18 @@ struct smf_core_stats {
     uint64_t connections_open;   /* in both directions, now; until all of one is cleared away */
     uint64_t connections_handed_in;  /* accepted by another core and given to this one */
     uint64_t connections_handed_out; /* accepted by this core and given to another one */
-    uint64_t connections_level2;     /* that speak level 2, in both directions, now */
+    uint64_t connections_level2;     /* of level 2, in both directions, now */
     uint64_t hellos;                 /* of peers, answered with level 2 */
     uint64_t hellos_refused;         /* of peers, answered with an error: they stay at level 1 */
     uint64_t pings;                  /* of peers, answered */
-    uint64_t cancels;                /* of peers, of calls that were running: handed out */
-    uint64_t cancels_ignored;        /* of peers, of calls that were not: answered by then */
+    uint64_t cancels;                /* of peers, for calls that were running: handed out */
+    uint64_t cancels_ignored;        /* of peers, for calls that were answered by then */
     uint64_t goaways;                /* of peers, handed out */
-    uint64_t one_way;                /* requests of peers that are not answered */
+    uint64_t one_way;                /* requests of peers without an answer */
     uint64_t refused_too_many;       /* requests of peers, answered with 429 by the engine */
     uint64_t refused_draining;       /* requests of peers, answered with 503 by the engine */
-    uint64_t frames_dropped; /* sent by the program and not allowed at the connection's level */
-    uint64_t refused_running; /* those of refused_too_many that met running_max, and not calls_max */
+    uint64_t frames_dropped;         /* of the program, and not allowed at the connection's level */
+    uint64_t refused_running;        /* in refused_too_many: those that met running_max */
 };
 
 /* Reads the counters. New ones come at the end of the struct: size_bytes is its size as the caller was

@@ -45,6 +45,8 @@ struct smf__session {
     uint8_t told;     /* accepted: the driver has the request */
     uint8_t answered; /* accepted: the driver has answered */
     uint8_t waits;    /* a send of the driver's left something here */
+    uint8_t begun;    /* a frame of it was sent */
+    uint8_t unborn;   /* given up before: the peer will never answer */
     uint32_t method;  /* of the frames that come on an accepted connection */
     uint32_t verdict; /* the status that the engine ends it with, whatever the answer is; or 0 */
 };
@@ -96,6 +98,8 @@ void smf__session_placed(struct smf__session *session, const struct smf__flow_st
 /* What came, for the driver. Returns 0 when the connection ends. */
 int smf__session_deliver(struct smf__session *session, const struct smf__flow_step *step,
                          const uint8_t *payload, uint32_t metadata_size, struct smf_buffer *buffer);
+/* Tells the driver of sessions that have something to tell. */
+void smf__session_tell(struct smf__rpc *rpc);
 /* The engine ends the call with a status; what still comes of it is thrown away. */
 void smf__session_overrule(struct smf__session *session, uint32_t status);
 

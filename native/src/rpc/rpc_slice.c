@@ -272,6 +272,7 @@ static int send_next(struct batch *batch, struct smf__session *session)
             continue;
         }
         add_slice(batch, session, first, &slice);
+        session->begun = 1;
         if (!slice.done)
             return 1;
         (void)dequeue(session);
@@ -443,24 +444,6 @@ static void give_credit(struct smf__session *session)
     smf__put(session->of->conn, frame, payload);
 }
 
-static void tell(struct smf__rpc *rpc)
-{
-    struct smf_turn *turn = &rpc->core->turn;
-
-    while (!smf__link_alone(&rpc->telling) && turn->event_count < turn->event_capacity) {
-        struct smf__session *session =
-            SMF__LINK_OF(rpc->telling.next, struct smf__session, telling);
-        struct smf_event *event;
-
-        smf__link_remove(&session->telling);
-        event = smf__rpc_event(rpc, session->of->conn, SMF_EVENT_WRITABLE);
-        event->session = session->id;
-        event->payload = smf__empty_table;
-    }
-    if (!smf__link_alone(&rpc->telling))
-        rpc->core->hurry = 1;
-}
-
 void smf__session_work(struct smf__rpc *rpc, int sent)
 {
     while (sent && !smf__link_alone(&rpc->over))
@@ -483,5 +466,5 @@ void smf__session_work(struct smf__rpc *rpc, int sent)
         pump(sessions, sent);
     }
     if (!sent && !smf__link_alone(&rpc->telling))
-        tell(rpc);
+        smf__session_tell(rpc);
 }

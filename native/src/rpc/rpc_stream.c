@@ -42,6 +42,39 @@ static void hand_out(struct smf__session *session, uint32_t kind, const struct s
     smf__count(conn->rpc->stats.frames_assembled, 1);
 }
 
+/* A call that was given up before any of it was sent. */
+static void tell_unborn(struct smf__session *session, struct smf_event *event)
+{
+    struct smf__conn *conn = session->of->conn;
+
+    event->kind = SMF_EVENT_REPLY;
+    event->flags = SMF_FRAME_RESET; /* no handler has seen it */
+    event->meta = session->verdict;
+    conn->in_flight -= conn->in_flight != 0;
+    smf__link_append(&conn->rpc->over, &session->over);
+    if (conn->goaway & SMF__GOAWAY_OF_PEER)
+        smf__conn_leave_if_done(conn);
+}
+
+void smf__session_tell(struct smf__rpc *rpc)
+{
+    struct smf_turn *turn = &rpc->core->turn;
+
+    while (!smf__link_alone(&rpc->telling) && turn->event_count < turn->event_capacity) {
+        struct smf__session *session =
+            SMF__LINK_OF(rpc->telling.next, struct smf__session, telling);
+        struct smf_event *event = smf__rpc_event(rpc, session->of->conn, SMF_EVENT_WRITABLE);
+
+        smf__link_remove(&session->telling);
+        event->session = session->id;
+        event->payload = smf__empty_table;
+        if (session->unborn)
+            tell_unborn(session, event);
+    }
+    if (!smf__link_alone(&rpc->telling))
+        rpc->core->hurry = 1;
+}
+
 static void tell_cancel(struct smf__session *session, uint32_t status)
 {
     struct smf__conn *conn = session->of->conn;
@@ -277,6 +310,26 @@ static int open_call(struct smf__conn *conn, struct smf_buffer *buffer, uint8_t 
     return smf__session_queue(session, buffer, payload, frame);
 }
 
+/* The driver gives a call up. */
+static void give_up(struct smf__session *session, uint32_t status)
+{
+    int sends = session->out_first != NULL; /* else all of it has gone, or it was a plain one */
+
+    smf__session_drop_queue(session);
+    smf__session_drop_body(session);
+    if (!smf__flow_reset(&session->flow))
+        return;
+    if (session->begun || !sends) {
+        smf__session_put_reset(session, status);
+        smf__session_mark_giving(session);
+        return;
+    }
+    session->unborn = 1;
+    session->verdict = status;
+    session->flow.in = SMF__FLOW_ENDED;
+    smf__link_append(&session->of->conn->rpc->telling, &session->telling);
+}
+
 static int send_call(struct smf__conn *conn, struct smf_buffer *buffer, uint8_t *bytes,
                      const struct smf_frame *frame)
 {
@@ -296,11 +349,7 @@ static int send_call(struct smf__conn *conn, struct smf_buffer *buffer, uint8_t 
         return open_call(conn, buffer, payload, frame);
     }
     if (frame->flags & SMF_FRAME_RESET) {
-        smf__session_drop_queue(session);
-        smf__session_drop_body(session);
-        if (smf__flow_reset(&session->flow))
-            smf__session_put_reset(session, frame->meta);
-        smf__session_mark_giving(session);
+        give_up(session, frame->meta);
         return 1;
     }
     if (!(frame->flags & SMF_FRAME_STREAM) || session->flow.out != SMF__FLOW_OPEN)

@@ -1,0 +1,51 @@
+package rpc
+
+import (
+	"sync/atomic"
+	"time"
+)
+
+// Level1Memory replaces what is remembered of servers that speak level 1, until it is put back: with
+// nothing in it, a clock of the test's own, and another time to keep it.
+func Level1Memory(now func() time.Time, keep time.Duration) (putBack func()) {
+	level1.mu.Lock()
+	defer level1.mu.Unlock()
+	wasNow, wasKeep := level1.now, level1.keep
+	level1.now, level1.keep = now, keep
+	clear(level1.until)
+	return func() {
+		level1.mu.Lock()
+		defer level1.mu.Unlock()
+		level1.now, level1.keep = wasNow, wasKeep
+		clear(level1.until)
+	}
+}
+
+// Level1Known is how many servers are remembered to speak level 1.
+func Level1Known() int {
+	level1.mu.Lock()
+	defer level1.mu.Unlock()
+	return len(level1.until)
+}
+
+// Level1Remember remembers an address.
+func Level1Remember(address string) { level1.remember(address) }
+
+// Level1Left is how long an address is remembered.
+func Level1Left(address string) time.Duration { return level1.left(address) }
+
+// SessionsInUse is how many sessions of a client's connections are taken.
+func SessionsInUse(c *Client) int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	n := 0
+	for _, conn := range append(c.leaving[:len(c.leaving):len(c.leaving)], c.conn) {
+		if conn != nil {
+			conn.eachCall(func(uint16, *atomic.Pointer[Message]) { n++ })
+		}
+	}
+	return n
+}
+
+// Expected is how many goroutines wait for the loop that a client shares with others.
+func Expected(c *Client) int64 { return c.engine.loop.Waiting() }
