@@ -3,7 +3,6 @@ package rpc
 import (
 	"context"
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"io"
 	"sync"
@@ -237,7 +236,6 @@ func (s *clientStream) send(payload []byte) error {
 
 // noSending says why nothing can be sent any more. Under the lock.
 func (s *clientStream) noSending() error {
-	var failure *Error
 	switch {
 	case s.failure != nil:
 		return s.failure
@@ -245,8 +243,8 @@ func (s *clientStream) noSending() error {
 		return &Error{Code: CodeBadRequest, Message: "the stream's sending side was closed before"}
 	case !s.ended:
 		return nil
-	case errors.As(s.end, &failure):
-		return failure
+	case s.end != nil && s.end != io.EOF: //nolint:errorlint // it is never wrapped here
+		return s.end
 	}
 	return &Error{Code: CodeCancelled, Message: "the server has ended the stream, and takes nothing more: receiving tells how", MayHaveRun: true}
 }
@@ -259,7 +257,7 @@ func (s *clientStream) closeSend() error {
 	}
 	if s.finished || s.ended {
 		defer s.mu.Unlock()
-		if s.end == io.EOF || s.end == nil {
+		if s.end == io.EOF || s.end == nil { //nolint:errorlint // likewise
 			return nil
 		}
 		return s.end
