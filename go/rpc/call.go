@@ -215,7 +215,7 @@ type worker struct {
 	server *Server
 	req    Request
 	reply  Reply
-	call   Call // for filters, and for metadata
+	call   Call             // for filters, and for metadata
 	stream *ServerStreamRaw // of the call, once its handler has begun; nil: it is none
 	ctx    atomic.Pointer[callContext]
 	block  []byte // the reply's metadata
