@@ -38,37 +38,38 @@ struct smf_client; /* one connection at a time, and its calls */
 
 /* How a call went. status is SMF_OK when the server answered (code says what), SMF_ETIMEOUT, SMF_ECANCELLED
  * (smf_client_cancel), SMF_ECLOSED, why the connection could not be made, SMF_EINVAL for a malformed reply, or
- * SMF_EUNSUPPORTED for a compressed one. All that it points to is lent until the callback returns. */
+ * SMF_EUNSUPPORTED for a compressed one. may_have_run is 0 when no handler has begun with the call, so that it may
+ * be made again, whatever it does; else one has, or nobody knows. What an answer of level 2 with another code than
+ * SMF_CODE_OK says is in message, for people, and in details, for programs; both may be empty. All that a result
+ * points to is lent until the callback returns. */
 struct smf_result {
-    int status;                /* enum smf_status */
-    uint32_t code;             /* enum smf_code of the answer, or 0 when there is none */
-    const uint8_t *payload;    /* of the answer, lent until the callback returns, or NULL */
-    struct smf_buffer *buffer; /* what holds the payload, for smf_core_retain */
-    uint32_t size_bytes;       /* of the payload */
-    uint32_t may_have_run;     /* 0: no handler has begun with the call, so it may be made again, whatever it
-                                  does; else nobody knows, or one has */
-    const uint8_t *metadata;   /* of the answer: smf_result_metadata; NULL: none */
-    struct smf_flat_string message;      /* at level 2, of an answer with another code than SMF_CODE_OK: for
-                                            people; data is never NULL */
-    struct smf_flat_u8_vector details;   /* likewise, for programs; data is NULL when there are none */
+    int status;                          /* enum smf_status */
+    uint32_t code;                       /* enum smf_code of the answer, or 0 when there is none */
+    const uint8_t *payload;              /* of the answer, or NULL */
+    struct smf_buffer *buffer;           /* what holds the payload, for smf_core_retain */
+    uint32_t size_bytes;                 /* of the payload */
+    uint32_t may_have_run;               /* 0: the call has not run; 1: it may have */
+    const uint8_t *metadata;             /* of the answer: smf_result_metadata; NULL: none */
+    struct smf_flat_string message;      /* of an error; data is never NULL */
+    struct smf_flat_u8_vector details;   /* of an error; data is NULL when there are none */
     struct smf_flat_string details_type; /* what details is, by its full name; data is never NULL */
     uint32_t retry_after_ms;             /* when it is worth another try; 0: nothing is known */
     uint32_t reserved;                   /* 0 */
 };
 
-#define SMF_CALL_ONE_WAY 1u /* of smf_call_options.flags: nobody waits for an answer, and none is sent */
+#define SMF_CALL_ONE_WAY 1u /* of smf_call_options.flags: there is no answer to wait for */
 
-/* How a call is made; of zeros, but for its size: as one without options. */
+/* How a call is made; of zeros, but for its size: as one without options. metadata is a block that
+ * smf_metadata_end has ended, and is copied; the time left in it does not count: timeout_us does. At level 1 it is
+ * left out. */
 struct smf_call_options {
     uint32_t size;                /* sizeof(struct smf_call_options) */
     uint32_t flags;               /* SMF_CALL_… */
     uint64_t timeout_us;          /* as of smf_client_call */
-    const void *metadata;         /* a block that smf_metadata_end has ended; copied. The time left in it does not
-                                     count: timeout_us does. NULL: none. At level 1 it is left out */
+    const void *metadata;         /* a block, or NULL */
     uint32_t metadata_size_bytes; /* of the block */
     uint32_t reserved;            /* 0 */
-    uint64_t *call_out;           /* gets the call's number, for smf_client_cancel; 0 for a one-way message; NULL:
-                                     nobody wants it */
+    uint64_t *call_out;           /* gets the call's number, 0 for a one-way message; or NULL */
 };
 
 /* Makes a client that is not connected. calls_max: at most so many calls in flight, with those that were

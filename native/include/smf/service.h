@@ -88,7 +88,9 @@ struct smf_filter_call;
 typedef void (*smf_call_problem)(const struct smf_call *call, uint32_t code, const char *text,
                                  void *context);
 
-/* A call that is being served. The reply is built in the core's own memory, from which it is sent. */
+/* A call that is being served. The reply is built in the core's own memory, from which it is sent.
+ * deadline_ns is by the clock of smf_turn.now_ns, CLOCK_MONOTONIC. With SMF_FRAME_ONE_WAY in flags nobody hears of
+ * the answer. */
 struct smf_call {
     struct smf_core *core;            /* where it came in, and is answered */
     const struct smf_method *method;  /* which one */
@@ -103,15 +105,13 @@ struct smf_call {
     void *context;                    /* of the server */
     struct smf_filter_call *filtered; /* the library's own: its way through filters, or NULL */
     struct smf_call_record *record;   /* the library's own: what else is known of it, or NULL */
-    const uint8_t *metadata;          /* of the request, lent like it: see smf_call_metadata; or NULL */
+    const uint8_t *metadata;          /* of the request, lent like it: smf_call_metadata; or NULL */
     struct smf_buffer *metadata_buffer; /* what holds it */
-    uint64_t deadline_ns;               /* when its caller stops waiting, by the clock of smf_turn.now_ns
-                                           (CLOCK_MONOTONIC); 0: nothing is known of it */
-    uint32_t failed;                    /* the library's own: the code of smf_call_fail, or 0 */
-    uint8_t level;                      /* of the connection: 1 or 2 */
-    uint8_t flags;                      /* of the request: enum smf_frame_flag. With SMF_FRAME_ONE_WAY nobody
-                                           hears of the answer */
-    uint16_t reserved;                  /* 0 */
+    uint64_t deadline_ns; /* when its caller stops waiting; 0: nothing is known of it */
+    uint32_t failed;      /* the library's own: the code of smf_call_fail, or 0 */
+    uint8_t level;        /* of the connection: 1 or 2 */
+    uint8_t flags;        /* of the request: enum smf_frame_flag */
+    uint16_t reserved;    /* 0 */
 };
 
 /* The metadata that came with a request. Returns 1; or 0, and *block_out is a block without entries. Threads:
@@ -134,12 +134,13 @@ uint64_t smf_call_time_left_us(const struct smf_call *call);
 
 /* What there is to say of a failed call; of zeros: nothing. */
 struct smf_failure {
-    const char *message;         /* for people; NULL: none */
-    const void *details;         /* for programs, any bytes; NULL: none */
-    const char *details_type;    /* what details is: the full name of a table, or whatever both sides know */
+    const char *message; /* for people; NULL: none */
+    const void *details; /* for programs, any bytes; NULL: none */
+    const char
+        *details_type; /* what details is: the full name of a table, or what both sides know */
     uint32_t details_size_bytes; /* of details */
     uint32_t retry_after_ms;     /* when it is worth another try; 0: nothing is known */
-    uint32_t has_not_run;        /* 1: nothing was begun; the call may be made again, whatever it does */
+    uint32_t has_not_run; /* 1: nothing was begun; the call may be made again, whatever it does */
 };
 
 /* Says why a call fails, in place of what was built of the reply, and returns code:
@@ -177,10 +178,13 @@ void smf_call_answer(struct smf_call *later, uint32_t code);
  * smf_router_handle, the service's dispatch function or smf_call_event. Threads: the driver. Cost: none. */
 uint32_t smf_call_cancelled(const struct smf_call *later);
 
-/* Has function(code, context) be called, at most once, when the caller of a deferred call gives up: at once
- * if that has happened. It may answer this call, and others. NULL takes it back. Threads: the driver, which
- * calls it from inside smf_router_handle, the dispatch function or smf_call_event. Cost: none. */
+/* Is told that the caller of a deferred call has given up: with the code of smf_call_cancelled. It may answer
+ * this call, and others. Threads: the driver. */
 typedef void (*smf_call_cancel)(uint32_t code, void *context);
+
+/* Has function(code, context) be called, at most once, when the caller of a deferred call gives up: at once
+ * if that has happened. NULL takes it back. Threads: the driver, which calls it from inside smf_router_handle,
+ * the dispatch function or smf_call_event. Cost: none. */
 void smf_call_on_cancel(struct smf_call *later, smf_call_cancel function, void *context);
 
 /* Takes notice of callers who gave up (SMF_EVENT_CANCEL) and of connections that ended (SMF_EVENT_CLOSED); for

@@ -212,7 +212,8 @@ static int send_code(struct smf_call *call, struct smf__message *message, uint32
     if (call->level < 2 || code == SMF_CODE_OK) {
         smf_flat_builder_fini(&call->reply); /* first: it may hold the loan */
         message->meta = code;
-        return smf__message_send(call->core, message, smf__empty_table, SMF__EMPTY_TABLE_SIZE_BYTES);
+        return smf__message_send(call->core, message, smf__empty_table,
+                                 SMF__EMPTY_TABLE_SIZE_BYTES);
     }
     message->meta = code;
     message->compression = SMF_COMPRESSION_NONE;

@@ -15,8 +15,8 @@
 #include "service/service_filter.h"
 
 #define NS_PER_US 1000u
-#define CANCEL_AGAIN_NS 1000000u       /* when there was no room to send one */
-#define ONE_WAY_SIZE_BYTES_MAX 65536u  /* it goes in one frame */
+#define CANCEL_AGAIN_NS 1000000u      /* when there was no room to send one */
+#define ONE_WAY_SIZE_BYTES_MAX 65536u /* it goes in one frame */
 #define OPTIONS_SIZE_MIN (offsetof(struct smf_call_options, call_out) + sizeof(uint64_t *))
 #define NEVER UINT64_MAX
 
@@ -44,19 +44,19 @@ struct slot {
 struct smf_client {
     struct smf_core *core;
     struct smf_timer *timer;
-    struct slot *slots;           /* [calls_max + 1]; 0 is not used */
-    uint64_t conn;                /* 0: not connected */
-    uint64_t due_ns;              /* what the timer is set for; NEVER: it does not run */
-    uint32_t calls_max;           /* a session fits 16 bits */
-    uint32_t slots_used;          /* those above were never taken */
-    uint32_t first_free;          /* slots are taken here, */
-    uint32_t last_free;           /* and given back there: a session rests as long as it can */
-    uint32_t waiting;             /* calls in flight, without those that were given up */
-    uint32_t level;               /* of the connection, or that is asked for */
-    uint32_t goaway;              /* why it takes no calls any more; 0 */
-    uint32_t cancels_due;         /* slots with a cancel_code */
-    uint64_t calls;               /* that were made */
-    uint64_t pings;               /* likewise */
+    struct slot *slots;   /* [calls_max + 1]; 0 is not used */
+    uint64_t conn;        /* 0: not connected */
+    uint64_t due_ns;      /* what the timer is set for; NEVER: it does not run */
+    uint32_t calls_max;   /* a session fits 16 bits */
+    uint32_t slots_used;  /* those above were never taken */
+    uint32_t first_free;  /* slots are taken here, */
+    uint32_t last_free;   /* and given back there: a session rests as long as it can */
+    uint32_t waiting;     /* calls in flight, without those that were given up */
+    uint32_t level;       /* of the connection, or that is asked for */
+    uint32_t goaway;      /* why it takes no calls any more; 0 */
+    uint32_t cancels_due; /* slots with a cancel_code */
+    uint64_t calls;       /* that were made */
+    uint64_t pings;       /* likewise */
     void (*pong)(int status, void *context); /* of a ping that is under way, or NULL */
     void *pong_context;
     struct smf__filters *filters; /* around its calls, or NULL */
@@ -399,8 +399,7 @@ static void read_answer(const struct smf_event *event, struct smf_result *result
     if (event->meta != SMF_CODE_OK && !smf__is_compressed(event->compression)) {
         (void)smf__error_read(event->payload, event->size_bytes, &error, NULL);
         result->message = error.message;
-        result->details =
-            (struct smf_flat_u8_vector){error.details.data, error.details.count};
+        result->details = (struct smf_flat_u8_vector){error.details.data, error.details.count};
         result->details_type = error.details_type;
         result->retry_after_ms = error.retry_after_ms;
         result->may_have_run = error.may_have_run;

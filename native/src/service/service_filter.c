@@ -6,7 +6,7 @@
 
 #include "service/service_filter.h"
 
-#define SPARE_MAX 4096u        /* records that a core keeps */
+#define SPARE_MAX 4096u /* records that a core keeps */
 #define FILTER_SIZE_MIN (offsetof(struct smf_filter, context) + sizeof(void *))
 
 int smf__filter_copy(const struct smf_filter *filter, struct smf_filter *copy_out,

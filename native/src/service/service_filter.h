@@ -36,8 +36,9 @@ struct smf__filtered {
     uint32_t stopped;            /* the code with which the next one did not; 0 */
     uint32_t commits;            /* payloads that were put */
     uint32_t blocks;             /* of metadata, likewise */
-    struct smf_buffer *request_block; /* holds the request's, if it was put, until the call is over */
-    struct smf_buffer *block;         /* likewise, of the reply */
+    struct smf_buffer
+        *request_block;       /* holds the request's, if it was put, until the call is over */
+    struct smf_buffer *block; /* likewise, of the reply */
     uint64_t own[SMF_FILTERS_MAX];
 };
 

@@ -205,6 +205,11 @@ void smf__record_give(struct smf_core *core, struct smf_call_record *record)
     keep(core->records, record);
 }
 
+uint32_t smf__records_found(const struct smf_core *core)
+{
+    return core->records != NULL ? core->records->count : 0;
+}
+
 static void cancel(struct smf_call_record *record, uint32_t code)
 {
     if (record->cancelled != 0)

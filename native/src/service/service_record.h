@@ -30,13 +30,14 @@ static inline int smf__call_is_open(const struct smf_call *call)
 
 struct smf_call_record {
     struct smf_call_record *next; /* of its bucket; of those that nobody uses */
-    struct smf__link of_conn;     /* with the other deferred calls of its connection, in that one's own record,
+    struct smf__link
+        of_conn; /* with the other deferred calls of its connection, in that one's own record,
                                      which has session 0 */
     uint64_t conn;
     uint16_t session;
     uint8_t deferred;
-    uint8_t hashed;     /* it is found by its session */
-    uint32_t cancelled; /* why its caller does not wait any more; 0: he does */
+    uint8_t hashed;           /* it is found by its session */
+    uint32_t cancelled;       /* why its caller does not wait any more; 0: he does */
     smf_call_cancel function; /* is told of it; or NULL */
     void *context;
     struct smf_metadata_writer writer; /* of the reply's block; no bytes: nothing was added */
@@ -54,6 +55,10 @@ void smf__record_give(struct smf_core *core, struct smf_call_record *record);
 /* The call is deferred: its caller may give up. Without memory he may in vain. */
 void smf__record_defer(struct smf_core *core, struct smf_call_record *record, uint64_t conn,
                        uint16_t session);
+
+/* How many records are found by connection: one for each connection with deferred calls, and one for each of
+ * those that has a session. */
+uint32_t smf__records_found(const struct smf_core *core);
 
 /* The block of the reply; NULL, of 0 bytes: there is none. */
 const uint8_t *smf__record_block(struct smf_call_record *record, uint32_t *size_out);
