@@ -12,10 +12,23 @@ const roleVariable = "SMF_CONFORMANCE_ROLE"
 
 const patience = 60 * time.Second
 
+// programFolder is where the peer in C is built.
+var programFolder string
+
+func runTests(m *testing.M) int {
+	var err error
+	if programFolder, err = os.MkdirTemp("", "conformance"); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer os.RemoveAll(programFolder)
+	return m.Run()
+}
+
 func TestMain(m *testing.M) {
 	role := os.Getenv(roleVariable)
 	if role == "" {
-		os.Exit(m.Run())
+		os.Exit(runTests(m))
 	}
 	time.AfterFunc(patience, func() {
 		fmt.Fprintln(os.Stderr, "conformance: nobody has ended this peer")

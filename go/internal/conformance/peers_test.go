@@ -2,11 +2,15 @@ package conformance
 
 import (
 	"bufio"
+	"fmt"
 	"io"
 	"os"
 	"os/exec"
+	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -64,4 +68,36 @@ func serve(t *testing.T, language string, level int) string {
 
 func startClient(t *testing.T, language string) *peer { return start(t, language, "call") }
 
-func programInC(t *testing.T) string { t.Skip("not there yet"); return "" }
+var programC struct {
+	sync.Once
+	path string
+	err  error
+}
+
+// programInC builds the peer in C, once, against the library that this program is linked with.
+func programInC(t *testing.T) string {
+	programC.Do(func() {
+		root, err := filepath.Abs("../../..")
+		if err != nil {
+			programC.err = err
+			return
+		}
+		sources := []string{"schema/conformance/conformance.smf.c", "schema/demo/smf_demo.smf.c"}
+		for _, part := range []string{"", "_serve", "_call"} {
+			sources = append(sources, "native/test/conformance"+part+".c")
+		}
+		programC.path = filepath.Join(programFolder, "conformance")
+		compile := exec.Command("cc", slices.Concat([]string{
+			"-std=c11", "-Wall", "-Wextra", "-Wno-format-overflow", "-Wshadow", "-Wconversion", "-Wsign-conversion", "-Wno-unused-function", "-Werror",
+			"-D_GNU_SOURCE", "-O1", "-I", "native/include", "-I", "native/src", "-I", "native/test", "-I", "schema/conformance",
+			"-I", "schema/demo", "-o", programC.path,
+		}, sources, []string{"build/native/libsmf.a", "-lpthread"})...)
+		compile.Dir = root
+		output, err := compile.CombinedOutput()
+		if err != nil {
+			programC.err = fmt.Errorf("cc: %w: %s", err, output)
+		}
+	})
+	require.NoError(t, programC.err)
+	return programC.path
+}

@@ -137,6 +137,35 @@ func TestRows(t *testing.T) {
 	}
 }
 
+// Every row on the simulated network, with the client and the server in C; each has a world of its own.
+func TestRowsOnSimulatedNetwork(t *testing.T) {
+	t.Parallel()
+	worlds := map[int]*peer{1: start(t, "c", "sim", "1"), 2: start(t, "c", "sim", "2")}
+	all := rows(t)
+	ran, left := 0, 0
+	for i := range all {
+		r := &all[i]
+		if why := r.skipped("c-client", "c-server", "sim"); why != "" {
+			t.Logf("%s is not run: %s", r.name, why)
+			left += len(r.clients)
+			continue
+		}
+		for _, how := range r.clients {
+			ran++
+			level, serverLevel := how, 2
+			if how == "any1" {
+				level, serverLevel = "any", 1
+			}
+			steps := strings.ReplaceAll(r.steps, "$", fmt.Sprintf("sim-%d-%s", i, how))
+			if got := worlds[serverLevel].ask(t, level+" server "+steps); got != r.want {
+				t.Errorf("%s, client %s:\n  does %s\n  want %s\n  got  %s", r.name, how, r.steps, r.want, got)
+			}
+		}
+	}
+	t.Logf("%d rows ran, %d did not", ran, left)
+	require.Greater(t, ran, 60)
+}
+
 // Each status of docs/wire.md is answered in some row at either level.
 func TestEveryStatusHasRows(t *testing.T) {
 	wire, err := os.ReadFile("../../../docs/wire.md")
