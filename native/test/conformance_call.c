@@ -17,7 +17,7 @@ struct step {
     char *meta[META_MAX]; /* "key:value" */
     int meta_count;
     uint64_t timeout_ms;
-    int one_way, background, malformed;
+    int one_way, background, malformed, insist;
 };
 
 /* A call that was begun. */
@@ -119,6 +119,8 @@ static void read_word(struct step *step, char *word)
         step->one_way = 1;
     } else if (strcmp(word, "background") == 0) {
         step->background = 1;
+    } else if (strcmp(word, "insist") == 0) {
+        step->insist = 1;
     } else if (strcmp(word, "malformed") == 0) {
         step->malformed = 1;
     } else {
@@ -334,6 +336,14 @@ static void step_until(const int *done)
     }
 }
 
+/* Whether a row waits for something else to be said. */
+static int again(const struct asked *asked)
+{
+    if (asked->said[0] == '\0')
+        return asked->step.insist;
+    return *asked->step.until != '\0' && strcmp(asked->said, asked->step.until) != 0;
+}
+
 static void ask(struct asked *asked)
 {
     uint64_t end_ns = smf_core_turn(now.place->core)->now_ns + CONFORMANCE_PATIENCE_NS;
@@ -342,9 +352,7 @@ static void ask(struct asked *asked)
         asked->said[0] = '\0';
         begin(asked);
         step_until(&asked->done);
-    } while (*asked->step.until != '\0' && asked->said[0] != '\0' &&
-             strcmp(asked->said, asked->step.until) != 0 &&
-             smf_core_turn(now.place->core)->now_ns < end_ns);
+    } while (smf_core_turn(now.place->core)->now_ns < end_ns && again(asked));
 }
 
 static void ponged(int status, void *context)

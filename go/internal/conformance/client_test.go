@@ -52,7 +52,7 @@ type step struct {
 	show     string // "": all; "run": code and may_have_run; "code": the code
 	// What happens to the call.
 	oneWay, background bool
-	malformed          bool
+	malformed, insist  bool
 }
 
 func parseStep(text string) (step, error) {
@@ -94,6 +94,8 @@ func parseStep(text string) (step, error) {
 			s.oneWay, numberErr = true, nil
 		case "background":
 			s.background, numberErr = true, nil
+		case "insist":
+			s.insist, numberErr = true, nil
 		case "malformed":
 			s.malformed, numberErr = true, nil
 		default:
@@ -184,6 +186,9 @@ func (c *caller) ask(ctx context.Context, s *step) string {
 			return s.outcome(nil, c.client.OneWay(ctx, s.id(), s.payload()))
 		}
 		message, err := c.client.Call(ctx, s.id(), s.payload())
+		if err != nil && s.insist && time.Now().Before(end) {
+			continue
+		}
 		if err != nil {
 			return s.outcome(nil, err)
 		}
