@@ -7,6 +7,10 @@ package native
 #cgo nocallback smf_core_taken
 #cgo noescape smf_core_level
 #cgo nocallback smf_core_level
+#cgo noescape smf_core_writable
+#cgo nocallback smf_core_writable
+#cgo noescape smf_core_queued_bytes
+#cgo nocallback smf_core_queued_bytes
 #include <smf/level2.h>
 */
 import "C"
@@ -34,6 +38,18 @@ func (c *Core) Cancel(conn uint64, session uint16, status uint32) Status {
 // sender may send as many more. StatusOK or StatusClosed.
 func (c *Core) Taken(conn uint64, session uint16, size int) Status {
 	return Status(C.smf_core_taken(c.c, C.uint64_t(conn), C.uint16_t(session), C.uint32_t(size)))
+}
+
+// Writable reports whether nothing of what was sent on a stream waits here, as far as polls have dealt with
+// it. False: EventWritable follows, unless the stream ends.
+func (c *Core) Writable(conn uint64, session uint16) bool {
+	return C.smf_core_writable(c.c, C.uint64_t(conn), C.uint16_t(session)) != 0
+}
+
+// QueuedBytes is the part of UnsentBytes that waits in streams and messages in slices: it does not hold up
+// what else is sent on the connection.
+func (c *Core) QueuedBytes(conn uint64) int64 {
+	return int64(C.smf_core_queued_bytes(c.c, C.uint64_t(conn)))
 }
 
 // Ping asks the peer for a sign of life: EventPong brings the token. StatusOK, StatusClosed or

@@ -28,7 +28,6 @@ func (l *goLanguage) home(r *run, s *schema, d *model.Declaration) string {
 }
 
 func (l *goLanguage) generate(r *run) {
-	r.refuseStreams()
 	for _, s := range r.schemas {
 		if err := checkFileName(s); err != nil {
 			r.fail(s, err)

@@ -126,7 +126,7 @@ func (r *run) refuseStreams() {
 				if m.Streaming != model.NoStreaming {
 					r.fail(s, &model.Error{
 						Place: model.Place{File: service.File, Declaration: service.FullName(), Service: true, Member: m.Name},
-						What: fmt.Sprintf("method %s.%s: streaming %q: the runtime has no streams yet",
+						What: fmt.Sprintf("method %s.%s: streaming %q: the C library has no streams yet; generate Go alone, or leave the method out",
 							service.Name, m.Name, m.Streaming),
 					})
 				}

@@ -96,7 +96,7 @@ func (l *lister) tables(t *testing.T, file string, s *bfbs.Schema) {
 func (l *lister) services(t *testing.T, file string, s *bfbs.Schema) {
 	for i := range s.Services {
 		service := &s.Services[i]
-		if service.File != "//"+filepath.Base(file) {
+		if service.File != "//"+filepath.Base(file) || slices.ContainsFunc(service.Calls, streams) {
 			continue
 		}
 		namespace, name := cut(service.Name)
@@ -108,6 +108,12 @@ func (l *lister) services(t *testing.T, file string, s *bfbs.Schema) {
 		}
 		p.Services = append(p.Services, out)
 	}
+}
+
+// streams says whether a method is more than a request and a reply.
+func streams(c bfbs.Call) bool {
+	mode := c.Attributes["streaming"]
+	return mode != "" && mode != "none"
 }
 
 // goName is the Go name of a table. Schemas that have nothing to do with each other may have tables of one

@@ -215,7 +215,8 @@ type worker struct {
 	server *Server
 	req    Request
 	reply  Reply
-	call   Call // for filters, and for metadata
+	call   Call             // for filters, and for metadata
+	stream *ServerStreamRaw // of the call, once its handler has begun; nil: it is none
 	ctx    atomic.Pointer[callContext]
 	block  []byte // the reply's metadata
 }
@@ -294,6 +295,9 @@ func (w *worker) promise() *Deferred {
 // sayMetadata makes the reply carry what was set.
 func (w *worker) sayMetadata() {
 	c := w.req.call
+	if w.stream != nil && w.stream.told {
+		return // with the first message
+	}
 	if c.Level >= 2 && w.call.replyMetadata.Len() > 0 && !c.Out.Deferred {
 		w.block = w.call.replyMetadata.appendBlock(w.block[:0], 0)
 		c.Out.Metadata = w.block

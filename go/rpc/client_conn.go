@@ -18,9 +18,10 @@ type sessionTable [sessionPage]atomic.Pointer[Message]
 
 // Bounds of what waits for a connection.
 const (
-	queuedBytesMax = 8 << 20 // here: then calls wait
-	unsentBytesMax = 4 << 20 // in the core, not taken by the peer: then frames stay here
-	queueKeepMax   = 1 << 20 // memory that is kept for the next frames
+	queuedBytesMax = 8 << 20       // here: then calls wait
+	unsentBytesMax = 4 << 20       // in the core, not taken by the peer: then frames stay here
+	slicedBytesMax = frameBytesMax // there, of calls in slices: so one of them, however large, holds up no other
+	queueKeepMax   = 1 << 20       // memory that is kept for the next frames
 )
 
 // sliceBytes is the largest message that is surely not cut into slices at level 2.
@@ -64,6 +65,8 @@ type clientConn struct {
 	room   chan struct{} // closed when frames were taken; nil: nobody waits
 	places chan struct{} // closed when calls were answered; nil: nobody waits
 
+	streams []*clientStream // that have something for the core
+
 	pings map[uint64]*ping // by token
 	token uint64           // the last one's
 
@@ -71,6 +74,8 @@ type clientConn struct {
 	spare    []byte // memory for the next frames
 	answered uint64 // calls
 	last     uint64 // calls that are in flight, plus 1, of a connection that is leaving
+	streamed int64  // bytes of streams that the core may still have
+	flushing []*clientStream
 	alive    aliveness
 }
 
@@ -125,6 +130,10 @@ func (c *clientConn) isDown(why *Error) {
 	c.eachCall(func(session uint16, place *atomic.Pointer[Message]) {
 		m := place.Swap(nil)
 		if m == nil || m == abandoned {
+			return
+		}
+		if m.stream != nil {
+			m.stream.lost(why)
 			return
 		}
 		m.failure = &Error{Code: CodeUnavailable, Message: why.Message + " before the reply came", MayHaveRun: true, Cause: why.Cause}
@@ -210,6 +219,14 @@ func (c *clientConn) leave() {
 	c.mu.Unlock()
 	c.last = 1
 	c.eachCall(func(session uint16, place *atomic.Pointer[Message]) {
+		if m := place.Load(); m != nil && m.stream != nil {
+			if !m.stream.move() {
+				c.last++
+			} else {
+				place.Store(nil)
+			}
+			return
+		}
 		if !unsent[session] {
 			c.last++
 			return
@@ -248,7 +265,10 @@ func (c *clientConn) deliver(e *native.Event) bool {
 	if c.full.Load() {
 		c.free()
 	}
-	if m != abandoned {
+	woken := m != abandoned
+	if m.stream != nil {
+		woken = m.stream.isOver(e)
+	} else if woken {
 		m.take(e)
 		c.engine.loop.Answer(m.waiter)
 	}
@@ -259,7 +279,7 @@ func (c *clientConn) deliver(e *native.Event) bool {
 		c.last--
 		c.endWhenDone()
 	}
-	return m != abandoned
+	return woken
 }
 
 // free tells those who wait for a place that there may be one.
@@ -378,8 +398,10 @@ func (c *clientConn) register(m *Message) (session uint16, free bool) {
 // flush hands the queued frames to the core. False: not now.
 func (c *clientConn) flush(core *native.Core) bool {
 	c.mu.Lock()
-	if core.Unsent() > 0 && core.UnsentBytes(c.id) > unsentBytesMax || core.SendRoom() == 0 || !core.NeedLoan(len(c.frames)) {
+	c.flushing, c.streams = c.streams, c.flushing[:0]
+	if core.Unsent() > 0 && c.hasEnough(core) || core.SendRoom() == 0 || !core.NeedLoan(len(c.frames)) {
 		c.mu.Unlock()
+		c.flushStreams(core)
 		return false
 	}
 	frames, count := c.frames, c.count
@@ -397,7 +419,21 @@ func (c *clientConn) flush(core *native.Core) bool {
 		frames = nil // a burst of large calls does not pin its memory
 	}
 	c.spare = frames
-	return true
+	if c.flushStreams(core) {
+		return true
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	again := !c.queued // else it is on its way already
+	c.queued = true
+	return !again
+}
+
+// hasEnough reports that frames had better stay here: the peer takes nothing, or the core has many large
+// messages already. What waits in one stream, or as one message, holds up nothing else.
+func (c *clientConn) hasEnough(core *native.Core) bool {
+	unsent, queued := core.UnsentBytes(c.id), core.QueuedBytes(c.id)
+	return unsent-queued > unsentBytesMax || queued-c.streamed > slicedBytesMax
 }
 
 // abandon gives up waiting. False: the reply is in, or on its way.

@@ -145,6 +145,14 @@ func (e *clientEngine) Note(ev *native.Event) {
 		if conn.deliver(ev) {
 			e.loop.Woke()
 		}
+	case native.EventMessage:
+		if s := conn.streamOf(ev.Session); s != nil && s.message(ev) {
+			e.loop.Woke()
+		}
+	case native.EventWritable:
+		if s := conn.streamOf(ev.Session); s != nil {
+			s.writable()
+		}
 	case native.EventConnected:
 		limits, _ := e.loop.Core().Level(ev.Conn)
 		limits.Level = int(ev.Level)

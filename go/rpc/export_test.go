@@ -1,6 +1,9 @@
 package rpc
 
-import "time"
+import (
+	"sync/atomic"
+	"time"
+)
 
 // Level1Memory replaces what is remembered of servers that speak level 1, until it is put back: with
 // nothing in it, a clock of the test's own, and another time to keep it.
@@ -30,3 +33,19 @@ func Level1Remember(address string) { level1.remember(address) }
 
 // Level1Left is how long an address is remembered.
 func Level1Left(address string) time.Duration { return level1.left(address) }
+
+// SessionsInUse is how many sessions of a client's connections are taken.
+func SessionsInUse(c *Client) int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	n := 0
+	for _, conn := range append(c.leaving[:len(c.leaving):len(c.leaving)], c.conn) {
+		if conn != nil {
+			conn.eachCall(func(uint16, *atomic.Pointer[Message]) { n++ })
+		}
+	}
+	return n
+}
+
+// Expected is how many goroutines wait for the loop that a client shares with others.
+func Expected(c *Client) int64 { return c.engine.loop.Waiting() }

@@ -118,12 +118,13 @@ type Call struct {
 
 	requestMetadata, replyMetadata Metadata
 
-	served *worker // server
-	caller Caller  // client: what is called through
-	answer *Message
-	told   *said  // client: what of requestMetadata was the context's
-	oneWay bool   // client: no reply will come
-	plain  Method // describes a method of which only the id is known
+	served  *worker // server
+	caller  Caller  // client: what is called through
+	answer  *Message
+	told    *said          // client: what of requestMetadata was the context's
+	oneWay  bool           // client: no reply will come
+	opening *streamOpening // client: the call is a stream; nil: it is not
+	plain   Method         // describes a method of which only the id is known
 }
 
 // Side is the side that this is.
@@ -281,7 +282,7 @@ func (c *Call) finish(keep int, err error) error {
 
 // reset makes a call ready for the next one. Buffers and the room for hooks are kept.
 func (c *Call) reset() {
-	c.payload, c.reply, c.caller = nil, nil, nil
+	c.payload, c.reply, c.caller, c.opening = nil, nil, nil, nil
 	c.compression, c.replyCompression = CompressionNone, CompressionNone
 	c.ran, c.deferred, c.dirty, c.handled, c.read, c.oneWay = false, false, false, false, false, false
 	c.depth = 0

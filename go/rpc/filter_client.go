@@ -15,7 +15,7 @@ func callFiltered(ctx context.Context, run Next, caller Caller, service string, 
 	returned := false
 	defer func() { c.giveBack(returned) }()
 	if m == nil {
-		c.plain.ID = methodID
+		c.plain.ID, c.plain.Streaming = methodID, StreamingNone
 		m = &c.plain
 	}
 	c.method, c.service, c.payload = m, service, payload
@@ -31,7 +31,7 @@ func oneWayFiltered(ctx context.Context, run Next, client *Client, methodID uint
 	c := calls.Get().(*Call)
 	returned := false
 	defer func() { c.giveBack(returned) }()
-	c.plain.ID = methodID
+	c.plain.ID, c.plain.Streaming = methodID, StreamingNone
 	c.method, c.service, c.payload = &c.plain, "", payload
 	c.caller, c.oneWay = client, true
 	c.tell(ctx)
@@ -53,6 +53,9 @@ func (c *Call) giveBack(returned bool) {
 
 // exchange is what is inside of a client's filters.
 func exchange(ctx context.Context, c *Call) (err error) {
+	if c.opening != nil {
+		return c.opening.exchange(ctx, c)
+	}
 	c.drop()
 	c.replyMetadata.Reset()
 	client, direct := c.caller.(*Client)

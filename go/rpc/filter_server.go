@@ -119,6 +119,10 @@ func (w *worker) conclude(lc *loop.Call, m *served, err error) {
 // answer makes the loop send the call's reply, or the error.
 func (w *worker) answer(lc *loop.Call, err error) {
 	c, out := &w.call, &lc.Out
+	if m := lc.Method.Owner.(*served); m.Streaming != StreamingNone {
+		w.answerStream(lc, m, err)
+		return
+	}
 	if err == nil && (c.replyCompression != CompressionNone || !samePlace(c.reply, out.Payload)) {
 		// Not MayPad: only whoever knows the bytes could say that more behind them do no harm.
 		out.Payload, out.Flags, out.InLoan = c.reply, 0, false

@@ -12,7 +12,7 @@ import (
 // What follows is for the code that smfc generates.
 
 // Generated1 is named by generated code with services. Where the compiler says that it is undefined, or
-// not constant, or that rpc.Generated3 is undefined, smfc and this package are of different versions:
+// not constant, or that rpc.Generated4 is undefined, smfc and this package are of different versions:
 // run smfc again, by "go run github.com/smf-go/smf/go/cmd/smfc" or "go tool smfc", which take the
 // version that go.mod names; or change that version, by "go get".
 //
@@ -24,10 +24,28 @@ const Generated1 = 1
 // Generated2 is Generated1's next: generated clients say which service they call (NewServiceStub).
 const Generated2 = 2
 
+// Generated3 is Generated2's next: services with methods that stream (RegisterStreamingService and what
+// OpenBidiStream stands by).
+const Generated3 = 3
+
 // RegisterService registers a service that a schema describes, with a handler for each of its methods,
 // in their order. For generated code: messages name the place that has called RegisterService's caller.
 func RegisterService(r Registrar, service Service, options []ServiceOption, handlers ...Handler) error {
 	service.at = callerOf(2)
+	all := make([]MethodHandler, len(handlers))
+	for i := range handlers {
+		all[i].Handle = handlers[i]
+	}
+	return registerService(r, service, options, all)
+}
+
+// RegisterStreamingService is RegisterService for a service with methods that stream.
+func RegisterStreamingService(r Registrar, service Service, options []ServiceOption, handlers ...MethodHandler) error {
+	service.at = callerOf(2)
+	return registerService(r, service, options, handlers)
+}
+
+func registerService(r Registrar, service Service, options []ServiceOption, handlers []MethodHandler) error {
 	if len(handlers) != len(service.Methods) {
 		return errors.New("rpc: " + service.label() + ": it was changed after smfc wrote it; leave it as it was generated")
 	}
@@ -40,7 +58,7 @@ func RegisterService(r Registrar, service Service, options []ServiceOption, hand
 	service.Filters = slices.Concat(service.Filters, ofAll)
 	for i := range service.Methods {
 		m := &service.Methods[i]
-		m.Handle = handlers[i]
+		m.Handle, m.HandleStream = handlers[i].Handle, handlers[i].HandleStream
 		m.Filters = slices.Concat(m.Filters, ofMethod[m.Name])
 		if unverified {
 			m.Verify = nil

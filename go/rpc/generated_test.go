@@ -68,9 +68,9 @@ func TestGeneratedCodeOfAnotherVersion(t *testing.T) {
 	}
 	require.Empty(t, compile(t, map[string]func(string) string{generated: naming("Generated2", "rpc.Registrar")}))
 
-	newer := compile(t, map[string]func(string) string{generated: naming("Generated3", "rpc.NotThereYet")})
+	newer := compile(t, map[string]func(string) string{generated: naming("Generated4", "rpc.NotThereYet")})
 	require.Contains(t, newer, "undefined: rpc.NotThereYet")
-	require.Regexp(t, `smf_demo\.smf\.go:\d+:\d+: undefined: rpc\.Generated3$`, first(newer))
+	require.Regexp(t, `smf_demo\.smf\.go:\d+:\d+: undefined: rpc\.Generated4$`, first(newer))
 
 	older := compile(t, map[string]func(string) string{
 		generated: naming("Generated1", "rpc.GoneSince"),

@@ -27,6 +27,8 @@ type Message struct {
 	refused bool   // no handler saw the request
 	moved   bool   // the call belongs on another connection
 
+	stream *clientStream // whose place this is; nil: a call's
+
 	block    []byte   // metadata on the wire: the request's, then the reply's
 	metadata Metadata // the reply's, when it was asked for
 	read     bool     // metadata is

@@ -24,10 +24,12 @@ type Method struct {
 	Slow       bool                       // computes for long: starts as a goroutine, never on the loop
 	Idempotent bool                       // may be tried again although it may have run
 	Timeout    time.Duration              // the handler's context has this deadline; 0: none
-	Streaming  Streaming                  // other than StreamingNone is refused at registration
-	Verify     func(payload []byte) error // nil: not verified. An error answers 400
-	Handle     Handler
-	Filters    []Filter // around Verify and Handle, the first one outermost
+	Streaming  Streaming                  // which side sends many messages
+	Verify     func(payload []byte) error // nil: not verified. An error answers 400. Of each message of a stream
+	Handle     Handler                    // where Streaming is StreamingNone
+	// HandleStream is the handler of a method with any other Streaming.
+	HandleStream StreamHandler
+	Filters      []Filter // around Verify and the handler, the first one outermost
 }
 
 // Service is a named set of methods: what generated code says of a service in a schema. Package is the

@@ -58,10 +58,15 @@ func (s *Server) with(service *Service) (map[uint32]*loop.Method, error) {
 		}
 		filters := slices.Concat(s.options.Filters, service.Filters, m.Filters)
 		owner := &served{Method: *m, service: service.Name}
-		if len(filters) > 0 {
+		streams := m.Streaming != StreamingNone
+		switch {
+		case streams:
+			owner.run = around(filters, handleStream)
+		case len(filters) > 0:
 			owner.run = around(filters, handle)
 		}
-		methods[m.ID] = &loop.Method{ID: m.ID, Index: len(methods), Slow: m.Slow, Compressed: owner.run != nil, Owner: owner}
+		methods[m.ID] = &loop.Method{ID: m.ID, Index: len(methods), Slow: m.Slow, Streams: streams,
+			Compressed: owner.run != nil && !streams, Owner: owner}
 	}
 	return methods, nil
 }
@@ -118,18 +123,30 @@ func (s *Service) checkMethod(i int) (wrong string) {
 	if slices.ContainsFunc(s.Methods[:i], func(o Method) bool { return o.Name == m.Name }) {
 		return "two methods are named " + m.Name + "; rename one of them"
 	}
-	if m.Streaming != StreamingNone {
-		return fmt.Sprintf("method %s streams (%s), and streams are not supported; make it a method with one request and one reply, or remove it from the schema",
-			m.Name, m.Streaming)
-	}
-	if m.Handle == nil {
-		return fmt.Sprintf("method %s has no handler; the generated Register%sServer gives every method one", m.Name, s.Name)
+	if wrong := s.checkHandler(m); wrong != "" {
+		return wrong
 	}
 	if m.ID == 0 {
 		m.ID = frame.MethodID(s.Name, m.Name, m.In, m.Out)
 	}
 	if m.ID == 0 {
 		return fmt.Sprintf("method %s has the id 0, which the wire format does not allow; rename it", m.Name)
+	}
+	return ""
+}
+
+// checkHandler says what is wrong with a method's handlers.
+func (s *Service) checkHandler(m *Method) (wrong string) {
+	streams := m.Streaming != StreamingNone
+	switch {
+	case m.Streaming > StreamingBidi:
+		return fmt.Sprintf("method %s has the Streaming %d, which there is not", m.Name, m.Streaming)
+	case m.Handle == nil && m.HandleStream == nil:
+		return fmt.Sprintf("method %s has no handler; the generated Register%sServer gives every method one", m.Name, s.Name)
+	case streams && (m.HandleStream == nil || m.Handle != nil):
+		return fmt.Sprintf("method %s streams (%s): its handler is HandleStream, and Handle is nil", m.Name, m.Streaming)
+	case !streams && m.HandleStream != nil:
+		return fmt.Sprintf("method %s does not stream: its handler is Handle, and HandleStream is nil", m.Name)
 	}
 	return ""
 }
@@ -177,7 +194,7 @@ func (s *Server) Services() []Service {
 		services[i].at, services[i].Filters = "", nil
 		services[i].Methods = slices.Clone(services[i].Methods)
 		for k := range services[i].Methods {
-			services[i].Methods[k].Handle, services[i].Methods[k].Filters = nil, nil
+			services[i].Methods[k].Handle, services[i].Methods[k].HandleStream, services[i].Methods[k].Filters = nil, nil, nil
 		}
 	}
 	return services

@@ -42,7 +42,7 @@ func TestServicesThatCanNotBe(t *testing.T) {
 	streaming := func(s rpc.Streaming) rpc.Service {
 		return with(func(m *rpc.Method) { m.Streaming = s })
 	}
-	const noStreams = ", and streams are not supported; make it a method with one request and one reply, or remove it from the schema"
+	const noStreams = ": its handler is HandleStream, and Handle is nil"
 	for _, test := range []struct {
 		service rpc.Service
 		says    string
@@ -62,7 +62,9 @@ func TestServicesThatCanNotBe(t *testing.T) {
 		{streaming(rpc.StreamingClient), "rpc: service shop.Store (shop.fbs, registered at HERE): method Put streams (client)" + noStreams},
 		{streaming(rpc.StreamingServer), "rpc: service shop.Store (shop.fbs, registered at HERE): method Put streams (server)" + noStreams},
 		{streaming(rpc.StreamingBidi), "rpc: service shop.Store (shop.fbs, registered at HERE): method Put streams (bidi)" + noStreams},
-		{streaming(200), "rpc: service shop.Store (shop.fbs, registered at HERE): method Put streams (unknown)" + noStreams},
+		{streaming(200), "rpc: service shop.Store (shop.fbs, registered at HERE): method Put has the Streaming 200, which there is not"},
+		{with(func(m *rpc.Method) { m.Handle, m.HandleStream = nil, streamEcho }),
+			"rpc: service shop.Store (shop.fbs, registered at HERE): method Put does not stream: its handler is Handle, and HandleStream is nil"},
 		{rpc.Service{Name: "Put:a:b", Methods: []rpc.Method{{Name: "Put", In: "a", Out: "b", Handle: echo}}}, // the halves of its id cancel each other out
 			"rpc: service Put:a:b (registered at HERE): method Put has the id 0, which the wire format does not allow; rename it"},
 	} {

@@ -40,7 +40,7 @@ wal)
     ;;
 rpc)
     tests=(test_rpc_flow test_rpc_flow_model test_rpc_stream test_rpc_stream_replay
-        test_rpc_stream_random)
+        test_rpc_stream_random test_rpc_stream_memory)
     ;;
 *)
     echo "$0: --room $room: there are wal and rpc" >&2

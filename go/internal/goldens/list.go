@@ -31,14 +31,15 @@ import (
 	p20 "github.com/smf-go/smf/go/codegen/testdata/optional"
 	p21 "github.com/smf-go/smf/go/codegen/testdata/required"
 	p22 "github.com/smf-go/smf/go/codegen/testdata/scalars"
-	p23 "github.com/smf-go/smf/go/codegen/testdata/structs"
-	p24 "github.com/smf-go/smf/go/codegen/testdata/two_services"
-	p25 "github.com/smf-go/smf/go/codegen/testdata/unicode"
-	p26 "github.com/smf-go/smf/go/codegen/testdata/union_vectors"
-	p27 "github.com/smf-go/smf/go/codegen/testdata/unions"
-	p28 "github.com/smf-go/smf/go/codegen/testdata/vectors"
-	p29 "github.com/smf-go/smf/go/codegen/testdata/wide"
-	p30 "github.com/smf-go/smf/schema/demo"
+	p23 "github.com/smf-go/smf/go/codegen/testdata/streams"
+	p24 "github.com/smf-go/smf/go/codegen/testdata/structs"
+	p25 "github.com/smf-go/smf/go/codegen/testdata/two_services"
+	p26 "github.com/smf-go/smf/go/codegen/testdata/unicode"
+	p27 "github.com/smf-go/smf/go/codegen/testdata/union_vectors"
+	p28 "github.com/smf-go/smf/go/codegen/testdata/unions"
+	p29 "github.com/smf-go/smf/go/codegen/testdata/vectors"
+	p30 "github.com/smf-go/smf/go/codegen/testdata/wide"
+	p31 "github.com/smf-go/smf/schema/demo"
 )
 
 // Tables are all tables of the golden schemas.
@@ -812,112 +813,136 @@ var Tables = []Table{
 		Empty:  func() rpc.Packer { return &p22.SizedT{} },
 	},
 	{
-		Name: "smf_test.structs.Canvas", Schema: p23.StructsSchema, Verify: p23.VerifyCanvas,
-		Root:   func(p []byte) any { return p23.GetRootAsCanvas(p, 0) },
-		UnPack: func(p []byte) rpc.Packer { return p23.GetRootAsCanvas(p, 0).UnPack() },
-		Empty:  func() rpc.Packer { return &p23.CanvasT{} },
+		Name: "smf_test.streams.Entry", Schema: p23.StreamsSchema, Verify: p23.VerifyEntry,
+		Root:   func(p []byte) any { return p23.GetRootAsEntry(p, 0) },
+		UnPack: func(p []byte) rpc.Packer { return p23.GetRootAsEntry(p, 0).UnPack() },
+		Empty:  func() rpc.Packer { return &p23.EntryT{} },
 	},
 	{
-		Name: "smf_test.two_services.Done", Schema: p24.TwoServicesSchema, Verify: p24.VerifyDone,
-		Root:   func(p []byte) any { return p24.GetRootAsDone(p, 0) },
-		UnPack: func(p []byte) rpc.Packer { return p24.GetRootAsDone(p, 0).UnPack() },
-		Empty:  func() rpc.Packer { return &p24.DoneT{} },
+		Name: "smf_test.streams.Part", Schema: p23.StreamsSchema, Verify: p23.VerifyPart,
+		Root:   func(p []byte) any { return p23.GetRootAsPart(p, 0) },
+		UnPack: func(p []byte) rpc.Packer { return p23.GetRootAsPart(p, 0).UnPack() },
+		Empty:  func() rpc.Packer { return &p23.PartT{} },
 	},
 	{
-		Name: "smf_test.two_services.Key", Schema: p24.TwoServicesSchema, Verify: p24.VerifyKey,
-		Root:   func(p []byte) any { return p24.GetRootAsKey(p, 0) },
-		UnPack: func(p []byte) rpc.Packer { return p24.GetRootAsKey(p, 0).UnPack() },
-		Empty:  func() rpc.Packer { return &p24.KeyT{} },
+		Name: "smf_test.streams.Query", Schema: p23.StreamsSchema, Verify: p23.VerifyQuery,
+		Root:   func(p []byte) any { return p23.GetRootAsQuery(p, 0) },
+		UnPack: func(p []byte) rpc.Packer { return p23.GetRootAsQuery(p, 0).UnPack() },
+		Empty:  func() rpc.Packer { return &p23.QueryT{} },
 	},
 	{
-		Name: "smf_test.two_services.Pair", Schema: p24.TwoServicesSchema, Verify: p24.VerifyPair,
-		Root:   func(p []byte) any { return p24.GetRootAsPair(p, 0) },
-		UnPack: func(p []byte) rpc.Packer { return p24.GetRootAsPair(p, 0).UnPack() },
-		Empty:  func() rpc.Packer { return &p24.PairT{} },
+		Name: "smf_test.streams.Summary", Schema: p23.StreamsSchema, Verify: p23.VerifySummary,
+		Root:   func(p []byte) any { return p23.GetRootAsSummary(p, 0) },
+		UnPack: func(p []byte) rpc.Packer { return p23.GetRootAsSummary(p, 0).UnPack() },
+		Empty:  func() rpc.Packer { return &p23.SummaryT{} },
 	},
 	{
-		Name: "smf_test.two_services.Value", Schema: p24.TwoServicesSchema, Verify: p24.VerifyValue,
-		Root:   func(p []byte) any { return p24.GetRootAsValue(p, 0) },
-		UnPack: func(p []byte) rpc.Packer { return p24.GetRootAsValue(p, 0).UnPack() },
-		Empty:  func() rpc.Packer { return &p24.ValueT{} },
+		Name: "smf_test.structs.Canvas", Schema: p24.StructsSchema, Verify: p24.VerifyCanvas,
+		Root:   func(p []byte) any { return p24.GetRootAsCanvas(p, 0) },
+		UnPack: func(p []byte) rpc.Packer { return p24.GetRootAsCanvas(p, 0).UnPack() },
+		Empty:  func() rpc.Packer { return &p24.CanvasT{} },
 	},
 	{
-		Name: "smf_test.unicode.Bear", Schema: p25.UnicodeSchema, Verify: p25.VerifyBear,
-		Root:   func(p []byte) any { return p25.GetRootAsBear(p, 0) },
-		UnPack: func(p []byte) rpc.Packer { return p25.GetRootAsBear(p, 0).UnPack() },
-		Empty:  func() rpc.Packer { return &p25.BearT{} },
+		Name: "smf_test.two_services.Done", Schema: p25.TwoServicesSchema, Verify: p25.VerifyDone,
+		Root:   func(p []byte) any { return p25.GetRootAsDone(p, 0) },
+		UnPack: func(p []byte) rpc.Packer { return p25.GetRootAsDone(p, 0).UnPack() },
+		Empty:  func() rpc.Packer { return &p25.DoneT{} },
 	},
 	{
-		Name: "smf_test.union_vectors.Circle", Schema: p26.UnionVectorsSchema, Verify: p26.VerifyCircle,
-		Root:   func(p []byte) any { return p26.GetRootAsCircle(p, 0) },
-		UnPack: func(p []byte) rpc.Packer { return p26.GetRootAsCircle(p, 0).UnPack() },
-		Empty:  func() rpc.Packer { return &p26.CircleT{} },
+		Name: "smf_test.two_services.Key", Schema: p25.TwoServicesSchema, Verify: p25.VerifyKey,
+		Root:   func(p []byte) any { return p25.GetRootAsKey(p, 0) },
+		UnPack: func(p []byte) rpc.Packer { return p25.GetRootAsKey(p, 0).UnPack() },
+		Empty:  func() rpc.Packer { return &p25.KeyT{} },
 	},
 	{
-		Name: "smf_test.union_vectors.Drawing", Schema: p26.UnionVectorsSchema, Verify: p26.VerifyDrawing,
-		Root:   func(p []byte) any { return p26.GetRootAsDrawing(p, 0) },
-		UnPack: func(p []byte) rpc.Packer { return p26.GetRootAsDrawing(p, 0).UnPack() },
-		Empty:  func() rpc.Packer { return &p26.DrawingT{} },
+		Name: "smf_test.two_services.Pair", Schema: p25.TwoServicesSchema, Verify: p25.VerifyPair,
+		Root:   func(p []byte) any { return p25.GetRootAsPair(p, 0) },
+		UnPack: func(p []byte) rpc.Packer { return p25.GetRootAsPair(p, 0).UnPack() },
+		Empty:  func() rpc.Packer { return &p25.PairT{} },
 	},
 	{
-		Name: "smf_test.union_vectors.Path", Schema: p26.UnionVectorsSchema, Verify: p26.VerifyPath,
-		Root:   func(p []byte) any { return p26.GetRootAsPath(p, 0) },
-		UnPack: func(p []byte) rpc.Packer { return p26.GetRootAsPath(p, 0).UnPack() },
-		Empty:  func() rpc.Packer { return &p26.PathT{} },
+		Name: "smf_test.two_services.Value", Schema: p25.TwoServicesSchema, Verify: p25.VerifyValue,
+		Root:   func(p []byte) any { return p25.GetRootAsValue(p, 0) },
+		UnPack: func(p []byte) rpc.Packer { return p25.GetRootAsValue(p, 0).UnPack() },
+		Empty:  func() rpc.Packer { return &p25.ValueT{} },
 	},
 	{
-		Name: "smf_test.unions.Circle", Schema: p27.UnionsSchema, Verify: p27.VerifyCircle,
+		Name: "smf_test.unicode.Bear", Schema: p26.UnicodeSchema, Verify: p26.VerifyBear,
+		Root:   func(p []byte) any { return p26.GetRootAsBear(p, 0) },
+		UnPack: func(p []byte) rpc.Packer { return p26.GetRootAsBear(p, 0).UnPack() },
+		Empty:  func() rpc.Packer { return &p26.BearT{} },
+	},
+	{
+		Name: "smf_test.union_vectors.Circle", Schema: p27.UnionVectorsSchema, Verify: p27.VerifyCircle,
 		Root:   func(p []byte) any { return p27.GetRootAsCircle(p, 0) },
 		UnPack: func(p []byte) rpc.Packer { return p27.GetRootAsCircle(p, 0).UnPack() },
 		Empty:  func() rpc.Packer { return &p27.CircleT{} },
 	},
 	{
-		Name: "smf_test.unions.Group", Schema: p27.UnionsSchema, Verify: p27.VerifyGroup,
-		Root:   func(p []byte) any { return p27.GetRootAsGroup(p, 0) },
-		UnPack: func(p []byte) rpc.Packer { return p27.GetRootAsGroup(p, 0).UnPack() },
-		Empty:  func() rpc.Packer { return &p27.GroupT{} },
+		Name: "smf_test.union_vectors.Drawing", Schema: p27.UnionVectorsSchema, Verify: p27.VerifyDrawing,
+		Root:   func(p []byte) any { return p27.GetRootAsDrawing(p, 0) },
+		UnPack: func(p []byte) rpc.Packer { return p27.GetRootAsDrawing(p, 0).UnPack() },
+		Empty:  func() rpc.Packer { return &p27.DrawingT{} },
 	},
 	{
-		Name: "smf_test.unions.Picture", Schema: p27.UnionsSchema, Verify: p27.VerifyPicture,
-		Root:   func(p []byte) any { return p27.GetRootAsPicture(p, 0) },
-		UnPack: func(p []byte) rpc.Packer { return p27.GetRootAsPicture(p, 0).UnPack() },
-		Empty:  func() rpc.Packer { return &p27.PictureT{} },
+		Name: "smf_test.union_vectors.Path", Schema: p27.UnionVectorsSchema, Verify: p27.VerifyPath,
+		Root:   func(p []byte) any { return p27.GetRootAsPath(p, 0) },
+		UnPack: func(p []byte) rpc.Packer { return p27.GetRootAsPath(p, 0).UnPack() },
+		Empty:  func() rpc.Packer { return &p27.PathT{} },
 	},
 	{
-		Name: "smf_test.unions.Square", Schema: p27.UnionsSchema, Verify: p27.VerifySquare,
-		Root:   func(p []byte) any { return p27.GetRootAsSquare(p, 0) },
-		UnPack: func(p []byte) rpc.Packer { return p27.GetRootAsSquare(p, 0).UnPack() },
-		Empty:  func() rpc.Packer { return &p27.SquareT{} },
+		Name: "smf_test.unions.Circle", Schema: p28.UnionsSchema, Verify: p28.VerifyCircle,
+		Root:   func(p []byte) any { return p28.GetRootAsCircle(p, 0) },
+		UnPack: func(p []byte) rpc.Packer { return p28.GetRootAsCircle(p, 0).UnPack() },
+		Empty:  func() rpc.Packer { return &p28.CircleT{} },
 	},
 	{
-		Name: "smf_test.vectors.Item", Schema: p28.VectorsSchema, Verify: p28.VerifyItem,
-		Root:   func(p []byte) any { return p28.GetRootAsItem(p, 0) },
-		UnPack: func(p []byte) rpc.Packer { return p28.GetRootAsItem(p, 0).UnPack() },
-		Empty:  func() rpc.Packer { return &p28.ItemT{} },
+		Name: "smf_test.unions.Group", Schema: p28.UnionsSchema, Verify: p28.VerifyGroup,
+		Root:   func(p []byte) any { return p28.GetRootAsGroup(p, 0) },
+		UnPack: func(p []byte) rpc.Packer { return p28.GetRootAsGroup(p, 0).UnPack() },
+		Empty:  func() rpc.Packer { return &p28.GroupT{} },
 	},
 	{
-		Name: "smf_test.vectors.Vectors", Schema: p28.VectorsSchema, Verify: p28.VerifyVectors,
-		Root:   func(p []byte) any { return p28.GetRootAsVectors(p, 0) },
-		UnPack: func(p []byte) rpc.Packer { return p28.GetRootAsVectors(p, 0).UnPack() },
-		Empty:  func() rpc.Packer { return &p28.VectorsT{} },
+		Name: "smf_test.unions.Picture", Schema: p28.UnionsSchema, Verify: p28.VerifyPicture,
+		Root:   func(p []byte) any { return p28.GetRootAsPicture(p, 0) },
+		UnPack: func(p []byte) rpc.Packer { return p28.GetRootAsPicture(p, 0).UnPack() },
+		Empty:  func() rpc.Packer { return &p28.PictureT{} },
 	},
 	{
-		Name: "smf_test.wide.Wide", Schema: p29.WideSchema, Verify: p29.VerifyWide,
-		Root:   func(p []byte) any { return p29.GetRootAsWide(p, 0) },
-		UnPack: func(p []byte) rpc.Packer { return p29.GetRootAsWide(p, 0).UnPack() },
-		Empty:  func() rpc.Packer { return &p29.WideT{} },
+		Name: "smf_test.unions.Square", Schema: p28.UnionsSchema, Verify: p28.VerifySquare,
+		Root:   func(p []byte) any { return p28.GetRootAsSquare(p, 0) },
+		UnPack: func(p []byte) rpc.Packer { return p28.GetRootAsSquare(p, 0).UnPack() },
+		Empty:  func() rpc.Packer { return &p28.SquareT{} },
 	},
 	{
-		Name: "smf_gen.demo.Request", Schema: p30.SmfDemoSchema, Verify: p30.VerifyRequest,
-		Root:   func(p []byte) any { return p30.GetRootAsRequest(p, 0) },
-		UnPack: func(p []byte) rpc.Packer { return p30.GetRootAsRequest(p, 0).UnPack() },
-		Empty:  func() rpc.Packer { return &p30.RequestT{} },
+		Name: "smf_test.vectors.Item", Schema: p29.VectorsSchema, Verify: p29.VerifyItem,
+		Root:   func(p []byte) any { return p29.GetRootAsItem(p, 0) },
+		UnPack: func(p []byte) rpc.Packer { return p29.GetRootAsItem(p, 0).UnPack() },
+		Empty:  func() rpc.Packer { return &p29.ItemT{} },
 	},
 	{
-		Name: "smf_gen.demo.Response", Schema: p30.SmfDemoSchema, Verify: p30.VerifyResponse,
-		Root:   func(p []byte) any { return p30.GetRootAsResponse(p, 0) },
-		UnPack: func(p []byte) rpc.Packer { return p30.GetRootAsResponse(p, 0).UnPack() },
-		Empty:  func() rpc.Packer { return &p30.ResponseT{} },
+		Name: "smf_test.vectors.Vectors", Schema: p29.VectorsSchema, Verify: p29.VerifyVectors,
+		Root:   func(p []byte) any { return p29.GetRootAsVectors(p, 0) },
+		UnPack: func(p []byte) rpc.Packer { return p29.GetRootAsVectors(p, 0).UnPack() },
+		Empty:  func() rpc.Packer { return &p29.VectorsT{} },
+	},
+	{
+		Name: "smf_test.wide.Wide", Schema: p30.WideSchema, Verify: p30.VerifyWide,
+		Root:   func(p []byte) any { return p30.GetRootAsWide(p, 0) },
+		UnPack: func(p []byte) rpc.Packer { return p30.GetRootAsWide(p, 0).UnPack() },
+		Empty:  func() rpc.Packer { return &p30.WideT{} },
+	},
+	{
+		Name: "smf_gen.demo.Request", Schema: p31.SmfDemoSchema, Verify: p31.VerifyRequest,
+		Root:   func(p []byte) any { return p31.GetRootAsRequest(p, 0) },
+		UnPack: func(p []byte) rpc.Packer { return p31.GetRootAsRequest(p, 0).UnPack() },
+		Empty:  func() rpc.Packer { return &p31.RequestT{} },
+	},
+	{
+		Name: "smf_gen.demo.Response", Schema: p31.SmfDemoSchema, Verify: p31.VerifyResponse,
+		Root:   func(p []byte) any { return p31.GetRootAsResponse(p, 0) },
+		UnPack: func(p []byte) rpc.Packer { return p31.GetRootAsResponse(p, 0).UnPack() },
+		Empty:  func() rpc.Packer { return &p31.ResponseT{} },
 	},
 }
 
@@ -1389,160 +1414,175 @@ var Services = []Service{
 		},
 	},
 	{
-		Descriptor: p23.PainterService, Schema: p23.StructsSchema,
+		Descriptor: p23.PlainService, Schema: p23.StreamsSchema,
 		Register: func(r rpc.Registrar, answer Answer) error {
-			return p23.RegisterPainterServer(r, p23Painter{answer})
+			return p23.RegisterPlainServer(r, p23Plain{answer})
 		},
 		Call: func(ctx context.Context, c rpc.Caller, method string, request rpc.Packer) (rpc.Packer, error) {
-			client := p23.NewPainterClient(c)
+			client := p23.NewPlainClient(c)
+			switch method {
+			case "Stat":
+				out := &p23.EntryT{}
+				return out, client.StatInto(ctx, request.(*p23.QueryT), out)
+			}
+			return nil, fmt.Errorf("no method %s of Plain", method)
+		},
+	},
+	{
+		Descriptor: p24.PainterService, Schema: p24.StructsSchema,
+		Register: func(r rpc.Registrar, answer Answer) error {
+			return p24.RegisterPainterServer(r, p24Painter{answer})
+		},
+		Call: func(ctx context.Context, c rpc.Caller, method string, request rpc.Packer) (rpc.Packer, error) {
+			client := p24.NewPainterClient(c)
 			switch method {
 			case "Paint":
-				out := &p23.CanvasT{}
-				return out, client.PaintInto(ctx, request.(*p23.CanvasT), out)
+				out := &p24.CanvasT{}
+				return out, client.PaintInto(ctx, request.(*p24.CanvasT), out)
 			}
 			return nil, fmt.Errorf("no method %s of Painter", method)
 		},
 	},
 	{
-		Descriptor: p24.ReaderService, Schema: p24.TwoServicesSchema,
+		Descriptor: p25.ReaderService, Schema: p25.TwoServicesSchema,
 		Register: func(r rpc.Registrar, answer Answer) error {
-			return p24.RegisterReaderServer(r, p24Reader{answer})
+			return p25.RegisterReaderServer(r, p25Reader{answer})
 		},
 		Call: func(ctx context.Context, c rpc.Caller, method string, request rpc.Packer) (rpc.Packer, error) {
-			client := p24.NewReaderClient(c)
+			client := p25.NewReaderClient(c)
 			switch method {
 			case "Get":
-				out := &p24.ValueT{}
-				return out, client.GetInto(ctx, request.(*p24.KeyT), out)
+				out := &p25.ValueT{}
+				return out, client.GetInto(ctx, request.(*p25.KeyT), out)
 			case "Ping":
-				out := &p24.DoneT{}
-				return out, client.PingInto(ctx, request.(*p24.DoneT), out)
+				out := &p25.DoneT{}
+				return out, client.PingInto(ctx, request.(*p25.DoneT), out)
 			}
 			return nil, fmt.Errorf("no method %s of Reader", method)
 		},
 	},
 	{
-		Descriptor: p24.WriterService, Schema: p24.TwoServicesSchema,
+		Descriptor: p25.WriterService, Schema: p25.TwoServicesSchema,
 		Register: func(r rpc.Registrar, answer Answer) error {
-			return p24.RegisterWriterServer(r, p24Writer{answer})
+			return p25.RegisterWriterServer(r, p25Writer{answer})
 		},
 		Call: func(ctx context.Context, c rpc.Caller, method string, request rpc.Packer) (rpc.Packer, error) {
-			client := p24.NewWriterClient(c)
+			client := p25.NewWriterClient(c)
 			switch method {
 			case "Get":
-				out := &p24.PairT{}
-				return out, client.GetInto(ctx, request.(*p24.KeyT), out)
+				out := &p25.PairT{}
+				return out, client.GetInto(ctx, request.(*p25.KeyT), out)
 			case "Put":
-				out := &p24.DoneT{}
-				return out, client.PutInto(ctx, request.(*p24.PairT), out)
+				out := &p25.DoneT{}
+				return out, client.PutInto(ctx, request.(*p25.PairT), out)
 			case "Delete":
-				out := &p24.DoneT{}
-				return out, client.DeleteInto(ctx, request.(*p24.KeyT), out)
+				out := &p25.DoneT{}
+				return out, client.DeleteInto(ctx, request.(*p25.KeyT), out)
 			case "Ping":
-				out := &p24.DoneT{}
-				return out, client.PingInto(ctx, request.(*p24.DoneT), out)
+				out := &p25.DoneT{}
+				return out, client.PingInto(ctx, request.(*p25.DoneT), out)
 			}
 			return nil, fmt.Errorf("no method %s of Writer", method)
 		},
 	},
 	{
-		Descriptor: p25.KeeperService, Schema: p25.UnicodeSchema,
+		Descriptor: p26.KeeperService, Schema: p26.UnicodeSchema,
 		Register: func(r rpc.Registrar, answer Answer) error {
-			return p25.RegisterKeeperServer(r, p25Keeper{answer})
+			return p26.RegisterKeeperServer(r, p26Keeper{answer})
 		},
 		Call: func(ctx context.Context, c rpc.Caller, method string, request rpc.Packer) (rpc.Packer, error) {
-			client := p25.NewKeeperClient(c)
+			client := p26.NewKeeperClient(c)
 			switch method {
 			case "Feed":
-				out := &p25.BearT{}
-				return out, client.FeedInto(ctx, request.(*p25.BearT), out)
+				out := &p26.BearT{}
+				return out, client.FeedInto(ctx, request.(*p26.BearT), out)
 			}
 			return nil, fmt.Errorf("no method %s of Keeper", method)
 		},
 	},
 	{
-		Descriptor: p26.PlotterService, Schema: p26.UnionVectorsSchema,
+		Descriptor: p27.PlotterService, Schema: p27.UnionVectorsSchema,
 		Register: func(r rpc.Registrar, answer Answer) error {
-			return p26.RegisterPlotterServer(r, p26Plotter{answer})
+			return p27.RegisterPlotterServer(r, p27Plotter{answer})
 		},
 		Call: func(ctx context.Context, c rpc.Caller, method string, request rpc.Packer) (rpc.Packer, error) {
-			client := p26.NewPlotterClient(c)
+			client := p27.NewPlotterClient(c)
 			switch method {
 			case "Plot":
-				out := &p26.PathT{}
-				return out, client.PlotInto(ctx, request.(*p26.DrawingT), out)
+				out := &p27.PathT{}
+				return out, client.PlotInto(ctx, request.(*p27.DrawingT), out)
 			}
 			return nil, fmt.Errorf("no method %s of Plotter", method)
 		},
 	},
 	{
-		Descriptor: p27.GalleryService, Schema: p27.UnionsSchema,
+		Descriptor: p28.GalleryService, Schema: p28.UnionsSchema,
 		Register: func(r rpc.Registrar, answer Answer) error {
-			return p27.RegisterGalleryServer(r, p27Gallery{answer})
+			return p28.RegisterGalleryServer(r, p28Gallery{answer})
 		},
 		Call: func(ctx context.Context, c rpc.Caller, method string, request rpc.Packer) (rpc.Packer, error) {
-			client := p27.NewGalleryClient(c)
+			client := p28.NewGalleryClient(c)
 			switch method {
 			case "Show":
-				out := &p27.GroupT{}
-				return out, client.ShowInto(ctx, request.(*p27.PictureT), out)
+				out := &p28.GroupT{}
+				return out, client.ShowInto(ctx, request.(*p28.PictureT), out)
 			}
 			return nil, fmt.Errorf("no method %s of Gallery", method)
 		},
 	},
 	{
-		Descriptor: p28.StoreService, Schema: p28.VectorsSchema,
+		Descriptor: p29.StoreService, Schema: p29.VectorsSchema,
 		Register: func(r rpc.Registrar, answer Answer) error {
-			return p28.RegisterStoreServer(r, p28Store{answer})
+			return p29.RegisterStoreServer(r, p29Store{answer})
 		},
 		Call: func(ctx context.Context, c rpc.Caller, method string, request rpc.Packer) (rpc.Packer, error) {
-			client := p28.NewStoreClient(c)
+			client := p29.NewStoreClient(c)
 			switch method {
 			case "Swap":
-				out := &p28.VectorsT{}
-				return out, client.SwapInto(ctx, request.(*p28.VectorsT), out)
+				out := &p29.VectorsT{}
+				return out, client.SwapInto(ctx, request.(*p29.VectorsT), out)
 			}
 			return nil, fmt.Errorf("no method %s of Store", method)
 		},
 	},
 	{
-		Descriptor: p29.BroadService, Schema: p29.WideSchema,
+		Descriptor: p30.BroadService, Schema: p30.WideSchema,
 		Register: func(r rpc.Registrar, answer Answer) error {
-			return p29.RegisterBroadServer(r, p29Broad{answer})
+			return p30.RegisterBroadServer(r, p30Broad{answer})
 		},
 		Call: func(ctx context.Context, c rpc.Caller, method string, request rpc.Packer) (rpc.Packer, error) {
-			client := p29.NewBroadClient(c)
+			client := p30.NewBroadClient(c)
 			switch method {
 			case "Walk":
-				out := &p29.WideT{}
-				return out, client.WalkInto(ctx, request.(*p29.WideT), out)
+				out := &p30.WideT{}
+				return out, client.WalkInto(ctx, request.(*p30.WideT), out)
 			}
 			return nil, fmt.Errorf("no method %s of Broad", method)
 		},
 	},
 	{
-		Descriptor: p30.SmfStorageService, Schema: p30.SmfDemoSchema,
+		Descriptor: p31.SmfStorageService, Schema: p31.SmfDemoSchema,
 		Register: func(r rpc.Registrar, answer Answer) error {
-			return p30.RegisterSmfStorageServer(r, p30SmfStorage{answer})
+			return p31.RegisterSmfStorageServer(r, p31SmfStorage{answer})
 		},
 		Call: func(ctx context.Context, c rpc.Caller, method string, request rpc.Packer) (rpc.Packer, error) {
-			client := p30.NewSmfStorageClient(c)
+			client := p31.NewSmfStorageClient(c)
 			switch method {
 			case "Get":
-				out := &p30.ResponseT{}
-				return out, client.GetInto(ctx, request.(*p30.RequestT), out)
+				out := &p31.ResponseT{}
+				return out, client.GetInto(ctx, request.(*p31.RequestT), out)
 			case "Put":
-				out := &p30.ResponseT{}
-				return out, client.PutInto(ctx, request.(*p30.RequestT), out)
+				out := &p31.ResponseT{}
+				return out, client.PutInto(ctx, request.(*p31.RequestT), out)
 			case "Fire":
-				out := &p30.ResponseT{}
-				return out, client.FireInto(ctx, request.(*p30.RequestT), out)
+				out := &p31.ResponseT{}
+				return out, client.FireInto(ctx, request.(*p31.RequestT), out)
 			case "Forget":
-				out := &p30.ResponseT{}
-				return out, client.ForgetInto(ctx, request.(*p30.RequestT), out)
+				out := &p31.ResponseT{}
+				return out, client.ForgetInto(ctx, request.(*p31.RequestT), out)
 			case "SomethingElse":
-				out := &p30.ResponseT{}
-				return out, client.SomethingElseInto(ctx, request.(*p30.RequestT), out)
+				out := &p31.ResponseT{}
+				return out, client.SomethingElseInto(ctx, request.(*p31.RequestT), out)
 			}
 			return nil, fmt.Errorf("no method %s of SmfStorage", method)
 		},
@@ -1819,88 +1859,94 @@ func (s p22Calculator) AddMixed(_ context.Context, req *p22.Mixed, reply *rpc.Re
 	return s.answer.to("AddMixed", req.UnPack(), reply)
 }
 
-type p23Painter struct{ answer Answer }
+type p23Plain struct{ answer Answer }
 
-func (s p23Painter) Paint(_ context.Context, req *p23.Canvas, reply *rpc.Reply) error {
+func (s p23Plain) Stat(_ context.Context, req *p23.Query, reply *rpc.Reply) error {
+	return s.answer.to("Stat", req.UnPack(), reply)
+}
+
+type p24Painter struct{ answer Answer }
+
+func (s p24Painter) Paint(_ context.Context, req *p24.Canvas, reply *rpc.Reply) error {
 	return s.answer.to("Paint", req.UnPack(), reply)
 }
 
-type p24Reader struct{ answer Answer }
+type p25Reader struct{ answer Answer }
 
-func (s p24Reader) Get(_ context.Context, req *p24.Key, reply *rpc.Reply) error {
+func (s p25Reader) Get(_ context.Context, req *p25.Key, reply *rpc.Reply) error {
 	return s.answer.to("Get", req.UnPack(), reply)
 }
 
-func (s p24Reader) Ping(_ context.Context, req *p24.Done, reply *rpc.Reply) error {
+func (s p25Reader) Ping(_ context.Context, req *p25.Done, reply *rpc.Reply) error {
 	return s.answer.to("Ping", req.UnPack(), reply)
 }
 
-type p24Writer struct{ answer Answer }
+type p25Writer struct{ answer Answer }
 
-func (s p24Writer) Get(_ context.Context, req *p24.Key, reply *rpc.Reply) error {
+func (s p25Writer) Get(_ context.Context, req *p25.Key, reply *rpc.Reply) error {
 	return s.answer.to("Get", req.UnPack(), reply)
 }
 
-func (s p24Writer) Put(_ context.Context, req *p24.Pair, reply *rpc.Reply) error {
+func (s p25Writer) Put(_ context.Context, req *p25.Pair, reply *rpc.Reply) error {
 	return s.answer.to("Put", req.UnPack(), reply)
 }
 
-func (s p24Writer) Delete(_ context.Context, req *p24.Key, reply *rpc.Reply) error {
+func (s p25Writer) Delete(_ context.Context, req *p25.Key, reply *rpc.Reply) error {
 	return s.answer.to("Delete", req.UnPack(), reply)
 }
 
-func (s p24Writer) Ping(_ context.Context, req *p24.Done, reply *rpc.Reply) error {
+func (s p25Writer) Ping(_ context.Context, req *p25.Done, reply *rpc.Reply) error {
 	return s.answer.to("Ping", req.UnPack(), reply)
 }
 
-type p25Keeper struct{ answer Answer }
+type p26Keeper struct{ answer Answer }
 
-func (s p25Keeper) Feed(_ context.Context, req *p25.Bear, reply *rpc.Reply) error {
+func (s p26Keeper) Feed(_ context.Context, req *p26.Bear, reply *rpc.Reply) error {
 	return s.answer.to("Feed", req.UnPack(), reply)
 }
 
-type p26Plotter struct{ answer Answer }
+type p27Plotter struct{ answer Answer }
 
-func (s p26Plotter) Plot(_ context.Context, req *p26.Drawing, reply *rpc.Reply) error {
+func (s p27Plotter) Plot(_ context.Context, req *p27.Drawing, reply *rpc.Reply) error {
 	return s.answer.to("Plot", req.UnPack(), reply)
 }
 
-type p27Gallery struct{ answer Answer }
+type p28Gallery struct{ answer Answer }
 
-func (s p27Gallery) Show(_ context.Context, req *p27.Picture, reply *rpc.Reply) error {
+func (s p28Gallery) Show(_ context.Context, req *p28.Picture, reply *rpc.Reply) error {
 	return s.answer.to("Show", req.UnPack(), reply)
 }
 
-type p28Store struct{ answer Answer }
+type p29Store struct{ answer Answer }
 
-func (s p28Store) Swap(_ context.Context, req *p28.Vectors, reply *rpc.Reply) error {
+func (s p29Store) Swap(_ context.Context, req *p29.Vectors, reply *rpc.Reply) error {
 	return s.answer.to("Swap", req.UnPack(), reply)
 }
 
-type p29Broad struct{ answer Answer }
+type p30Broad struct{ answer Answer }
 
-func (s p29Broad) Walk(_ context.Context, req *p29.Wide, reply *rpc.Reply) error {
+func (s p30Broad) Walk(_ context.Context, req *p30.Wide, reply *rpc.Reply) error {
 	return s.answer.to("Walk", req.UnPack(), reply)
 }
 
-type p30SmfStorage struct{ answer Answer }
+type p31SmfStorage struct{ answer Answer }
 
-func (s p30SmfStorage) Get(_ context.Context, req *p30.Request, reply *rpc.Reply) error {
+func (s p31SmfStorage) Get(_ context.Context, req *p31.Request, reply *rpc.Reply) error {
 	return s.answer.to("Get", req.UnPack(), reply)
 }
 
-func (s p30SmfStorage) Put(_ context.Context, req *p30.Request, reply *rpc.Reply) error {
+func (s p31SmfStorage) Put(_ context.Context, req *p31.Request, reply *rpc.Reply) error {
 	return s.answer.to("Put", req.UnPack(), reply)
 }
 
-func (s p30SmfStorage) Fire(_ context.Context, req *p30.Request, reply *rpc.Reply) error {
+func (s p31SmfStorage) Fire(_ context.Context, req *p31.Request, reply *rpc.Reply) error {
 	return s.answer.to("Fire", req.UnPack(), reply)
 }
 
-func (s p30SmfStorage) Forget(_ context.Context, req *p30.Request, reply *rpc.Reply) error {
+func (s p31SmfStorage) Forget(_ context.Context, req *p31.Request, reply *rpc.Reply) error {
 	return s.answer.to("Forget", req.UnPack(), reply)
 }
 
-func (s p30SmfStorage) SomethingElse(_ context.Context, req *p30.Request, reply *rpc.Reply) error {
+func (s p31SmfStorage) SomethingElse(_ context.Context, req *p31.Request, reply *rpc.Reply) error {
 	return s.answer.to("SomethingElse", req.UnPack(), reply)
 }

@@ -76,9 +76,15 @@ func (d *driver) drive(from, n int) {
 			l.ended = true
 			close(l.drained)
 		}
+		if len(l.unsure) > 0 {
+			wait = native.WaitNone
+		}
 		if n = l.core.Poll(wait); n < 0 {
 			l.release()
 			return
+		}
+		if len(l.unsure) > 0 {
+			l.lookAtUnsure()
 		}
 		from = 0
 	}
@@ -111,9 +117,9 @@ func (d *driver) batch(from, n int) (next int) {
 		case m == nil:
 			l.notFound.Add(1)
 			l.refuse(e, statusNotFound)
-		case e.Flags&native.FlagStream != 0: // of a method without
+		case (e.Flags&native.FlagStream != 0) != m.Streams:
 			l.notImplemented.Add(1)
-			l.refuse(e, statusNotImplemented)
+			l.refuseKind(e)
 		case e.Compression > compressionDisabled && !m.Compressed:
 			l.notImplemented.Add(1)
 			l.refuse(e, statusNotImplemented)
@@ -124,7 +130,7 @@ func (d *driver) batch(from, n int) (next int) {
 			l.expired.Add(1)
 			l.refuse(e, statusDeadline)
 		case m.startsAsGoroutine():
-			l.spawn(m, e)
+			l.start(m, e)
 		case l.late.Load() >= l.lateLimit:
 			l.lateFull.Add(1)
 			l.spawn(m, e)
@@ -317,6 +323,15 @@ type task struct {
 	stopped atomic.Bool // nobody waits for it any more
 }
 
+// start starts the handler of a method as a goroutine.
+func (l *Loop) start(m *Method, e *native.Event) {
+	if m.Streams {
+		l.spawnStream(m, e)
+	} else {
+		l.spawn(m, e)
+	}
+}
+
 // spawn starts a handler as a goroutine on a copy of its request.
 func (l *Loop) spawn(m *Method, e *native.Event) {
 	t, ok := l.tasks.Get().(*task)
@@ -393,7 +408,7 @@ func (t *task) done(due Due) {
 	if c.Flags&native.FlagOneWay != 0 {
 		silence(&c.Out)
 	}
-	l, held := c.Loop, !t.request.IsZero()
+	l, held := c.Loop, !t.request.IsZero() || c.stream != nil
 	l.post(letter{reply: !c.Out.Deferred, out: c.Out, due: due, task: t})
 	if held {
 		l.release() // after the letter: it may be the last that is read

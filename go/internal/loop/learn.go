@@ -19,6 +19,7 @@ type Method struct {
 	ID         uint32
 	Index      int  // among the server's methods, from 0
 	Slow       bool // its author says that it computes for long: it starts as a goroutine
+	Streams    bool // its calls are streams, and no others; each has a goroutine
 	Compressed bool // its worker takes compressed requests; those of others are answered by the loop
 	Owner      any
 
@@ -30,7 +31,7 @@ type Method struct {
 	times handlerTimes
 }
 
-func (m *Method) startsAsGoroutine() bool { return m.Slow || m.demoted.Load() }
+func (m *Method) startsAsGoroutine() bool { return m.Slow || m.Streams || m.demoted.Load() }
 
 // sleeps tells methods that wait from those that compute.
 func (m *Method) sleeps() bool { return !m.Slow }

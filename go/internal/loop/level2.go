@@ -79,8 +79,16 @@ func (l *Loop) note(e *native.Event) {
 		if l.pendings.cancel(e.Conn, e.Session, e.Meta) {
 			l.cancelled.Add(1)
 		}
-	case native.EventMessage: // of a stream, and no method has streams
-		l.core.Taken(e.Conn, e.Session, int(e.Size))
+	case native.EventMessage:
+		if s := l.pendings.streamOf(e.Conn, e.Session); s != nil {
+			l.put(s, e)
+		} else {
+			l.core.Taken(e.Conn, e.Session, int(e.Size))
+		}
+	case native.EventWritable:
+		if s := l.pendings.streamOf(e.Conn, e.Session); s != nil {
+			l.writable(s)
+		}
 	case native.EventClosed:
 		if n := l.pendings.disconnected(e.Conn); n > 0 {
 			l.disconnected.Add(uint64(n))
@@ -98,6 +106,29 @@ func (l *Loop) refuse(e *native.Event, status uint32) {
 		l.keep(Due{}, &r)
 	}
 }
+
+// refuseKind answers a request that is a stream and must not be, or the other way round.
+func (l *Loop) refuseKind(e *native.Event) {
+	r := native.Reply{Conn: e.Conn, Session: e.Session}
+	switch {
+	case e.Level < 2:
+		refusal(&r, e.Level, statusLevel)
+	case e.Flags&native.FlagStream != 0:
+		refusal(&r, e.Level, statusBadRequest)
+		r.Payload, r.Flags = noStream, r.Flags|native.FlagStream
+	default:
+		refusal(&r, e.Level, statusBadRequest)
+		r.Payload = onlyStreams
+	}
+	if !l.core.Send(&r) {
+		l.keep(Due{}, &r)
+	}
+}
+
+var (
+	noStream    = refusalTable("the method has one request and one reply; call it without a stream")
+	onlyStreams = refusalTable("the method streams; open a stream")
+)
 
 // refused makes a call's answer that of a request that no handler has seen.
 func (c *Call) refused(status uint32) { refusal(&c.Out, c.Level, status) }
@@ -140,7 +171,7 @@ var refusals = map[uint32][]byte{
 	statusNotFound:       refusalTable("no such method"),
 	statusDeadline:       refusalTable("the deadline had passed before it was the call's turn"),
 	statusCancelled:      refusalTable("the caller gave up before it was the call's turn"),
-	statusNotImplemented: refusalTable("not in this form: the method has one request and one reply, uncompressed"),
+	statusNotImplemented: refusalTable("not in this form: the method takes no compressed requests"),
 	statusUnavailable:    refusalTable("the server is draining"),
 }
 

@@ -18,11 +18,13 @@ import (
 
 // Statuses that the loop itself answers with.
 const (
+	statusBadRequest     = 400
 	statusNotFound       = 404
 	statusDeadline       = 408
 	statusCancelled      = 499
 	statusNotImplemented = 501
 	statusUnavailable    = 503
+	statusLevel          = 505
 )
 
 // compressionDisabled is the highest compression of a payload that is not compressed.
@@ -44,6 +46,7 @@ type Call struct {
 	Level       uint8     // of the wire format, on the connection that it came by: 1 or 2
 	Flags       uint8     // of the request; 0 at level 1
 	promise     atomic.Pointer[Promise]
+	stream      *Stream // nil: it is none
 	driver      *driver
 	arrived     uint64 // the core's clock when it was handed out
 }
@@ -89,6 +92,7 @@ type Loop struct {
 	token    raceToken
 	untimed  int // calls until one is timed; 0 or less: none is
 	pendings pendings
+	unsure   []*Stream // which the core may not have sent all of; the driver's
 	epoch    epoch
 
 	counts []counts // by Method.Index; nil: calls are not counted
@@ -117,6 +121,7 @@ type letter struct {
 	promise *Promise // that out keeps, or nil
 	task    *task    // to be used again once out's payload is copied
 	driver  *driver  // likewise, of a late handler
+	stream  *Stream  // which has an errand
 	do      func()
 }
 
@@ -253,8 +258,13 @@ func (l *Loop) deal(m *letter) bool {
 	switch {
 	case m.do != nil:
 		m.do()
+	case m.stream != nil:
+		return l.errand(m.stream)
 	case m.reply:
 		if l.core.SendRoom() <= sendReserve {
+			return false
+		}
+		if m.task != nil && m.task.call.stream != nil && !l.conclude(m.task.call.stream, &m.out) {
 			return false
 		}
 		m.out.InLoan = false // the loan is another one by now
@@ -306,9 +316,14 @@ func (l *Loop) forget(t *task) {
 // giveBack ends what is left of a late handler's call, or of a task's. Workers of calls that were cancelled
 // are not used again: the cancel may have met what they have prepared for the next call.
 func (l *Loop) giveBack(m *letter) {
-	if t := m.task; t != nil {
+	if t := m.task; t != nil { // those of streams are not used again: their handlers may have left a goroutine behind
 		l.forget(t)
-		if !l.returned(t.pending, m.reply, &t.call) {
+		stream := t.call.stream
+		if stream != nil {
+			t.pending.stream = nil
+			l.end(stream)
+		}
+		if !l.returned(t.pending, m.reply, &t.call) && stream == nil {
 			l.tasks.Put(t)
 		}
 	}

@@ -20,6 +20,7 @@ type pending struct {
 	listed    bool // in the list of its connection
 	cancelled bool
 	who       Canceller
+	stream    *Stream  // nil: it is none
 	next      *pending // of the same connection
 	previous  *pending
 }
@@ -89,6 +90,14 @@ func (t *pendings) unlist(p *pending) {
 	if key := (sessionKey{p.conn, p.session}); p.keyed && t.bySession[key] == p {
 		delete(t.bySession, key)
 	}
+}
+
+// streamOf is the stream of a session, or nil.
+func (t *pendings) streamOf(conn uint64, session uint16) *Stream {
+	if p := t.bySession[sessionKey{conn, session}]; p != nil {
+		return p.stream
+	}
+	return nil
 }
 
 // cancel ends the call that its caller has given up. False: it does not run any more, or was cancelled.

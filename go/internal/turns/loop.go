@@ -111,6 +111,9 @@ func (l *Loop) Expect() { l.waiting.Add(1) }
 // Forget takes Expect back, of a waiter that gets no answer. Any goroutine.
 func (l *Loop) Forget() { l.waiting.Add(-1) }
 
+// Waiting is how many waiters have no answer. Any goroutine.
+func (l *Loop) Waiting() int64 { return l.waiting.Load() }
+
 // Answer wakes a waiter. Once for each Expect. Any goroutine.
 func (l *Loop) Answer(w Waiter) {
 	l.waiting.Add(-1)

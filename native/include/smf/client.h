@@ -14,7 +14,7 @@
  *
  * Level 2 of the wire (docs/wire.md) is asked for by smf_client_connect_with and SMF_CONNECT_HELLO: deadlines
  * then travel with their calls, a call that ends early is given up at the server, and calls may have
- * metadata. A server that speaks level 1 alone closes such a connection, or does not answer: SMF_EVENT_CLOSED has
+ * metadata. With a server that speaks level 1 alone such a connection ends: SMF_EVENT_CLOSED has
  * SMF_CLOSE_NOT_LEVEL2 or SMF_CLOSE_HELLO_TIMEOUT, calls end with SMF_ECLOSED and have not run. Connect again,
  * without the flag, if level 1 is enough, and remember that for the address for some minutes.
  *

@@ -79,6 +79,17 @@ int smf_core_cancel(struct smf_core *core, uint64_t conn, uint16_t session, uint
  * for more than was handed out. Threads: the driver. Cost: a few nanoseconds, sometimes a small frame. */
 int smf_core_taken(struct smf_core *core, uint64_t conn, uint16_t session, uint32_t size_bytes);
 
+/* May more be sent on session? 1: of what was sent nothing waits here, neither for the peer's credit nor
+ * for the transport; also when there is no such stream any more. 0: something does, and SMF_EVENT_WRITABLE
+ * follows, unless the stream ends. What was sent since the last poll does not count. Threads: the driver.
+ * Cost: a few nanoseconds. */
+int smf_core_writable(const struct smf_core *core, uint64_t conn, uint16_t session);
+
+/* The part of smf_core_unsent_bytes that is in streams and messages in slices, and waits for their credit or
+ * their turn: it does not hold up what else is sent on the connection. 0 for one that is gone. Threads: the
+ * driver. Errors: none. Cost: none. */
+uint64_t smf_core_queued_bytes(const struct smf_core *core, uint64_t conn);
+
 /* Asks the peer for a sign of life: SMF_EVENT_PONG brings the token back. Returns 0, SMF_ECLOSED (gone)
  * or SMF_EUNSUPPORTED (level 1, or not agreed yet). Threads: the driver. Cost: a system call. */
 int smf_core_ping(struct smf_core *core, uint64_t conn, uint64_t token);

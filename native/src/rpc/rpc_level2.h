@@ -98,6 +98,8 @@ void smf__session_open_room(struct smf__rpc *rpc);
 void smf__session_close_room(struct smf__rpc *rpc);
 /* smf_core_taken */
 int smf__session_taken(struct smf__conn *conn, uint16_t session, uint32_t size_bytes);
+/* Something that was sent on it waits for credit, or for the transport. */
+int smf__session_waits(const struct smf__conn *conn, uint16_t session);
 /* The connection ends: whatever it has of sessions is freed. */
 void smf__session_forget(struct smf__conn *conn);
 

@@ -108,6 +108,20 @@ int smf_core_taken(struct smf_core *core, uint64_t id, uint16_t session, uint32_
     return conn == NULL ? SMF_ECLOSED : smf__session_taken(conn, session, size_bytes);
 }
 
+int smf_core_writable(const struct smf_core *core, uint64_t id, uint16_t session)
+{
+    const struct smf__conn *conn = smf__conn_find(core->room.context, id);
+
+    return conn == NULL || !smf__session_waits(conn, session);
+}
+
+uint64_t smf_core_queued_bytes(const struct smf_core *core, uint64_t id)
+{
+    const struct smf__conn *conn = smf__conn_find(core->room.context, id);
+
+    return conn == NULL ? 0 : smf__session_queued_bytes(conn);
+}
+
 /* A connection of level 2 that can be written to now; else *status_out says what it is. */
 static struct smf__conn *writable(struct smf_core *core, uint64_t id, int *status_out)
 {

@@ -379,3 +379,10 @@ int smf__session_taken(struct smf__conn *conn, uint16_t id, uint32_t size_bytes)
     conn->rpc->core->busy = 1;
     return SMF_OK;
 }
+
+int smf__session_waits(const struct smf__conn *conn, uint16_t id)
+{
+    const struct smf__session *session = smf__session_find(conn, id);
+
+    return session != NULL && session->out_first != NULL;
+}

@@ -195,12 +195,13 @@ static struct smf__message message_of(struct smf_call *call, uint32_t code)
 /* Likewise. */
 static uint32_t send_reply(struct smf_call *call)
 {
-    struct smf__message message = message_of(call, SMF_CODE_OK);
+    struct smf__message message;
     int nothing;
     uint32_t code = look_at_reply(call, &nothing);
 
     if (code != SMF_CODE_OK || nothing)
         return code;
+    message = message_of(call, SMF_CODE_OK);
     return sent(call, smf__message_send_built(call->core, &message, &call->reply));
 }
 
@@ -287,6 +288,19 @@ static void end_filtered(struct smf_call *call, uint32_t unsent, uint32_t size, 
     smf__filter_done((struct smf__filtered *)passing);
 }
 
+/* Sends the code of a call that passes no filters. */
+static int send_unfiltered_code(struct smf_call *call, uint32_t code)
+{
+    struct smf__message message;
+
+    if (call->record == NULL && (call->level < 2 || code == SMF_CODE_OK)) {
+        smf_flat_builder_fini(&call->reply); /* first: it may hold the loan */
+        return smf_core_send_code(call->core, call->conn, call->session, code);
+    }
+    message = message_of(call, code);
+    return send_code(call, &message, code);
+}
+
 /* The size of what send_code sends. */
 static uint32_t code_size(const struct smf_call *call, uint32_t code)
 {
@@ -311,11 +325,11 @@ static void answer(struct smf_call *call, uint32_t code)
         code = send_filtered(call, code, &message);
     else if (code == SMF_CODE_OK)
         code = send_reply(call);
-    if (code != 0) {
-        if (call->filtered == NULL)
-            message = message_of(call, code);
+    if (code != 0 && call->filtered != NULL) {
         size = code_size(call, code);
         status = send_code(call, &message, code);
+    } else if (code != 0) {
+        status = send_unfiltered_code(call, code);
     }
     smf_flat_builder_fini(&call->reply);
     call->state = SMF__CALL_ANSWERED;
@@ -323,7 +337,8 @@ static void answer(struct smf_call *call, uint32_t code)
         smf_core_disconnect(call->core, call->conn); /* or the caller would wait for ever */
     if (call->filtered != NULL)
         end_filtered(call, code, size, status);
-    smf__record_give(call->core, call->record);
+    if (call->record != NULL)
+        smf__record_give(call->core, call->record);
     call->record = NULL;
 }
 

@@ -46,6 +46,7 @@ static void add(struct smf_core *core, const struct smf__message *message, uint3
                               .size = size,
                               .meta = message->meta};
 
+    smf__check(start >= turn->loan);
     smf__frame_encode(&frame, start);
     turn->loan_top = start;
     turn->sends[turn->send_count++] =

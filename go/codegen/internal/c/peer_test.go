@@ -201,7 +201,7 @@ func TestPeersOfBothLanguages(t *testing.T) {
 		for _, s := range schemas {
 			services += len(s.model.Services)
 		}
-		if services == 0 {
+		if services == 0 || filepath.Base(folder) == "streams" { // which C does not have
 			continue
 		}
 		t.Run(filepath.Base(folder), func(t *testing.T) {

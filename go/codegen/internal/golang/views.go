@@ -3,6 +3,7 @@ package golang
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/smf-go/smf/go/codegen/internal/model"
@@ -76,6 +77,39 @@ func (m *methodView) Streams() string {
 		model.NoStreaming: "", model.ClientStreaming: "StreamingClient",
 		model.ServerStreaming: "StreamingServer", model.BidiStreaming: "StreamingBidi",
 	}[m.Streaming]
+}
+
+// Parameters are those of the server's method behind its context; ParameterTypes are their types.
+func (m *methodView) Parameters() string {
+	switch m.Streaming {
+	case model.ClientStreaming:
+		return "in *rpc.Receiver[" + m.GoIn + "], reply *rpc.Reply"
+	case model.ServerStreaming:
+		return "req *" + m.GoIn + ", out *rpc.Sender[" + m.GoOut + "]"
+	case model.BidiStreaming:
+		return "in *rpc.Receiver[" + m.GoIn + "], out *rpc.Sender[" + m.GoOut + "]"
+	}
+	return "req *" + m.GoIn + ", reply *rpc.Reply"
+}
+
+// ParameterTypes is Parameters without their names.
+func (m *methodView) ParameterTypes() string {
+	var types []string
+	for _, parameter := range strings.Split(m.Parameters(), ", ") {
+		_, t, _ := strings.Cut(parameter, " ")
+		types = append(types, t)
+	}
+	return strings.Join(types, ", ")
+}
+
+// Streaming says whether one of the methods streams.
+func (s *serviceView) Streaming() bool {
+	return slices.ContainsFunc(s.Methods, func(m methodView) bool { return m.Streams() != "" })
+}
+
+// Streaming says whether one of the services has a method that streams.
+func (v *callsView) Streaming() bool {
+	return slices.ContainsFunc(v.Services, func(s serviceView) bool { return s.Streaming() })
 }
 
 // makeViews prepares the tables of the unit. Views of types that they lead to are made on the way.
