@@ -1,6 +1,6 @@
 module github.com/smf-go/smf/bench/peers
 
-go 1.26.0
+go 1.25.0
 
 require (
 	github.com/HdrHistogram/hdrhistogram-go v1.4.0
@@ -10,7 +10,7 @@ require (
 	github.com/hashicorp/raft-wal v0.4.0
 	github.com/smf-go/smf v0.0.0
 	github.com/stretchr/testify v1.12.1
-	golang.org/x/sys v0.48.0
+	golang.org/x/sys v0.47.0
 	google.golang.org/grpc v1.84.0
 	google.golang.org/protobuf v1.36.12
 )
