@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -164,10 +165,10 @@ func (p *peers) serveGo(t *testing.T) string {
 }
 
 // callC calls every method from C.
-func (p *peers) callC(t *testing.T, address string) {
+func (p *peers) callC(t *testing.T, address string, level int) {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	output, err := exec.CommandContext(ctx, p.program, "call", p.folder, address).CombinedOutput()
+	output, err := exec.CommandContext(ctx, p.program, "call", p.folder, address, strconv.Itoa(level)).CombinedOutput()
 	require.NoError(t, err, "%s", output)
 	p.methods(func(_ *serviceView, m *methodView) {
 		p.got(t, m, "request")
@@ -176,12 +177,13 @@ func (p *peers) callC(t *testing.T, address string) {
 }
 
 // callGo calls every method from Go, by generated code.
-func (p *peers) callGo(t *testing.T, address string) {
+func (p *peers) callGo(t *testing.T, address string, level int) {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	client, err := rpc.Dial(ctx, address, rpc.ClientOptions{})
+	client, err := rpc.Dial(ctx, address, rpc.ClientOptions{Level: level})
 	require.NoError(t, err)
 	defer client.Close()
+	ctx = rpc.WithMetadata(ctx, "peer", "Go")
 	p.methods(func(s *serviceView, m *methodView) {
 		reply, err := golden(t, s).Call(ctx, client, m.Name, goldenTable(t, m.In).UnPack(p.request[m.ID]))
 		require.NoError(t, err, m.Name)
@@ -190,6 +192,9 @@ func (p *peers) callGo(t *testing.T, address string) {
 	})
 	_, err = client.Call(ctx, 1, []byte{8, 0, 0, 0, 4, 0, 4, 0, 4, 0, 0, 0})
 	require.ErrorIs(t, err, rpc.ErrNotFound)
+	var refused *rpc.Error
+	require.ErrorAs(t, err, &refused)
+	require.Equal(t, level == 1, refused.MayHaveRun, "at level 2 the server says that no handler saw it")
 }
 
 // Every method of every service, between languages: requests and replies with all kinds of fields arrive as
@@ -206,9 +211,12 @@ func TestPeersOfBothLanguages(t *testing.T) {
 		}
 		t.Run(filepath.Base(folder), func(t *testing.T) {
 			p := newPeers(t, schemas)
-			t.Run("Go calls C", func(t *testing.T) { p.callGo(t, p.serveC(t)) })
-			t.Run("C calls Go", func(t *testing.T) { p.callC(t, p.serveGo(t)) })
-			t.Run("C calls C", func(t *testing.T) { p.callC(t, p.serveC(t)) })
+			for level := 1; level <= 2; level++ {
+				at := fmt.Sprintf(" at level %d", level)
+				t.Run("Go calls C"+at, func(t *testing.T) { p.callGo(t, p.serveC(t), level) })
+				t.Run("C calls Go"+at, func(t *testing.T) { p.callC(t, p.serveGo(t), level) })
+				t.Run("C calls C"+at, func(t *testing.T) { p.callC(t, p.serveC(t), level) })
+			}
 		})
 	}
 }
