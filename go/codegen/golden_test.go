@@ -36,10 +36,11 @@ type golden struct {
 	options codegen.Options
 }
 
-// goldens are the folders of testdata, and two schemas whose code is used elsewhere.
+// goldens are the folders of testdata, and schemas whose code is used elsewhere.
 func goldens(t *testing.T) []golden {
 	all := []golden{
 		{"demo", codegen.Options{Schemas: []string{"../../schema/demo/smf_demo.fbs"}}},
+		{"conformance", codegen.Options{Schemas: []string{"../../schema/conformance/conformance.fbs"}}},
 		{"sample", codegen.Options{Schemas: []string{"../flatverify/internal/sample/sample.fbs"}}},
 	}
 	folders, err := os.ReadDir("testdata")

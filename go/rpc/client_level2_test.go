@@ -280,7 +280,7 @@ func TestWhatALostConnectionLeaves(t *testing.T) {
 	p.receive()
 	large := make([]byte, 60<<10)
 	var running sync.WaitGroup
-	for range 600 {
+	for range 200 {
 		running.Go(func() {
 			_, err := c.Call(context.Background(), idWork, large)
 			if err == nil {

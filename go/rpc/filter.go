@@ -130,8 +130,8 @@ type Call struct {
 // Side is the side that this is.
 func (c *Call) Side() Side { return c.side }
 
-// Method describes the method that is called. It is not to be changed. In a client it is what generated code knows of it; for a
-// call that was made by Client.Call itself there is the ID, and nothing else.
+// Method describes the method that is called. It is not to be changed. In a client it is what generated
+// code knows of it; for a call that was made by Client.Call itself there is the ID, and nothing else.
 func (c *Call) Method() *Method { return c.method }
 
 // Service is the name of the method's service, "SmfStorage", or empty where Method has an ID only.
@@ -154,8 +154,8 @@ func (c *Call) Payload() []byte { return c.payload }
 func (c *Call) Compression() Compression { return c.compression }
 
 // SetPayload replaces the request's payload for what is inside of the filter; when the filter has
-// returned, Payload is what it was before. The call must be given back as it was lent: payload must not change until the
-// call is over, so it is Buffer's, or memory that nobody writes to any more.
+// returned, Payload is what it was before. payload must not change until the call is over, so it is
+// Buffer's, or memory that nobody writes to any more.
 func (c *Call) SetPayload(payload []byte, compression Compression) {
 	c.payload, c.compression = payload, compression
 }

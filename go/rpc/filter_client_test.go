@@ -161,6 +161,30 @@ func TestAFilterThatTriesAgain(t *testing.T) {
 	}
 }
 
+// An attempt that fails leaves no reply of the one before, also not for the filter that is next to the wire.
+func TestAnAttemptThatFailsAfterAReply(t *testing.T) {
+	ran := 0
+	_, address := start(t, rpc.ServerOptions{}, method(idWork, func(_ context.Context, req *rpc.Request, reply *rpc.Reply) error {
+		if ran++; ran%2 == 0 {
+			return rpc.ErrLimit
+		}
+		return reply.Bytes(req.Payload())
+	}))
+	var left []byte
+	c := dialWith(t, address, rpc.ClientOptions{Filters: []rpc.Filter{func(ctx context.Context, call *rpc.Call, next rpc.Next) error {
+		if err := next(ctx, call); err != nil || string(call.ReplyPayload()) != "x" {
+			return errors.New("the first one fails")
+		}
+		err := next(ctx, call)
+		left = call.ReplyPayload()
+		return err
+	}}})
+	for range 2 {
+		require.Equal(t, rpc.CodeLimit, fails(t, c, idWork, "x").Code)
+		require.Nil(t, left)
+	}
+}
+
 // A filter that does not call: with an error, with a reply of its own, or by mistake with neither.
 func TestAClientsFilterThatStopsACall(t *testing.T) {
 	errOwn := errors.New("the filter's own")

@@ -354,10 +354,14 @@ func TestAnErrorTakesTheReplyAlong(t *testing.T) {
 					happened.add("%v %q", err != nil, call.ReplyPayload())
 					return nil
 				})
-				return next(ctx, call)
+				err := next(ctx, call)
+				happened.add("%v %q", err != nil, call.ReplyPayload())
+				return err
 			}, fail))
 			require.Equal(t, string(emptyTable), answer(t, dial(t, address), idWork, "x"))
-			require.Equal(t, []string{`true ""`}, happened.take())
+			for _, line := range happened.take() {
+				require.Equal(t, `true ""`, line)
+			}
 		})
 	}
 }
@@ -440,9 +444,13 @@ func TestCompressedRequests(t *testing.T) {
 				require.EqualValues(t, frame.CompressionZstd, h.Compression)
 				require.Equal(t, string(mask([]byte("plain text"))), payload)
 			}
+			w.send(2, idEcho, "plain text") // nothing is left of the calls before
+			h, payload := w.receive()
+			require.Zero(t, h.Compression)
+			require.Equal(t, "plain text", payload)
 			_, err := w.Write(compressed(2, idWork, "other text"))
 			require.NoError(t, err)
-			h, payload := w.receive()
+			h, payload = w.receive()
 			require.EqualValues(t, rpc.CodeBadRequest, h.Meta)
 			require.Zero(t, h.Compression)
 			require.Len(t, payload, 12)

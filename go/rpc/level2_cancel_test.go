@@ -214,12 +214,80 @@ func TestThePromisesContext(t *testing.T) {
 	}
 }
 
+// The promise's context ends although the handler that made it goes on and looks at nothing.
+func TestAPromiseOfAHandlerThatGoesOn(t *testing.T) {
+	for _, isSlow := range []bool{false, true} {
+		tokens, gate := make(chan *rpc.Deferred, 1), make(chan struct{})
+		m := method(idWork, func(_ context.Context, _ *rpc.Request, reply *rpc.Reply) error {
+			tokens <- reply.Defer()
+			<-gate
+			return nil
+		})
+		m.Slow = isSlow
+		_, address := start(t, rpc.ServerOptions{}, m)
+		p := dialLevel2(t, address)
+		p.call(1, idWork, "x")
+		d := within(t, tokens, "the handler runs")
+		p.cancel(1)
+		within(t, d.Context().Done(), "the promise's context ends")
+		require.ErrorIs(t, context.Cause(d.Context()), rpc.ErrCancelled)
+		close(gate)
+		d.Fail(context.Cause(d.Context()))
+		p.answered(1, rpc.CodeCancelled)
+		p.echoes(1)
+	}
+}
+
+// What runs a late handler is used again, for a call that is late and cancelled: that is none of the business of the
+// promise that the call before it has made.
+func TestAPromiseIsNotAnotherCalls(t *testing.T) {
+	const rounds = 30
+	tokens, running := make(chan *rpc.Deferred, 1), make(chan struct{}, 1)
+	var methods []rpc.Method
+	for i := range uint32(rounds) { // methods of its own for each round: none is ever known to sleep
+		methods = append(methods,
+			method(2000+i, func(_ context.Context, _ *rpc.Request, reply *rpc.Reply) error {
+				time.Sleep(2 * time.Millisecond) // it is late
+				tokens <- reply.Defer()
+				return nil
+			}),
+			method(3000+i, func(context.Context, *rpc.Request, *rpc.Reply) error {
+				time.Sleep(2 * time.Millisecond)
+				return nil
+			}),
+			method(4000+i, func(ctx context.Context, _ *rpc.Request, _ *rpc.Reply) error {
+				running <- struct{}{}
+				<-ctx.Done()
+				return ctx.Err()
+			}))
+	}
+	_, address := start(t, rpc.ServerOptions{}, methods...)
+	p := dialLevel2(t, address)
+	for i := range uint32(rounds) {
+		p.call(1, 2000+i, "promises")
+		d := within(t, tokens, "the handler runs")
+		p.echoes(3)
+		for range i % 3 { // so that each of those who drive comes to each of the calls
+			p.call(3, 3000+i, "is late")
+			p.answered(3, rpc.CodeOK)
+		}
+		p.call(2, 4000+i, "is cancelled")
+		within(t, running, "the handler runs")
+		p.cancel(2)
+		p.answered(2, rpc.CodeCancelled)
+		require.NoError(t, d.Context().Err())
+		d.Bytes([]byte("x"))
+		p.answered(1, rpc.CodeOK)
+	}
+}
+
 // A handler is cancelled first, and promises then: whoever answers is told nevertheless.
 func TestAPromiseOfACancelledCall(t *testing.T) {
 	for _, m := range []rpc.Method{{}, {Slow: true}} {
-		ended := make(chan error, 1)
+		ended, running := make(chan error, 1), make(chan struct{}, 1)
 		m.Name, m.ID = "Promise", idWork
 		m.Handle = func(ctx context.Context, _ *rpc.Request, reply *rpc.Reply) error {
+			running <- struct{}{}
 			<-ctx.Done()
 			d := reply.Defer()
 			go func() {
@@ -232,7 +300,7 @@ func TestAPromiseOfACancelledCall(t *testing.T) {
 		_, address := start(t, rpc.ServerOptions{}, m)
 		p := dialLevel2(t, address)
 		p.call(1, idWork, "x")
-		p.pings(1)
+		within(t, running, "the handler runs")
 		p.cancel(1)
 		require.ErrorIs(t, within(t, ended, "the promise's context ends"), rpc.ErrCancelled)
 		p.answered(1, rpc.CodeCancelled)
@@ -351,9 +419,8 @@ func TestCancelsAtAnyMoment(t *testing.T) {
 func BenchmarkACancelReachesTheHandler(b *testing.B) {
 	for _, name := range []string{"late", "as a goroutine", "promised"} {
 		b.Run(name, func(b *testing.B) {
-			_, address, ids, running, _ := endings(b, rpc.ServerOptions{})
+			_, address, ids, running, causes := endings(b, rpc.ServerOptions{})
 			p := dialLevel2(b, address)
-			_ = running
 			b.ResetTimer()
 			b.StopTimer()
 			for range b.N {
@@ -362,8 +429,9 @@ func BenchmarkACancelReachesTheHandler(b *testing.B) {
 				time.Sleep(100 * time.Microsecond) // it waits by now
 				b.StartTimer()
 				p.cancel(1)
-				p.answered(1, rpc.CodeCancelled) // and all the way back
+				<-causes
 				b.StopTimer()
+				p.answered(1, rpc.CodeCancelled)
 			}
 		})
 	}

@@ -271,14 +271,14 @@ func TestRefusals(t *testing.T) {
 }
 
 func TestErrorsOfLevel2(t *testing.T) {
-	var errOfTest error
+	var errOfTest atomic.Pointer[error]
 	_, address := start(t, rpc.ServerOptions{Limits: rpc.Limits{MessageBytes: 1 << 20}},
-		method(idWork, func(context.Context, *rpc.Request, *rpc.Reply) error { return errOfTest }),
+		method(idWork, func(context.Context, *rpc.Request, *rpc.Reply) error { return *errOfTest.Load() }),
 		method(idGate, func(_ context.Context, _ *rpc.Request, reply *rpc.Reply) error {
-			reply.Defer().Fail(errOfTest)
+			reply.Defer().Fail(*errOfTest.Load())
 			return nil
 		}),
-		method(idMore, func(context.Context, *rpc.Request, *rpc.Reply) error { panic(errOfTest) }))
+		method(idMore, func(context.Context, *rpc.Request, *rpc.Reply) error { panic(*errOfTest.Load()) }))
 	p := dialLevel2(t, address)
 	full := &rpc.Error{Code: rpc.CodeLimit, Message: "too fast", Details: []byte{1, 0, 2}, DetailsType: "demo.Quota",
 		RetryAfter: 1500*time.Millisecond + 1, Cause: errors.New("a secret")}
@@ -295,7 +295,7 @@ func TestErrorsOfLevel2(t *testing.T) {
 		{&rpc.Error{Code: rpc.CodeConflict, Message: strings.Repeat("é", 3000)}, rpc.CodeConflict, frame.Error{Message: strings.Repeat("é", 2048)}},
 		{&rpc.Error{Code: rpc.CodeConflict, Message: "x", Details: make([]byte, 1<<20)}, rpc.CodeConflict, frame.Error{Message: "x"}},
 	} {
-		errOfTest = test.err
+		errOfTest.Store(&test.err)
 		test.want.MayHaveRun = true
 		for _, id := range []uint32{idWork, idGate} {
 			p.call(1, id, "x")
@@ -376,7 +376,7 @@ func TestStreamsAreRefused(t *testing.T) {
 	_, address := start(t, rpc.ServerOptions{})
 	p := dialLevel2(t, address)
 	p.write(frame2(frame.FlagStream, 5, idEcho, "a first message"), frame2(frame.FlagStream, 5, idEcho, "a second one"))
-	r := p.answered(5, rpc.CodeNotImplemented)
+	r := p.answered(5, rpc.CodeBadRequest)
 	require.EqualValues(t, frame.FlagReset|frame.FlagStream, r.Flags, "no handler saw it")
 	p.cancel(5) // which ends our direction, and the session is free
 	p.echoes(5)

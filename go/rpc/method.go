@@ -96,8 +96,8 @@ func Unverified() ServiceOption { return ServiceOption{unverified: true} }
 func Filters(filters ...Filter) ServiceOption { return ServiceOption{filters: filters} }
 
 // MethodFilters puts filters around one method of a service, by the name that the schema gives it: "Get".
-// The first one is the outermost. A name that is none of the service's is an error: of RegisterXServer, or of every call of
-// the client.
+// The first one is the outermost. A name that is none of the service's is an error: of RegisterXServer, or
+// of every call of the client.
 func MethodFilters(method string, filters ...Filter) ServiceOption {
 	return ServiceOption{method: method, filters: filters}
 }

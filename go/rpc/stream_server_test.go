@@ -555,7 +555,7 @@ func TestNothingIsLeftOfStreams(t *testing.T) {
 	eventually(t, "nothing is in flight", func() bool { return coreOf(t, server).InFlight == 0 })
 }
 
-func TestAStreamDoesNotAllocate(t *testing.T) {
+func TestAStreamOfAServerDoesNotAllocate(t *testing.T) {
 	if raceEnabled {
 		t.Skip("the race detector allocates")
 	}

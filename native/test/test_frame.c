@@ -195,11 +195,11 @@ static void statuses_have_names(void)
     CHECK_STR(smf_status_name(SMF_OK), "SMF_OK");
     CHECK_STR(smf_status_name(SMF_ENOMEM), "SMF_ENOMEM");
     CHECK_STR(smf_status_name(SMF_EUNSUPPORTED), "SMF_EUNSUPPORTED");
-    CHECK_STR(smf_status_name(SMF_ELOCKED), "SMF_ELOCKED");
+    CHECK_STR(smf_status_name(SMF_ECANCELLED), "SMF_ECANCELLED");
     CHECK_STR(smf_status_name(1), "SMF_E?");
-    CHECK_STR(smf_status_name(SMF_ELOCKED - 1), "SMF_E?");
-    for (int a = SMF_OK; a > SMF_ELOCKED; a--) {
-        for (int b = a - 1; b >= SMF_ELOCKED; b--)
+    CHECK_STR(smf_status_name(SMF_ECANCELLED - 1), "SMF_E?");
+    for (int a = SMF_OK; a > SMF_ECANCELLED; a--) {
+        for (int b = a - 1; b >= SMF_ECANCELLED; b--)
             CHECK(strcmp(smf_status_name(a), smf_status_name(b)) != 0);
     }
 }

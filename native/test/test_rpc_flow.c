@@ -446,7 +446,7 @@ static void a_message_that_is_torn_ends_with_a_reset(void)
     flow = open_flow(SMF__FLOW_CALLER, 1);
     (void)sends(&flow, 0, STREAM | FIN);
     CHECK_EQ(gets(&flow, STREAM | MORE, 100, 5000), SMF__FLOW_PLACE);
-    CHECK_EQ(gets(&flow, RESET, 300, 0), SMF__FLOW_FIN | SMF__FLOW_LAST);
+    CHECK_EQ(gets(&flow, RESET, 300, 0), SMF__FLOW_FIN | SMF__FLOW_LAST | SMF__FLOW_TORN);
     CHECK(smf__flow_over(&flow));
 }
 

@@ -1,5 +1,5 @@
-/* The rules of a session, in all states that two ends can reach. See test_flow_model.h. */
-#include "test_flow_model.h"
+/* The rules of a session, in all states that two ends can reach. See test_flow_explore.h. */
+#include "test_flow_explore.h"
 
 struct counts {
     uint32_t moves, longest;

@@ -66,8 +66,11 @@ static void a_small_call_passes_a_large_one(void)
     party->echoes = 1;
     party->heard = note_passing;
     party_call(party, 1, 0, 32 * MIB);
-    for (int turn = 0; turn < 20; turn++)
+    for (int turn = 0; turn < 20; turn++) {
         (void)world_step(&party->world, UINT64_MAX);
+        CHECK_LE(smf__conn_find(smf__rpc_of(party->world.client), party->conn)->unsent_bytes,
+                 64 * KIB + 100); /* what a small one has to wait for */
+    }
     party_call(party, 2, 0, 60);
     world_run(&party->world, 2000);
     CHECK_EQ(party->talks[CLIENT][1].bytes, 32 * MIB);
@@ -244,6 +247,7 @@ static void a_stream_is_cancelled(void)
     world_run(&party->world, 50);
     CHECK_EQ(party->talks[CLIENT][1].replies, 1);
     CHECK_EQ(party->talks[CLIENT][1].status, SMF_CODE_CANCELLED);
+    CHECK_EQ(party->talks[CLIENT][1].flags & RESET, 0); /* a handler has seen it */
     party_close(party);
 }
 
@@ -281,6 +285,26 @@ static void a_reply_is_cancelled_while_it_is_sent(void)
     CHECK_EQ(party->talks[CLIENT][1].replies, 1);
     CHECK_EQ(party->talks[CLIENT][1].status, SMF_CODE_CANCELLED);
     CHECK_EQ(party->talks[CLIENT][1].bytes, 0);
+    CHECK_EQ(party->talks[CLIENT][1].flags & RESET, 0);
+    party_close(party);
+}
+
+/* Nothing of it has been sent when it is given up: the peer hears nothing of it. */
+static void a_call_is_given_up_before_it_is_sent(void)
+{
+    struct party *party = party_open();
+
+    party_call(party, 1, STREAM, 10);
+    party_call(party, 2, 0, 3 * MIB);
+    CHECK_EQ(smf_core_cancel(party->world.client, party->conn, 1, SMF_CODE_CANCELLED), SMF_OK);
+    CHECK_EQ(smf_core_cancel(party->world.client, party->conn, 2, SMF_CODE_DEADLINE), SMF_OK);
+    world_run(&party->world, 5);
+    CHECK_EQ(party->world.requests, 0);
+    for (uint16_t session = 1; session <= 2; session++) {
+        CHECK_EQ(party->talks[CLIENT][session].replies, 1);
+        CHECK(party->talks[CLIENT][session].flags & RESET);
+    }
+    CHECK_EQ(party->talks[CLIENT][2].status, SMF_CODE_DEADLINE);
     party_close(party);
 }
 
@@ -607,6 +631,7 @@ static const struct test tests[] = {
     TEST(a_stream_is_cancelled),
     TEST(a_call_is_cancelled_while_it_is_sent),
     TEST(a_reply_is_cancelled_while_it_is_sent),
+    TEST(a_call_is_given_up_before_it_is_sent),
     TEST(an_early_answer_ends_a_stream),
     TEST(the_connection_ends_in_the_middle),
     TEST(a_message_over_the_limit_is_refused),

@@ -75,6 +75,7 @@ static void client_acts(uint16_t id, int end)
         return;
     if (!end && !call->cancelled && below(40) == 0) {
         call->cancelled = 1;
+        chaos.party->talks[CLIENT][id].gave_up = 1;
         CHECK_EQ(
             smf_core_cancel(chaos.party->world.client, chaos.party->conn, id, SMF_CODE_CANCELLED),
             SMF_OK);
@@ -203,7 +204,7 @@ static void play(int real)
             act(0);
         step(real);
     }
-    for (int i = 0; i < 200000 && chaos.closed == 0; i++) {
+    for (int i = 0; i < 2000000 && chaos.closed == 0; i++) {
         if (i % 16 == 0)
             act(1);
         step(real);
@@ -228,9 +229,9 @@ static struct smf__sim_link any_link(int breaks)
 {
     struct smf__sim_link link = {.latency_ns_min = below(2) * 1000,
                                  .bytes_per_second = below(3) == 0 ? 20u << 20 : 0,
-                                 .window_bytes = 1024u << below(8),
-                                 .recv_size_max = below(2) == 0 ? 300 + below(70000) : 0,
-                                 .send_size_max = below(2) == 0 ? 300 + below(70000) : 0};
+                                 .window_bytes = 4096u << below(6),
+                                 .recv_size_max = below(2) == 0 ? 4000 + below(70000) : 0,
+                                 .send_size_max = below(2) == 0 ? 4000 + below(70000) : 0};
 
     link.latency_ns_max = link.latency_ns_min + below(2) * 300000;
     if (breaks)

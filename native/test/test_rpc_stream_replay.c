@@ -1,8 +1,8 @@
-/* Runs that the explorer of test_flow_model.h found, made again with two real cores: the programs send, take,
+/* Runs that the explorer of test_flow_explore.h found, made again with two real cores: the programs send, take,
  * cancel and answer in the order of the run, and the cores take turns as frames arrive in it. When a core does
  * what is due is its own business; what comes of it is not: every message once and in order, one last frame,
  * and nothing left behind. */
-#include "test_flow_model.h"
+#include "test_flow_explore.h"
 #include "test_stream.h"
 
 #define UNIT_BYTES 4096u
@@ -90,6 +90,7 @@ static void act(struct stage *at, const struct model_script *script,
         break;
     case MODEL_CANCEL:
         at->cancelled = 1;
+        at->party->talks[CLIENT][at->session].gave_up = 1;
         CHECK_EQ(smf_core_cancel(at->party->world.client, at->party->conn, at->session,
                                  SMF_CODE_CANCELLED),
                  SMF_OK);

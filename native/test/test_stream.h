@@ -20,6 +20,7 @@ struct talk {
     uint32_t status, flags; /* of the reply, or of the cancel */
     uint32_t sent;          /* messages */
     int keeps;              /* does not take */
+    int gave_up;            /* what the reply brings is not looked at */
     uint32_t sizes[PARTY_TAKES_MAX];
     uint32_t taken; /* messages */
 };
@@ -138,7 +139,7 @@ static inline void party_handle(struct world *world, struct smf_core *core,
         talk->flags = event->flags;
     }
     if (event->kind == SMF_EVENT_REQUEST || event->kind == SMF_EVENT_MESSAGE ||
-        (event->kind == SMF_EVENT_REPLY && !(event->flags & SMF_FRAME_RESET))) {
+        (event->kind == SMF_EVENT_REPLY && !(event->flags & SMF_FRAME_RESET) && !talk->gave_up)) {
         talk->fins += (event->flags & SMF_FRAME_FIN) != 0;
         party_hear_message(party, of, event);
     }
@@ -200,7 +201,11 @@ static inline uint32_t party_sessions(const struct party *party, int of)
 /* No session is left, no call is in flight, and no memory but what is read into and built in. */
 static inline void party_check_clean(struct party *party)
 {
+    const struct smf__conn *conn = smf__conn_find(smf__rpc_of(party->world.client), party->conn);
+
     world_run(&party->world, 5);
+    if (conn != NULL)
+        CHECK_EQ(conn->in_flight, 0);
     for (int of = CLIENT; of <= SERVER; of++) {
         CHECK_EQ(party_sessions(party, of), 0);
         CHECK_EQ(smf_core_turn(party_core(party, of))->in_flight, 0);

@@ -38,7 +38,10 @@ wal)
     tests=(test_wal_scan test_wal_recover test_wal_meta test_wal_roll test_wal_append test_wal_retry
         test_wal_reader test_wal_office test_wal_damage test_wal_crash test_wal_fault)
     ;;
-rpc) tests=(test_rpc_flow test_rpc_flow_model) ;;
+rpc)
+    tests=(test_rpc_flow test_rpc_flow_model test_rpc_stream test_rpc_stream_replay
+        test_rpc_stream_random test_rpc_stream_memory)
+    ;;
 *)
     echo "$0: --room $room: there are wal and rpc" >&2
     exit 2
@@ -55,6 +58,9 @@ die() {
 copy_tree() {
     mkdir -p "$folder/_tree" || return
     local file
+    while IFS= read -r file; do # what is gone by now
+        [[ -e $file ]] || rm "$folder/_tree/$file" || return
+    done < <(cd "$folder/_tree" && find . -type f)
     while IFS= read -r file; do
         cmp -s "$file" "$folder/_tree/$file" && continue
         mkdir -p "$(dirname "$folder/_tree/$file")" && cp "$file" "$folder/_tree/$file" || return

@@ -42,7 +42,7 @@ static int smf_gen_demo_SmfStorage_dispatch_any(const void *any, struct smf_core
     const void *request;
 
     if (event->kind != SMF_EVENT_REQUEST)
-        return 0;
+        return smf_call_event(core, event);
     call.problem = server->problem;
     call.context = server->context;
     switch (event->meta) {
@@ -114,6 +114,14 @@ int smf_gen_demo_SmfStorage_Get(struct smf_client *client, struct smf_flat_build
         smf_gen_demo_SmfStorage_Get_deliver, (smf_client_callback)callback, context);
 }
 
+int smf_gen_demo_SmfStorage_Get_with(struct smf_client *client, struct smf_flat_builder *request,
+    const struct smf_call_options *options, void (*callback)(const struct smf_result *result,
+    const struct smf_gen_demo_Response *response, void *context), void *context)
+{
+    return smf_client_call_with(client, &smf_gen_demo_SmfStorage_service_methods[0], request,
+        options, smf_gen_demo_SmfStorage_Get_deliver, (smf_client_callback)callback, context);
+}
+
 static void smf_gen_demo_SmfStorage_Put_deliver(const struct smf_result *result, const void *reply,
     smf_client_callback callback, void *context)
 {
@@ -128,6 +136,14 @@ int smf_gen_demo_SmfStorage_Put(struct smf_client *client, struct smf_flat_build
 {
     return smf_client_call(client, &smf_gen_demo_SmfStorage_service_methods[1], request, timeout_us,
         smf_gen_demo_SmfStorage_Put_deliver, (smf_client_callback)callback, context);
+}
+
+int smf_gen_demo_SmfStorage_Put_with(struct smf_client *client, struct smf_flat_builder *request,
+    const struct smf_call_options *options, void (*callback)(const struct smf_result *result,
+    const struct smf_gen_demo_Response *response, void *context), void *context)
+{
+    return smf_client_call_with(client, &smf_gen_demo_SmfStorage_service_methods[1], request,
+        options, smf_gen_demo_SmfStorage_Put_deliver, (smf_client_callback)callback, context);
 }
 
 static void smf_gen_demo_SmfStorage_Fire_deliver(const struct smf_result *result, const void *reply,
@@ -146,6 +162,14 @@ int smf_gen_demo_SmfStorage_Fire(struct smf_client *client, struct smf_flat_buil
         smf_gen_demo_SmfStorage_Fire_deliver, (smf_client_callback)callback, context);
 }
 
+int smf_gen_demo_SmfStorage_Fire_with(struct smf_client *client, struct smf_flat_builder *request,
+    const struct smf_call_options *options, void (*callback)(const struct smf_result *result,
+    const struct smf_gen_demo_Response *response, void *context), void *context)
+{
+    return smf_client_call_with(client, &smf_gen_demo_SmfStorage_service_methods[2], request,
+        options, smf_gen_demo_SmfStorage_Fire_deliver, (smf_client_callback)callback, context);
+}
+
 static void smf_gen_demo_SmfStorage_Forget_deliver(const struct smf_result *result,
     const void *reply, smf_client_callback callback, void *context)
 {
@@ -160,6 +184,14 @@ int smf_gen_demo_SmfStorage_Forget(struct smf_client *client, struct smf_flat_bu
 {
     return smf_client_call(client, &smf_gen_demo_SmfStorage_service_methods[3], request, timeout_us,
         smf_gen_demo_SmfStorage_Forget_deliver, (smf_client_callback)callback, context);
+}
+
+int smf_gen_demo_SmfStorage_Forget_with(struct smf_client *client, struct smf_flat_builder *request,
+    const struct smf_call_options *options, void (*callback)(const struct smf_result *result,
+    const struct smf_gen_demo_Response *response, void *context), void *context)
+{
+    return smf_client_call_with(client, &smf_gen_demo_SmfStorage_service_methods[3], request,
+        options, smf_gen_demo_SmfStorage_Forget_deliver, (smf_client_callback)callback, context);
 }
 
 static void smf_gen_demo_SmfStorage_SomethingElse_deliver(const struct smf_result *result,
@@ -177,4 +209,14 @@ int smf_gen_demo_SmfStorage_SomethingElse(struct smf_client *client,
 {
     return smf_client_call(client, &smf_gen_demo_SmfStorage_service_methods[4], request, timeout_us,
         smf_gen_demo_SmfStorage_SomethingElse_deliver, (smf_client_callback)callback, context);
+}
+
+int smf_gen_demo_SmfStorage_SomethingElse_with(struct smf_client *client,
+    struct smf_flat_builder *request, const struct smf_call_options *options,
+    void (*callback)(const struct smf_result *result, const struct smf_gen_demo_Response *response,
+    void *context), void *context)
+{
+    return smf_client_call_with(client, &smf_gen_demo_SmfStorage_service_methods[4], request,
+        options, smf_gen_demo_SmfStorage_SomethingElse_deliver, (smf_client_callback)callback,
+        context);
 }

@@ -213,8 +213,8 @@ struct smf_gen_demo_SmfStorage_server {
         void *context);
 };
 
-/* Serves an event, if it is a request of the service: then it returns 1. For a program with one service;
- * others are served by a router. */
+/* Serves an event, if it is a request of the service: then it returns 1. Takes notice of callers who gave up
+ * (smf_call_event). For a program with one service; others are served by a router. */
 int smf_gen_demo_SmfStorage_dispatch(const struct smf_gen_demo_SmfStorage_server *server,
     struct smf_core *core, const struct smf_event *event);
 
@@ -233,12 +233,22 @@ int smf_gen_demo_SmfStorage_Get(struct smf_client *client, struct smf_flat_build
     uint64_t timeout_us, void (*callback)(const struct smf_result *result,
     const struct smf_gen_demo_Response *response, void *context), void *context);
 
+/* Likewise, with options, or NULL: smf_client_call_with. */
+int smf_gen_demo_SmfStorage_Get_with(struct smf_client *client, struct smf_flat_builder *request,
+    const struct smf_call_options *options, void (*callback)(const struct smf_result *result,
+    const struct smf_gen_demo_Response *response, void *context), void *context);
+
 /* Stores nothing.
  *
  * Calls SmfStorage.Put with a request that was finished: smf_client_call. response: NULL
  * unless result says that all went well. A builder of the core is empty afterwards. callback may be NULL. */
 int smf_gen_demo_SmfStorage_Put(struct smf_client *client, struct smf_flat_builder *request,
     uint64_t timeout_us, void (*callback)(const struct smf_result *result,
+    const struct smf_gen_demo_Response *response, void *context), void *context);
+
+/* Likewise, with options, or NULL: smf_client_call_with. */
+int smf_gen_demo_SmfStorage_Put_with(struct smf_client *client, struct smf_flat_builder *request,
+    const struct smf_call_options *options, void (*callback)(const struct smf_result *result,
     const struct smf_gen_demo_Response *response, void *context), void *context);
 
 /* Sets nothing off.
@@ -249,6 +259,11 @@ int smf_gen_demo_SmfStorage_Fire(struct smf_client *client, struct smf_flat_buil
     uint64_t timeout_us, void (*callback)(const struct smf_result *result,
     const struct smf_gen_demo_Response *response, void *context), void *context);
 
+/* Likewise, with options, or NULL: smf_client_call_with. */
+int smf_gen_demo_SmfStorage_Fire_with(struct smf_client *client, struct smf_flat_builder *request,
+    const struct smf_call_options *options, void (*callback)(const struct smf_result *result,
+    const struct smf_gen_demo_Response *response, void *context), void *context);
+
 /* Has nothing to forget.
  *
  * Calls SmfStorage.Forget with a request that was finished: smf_client_call. response: NULL
@@ -257,12 +272,23 @@ int smf_gen_demo_SmfStorage_Forget(struct smf_client *client, struct smf_flat_bu
     uint64_t timeout_us, void (*callback)(const struct smf_result *result,
     const struct smf_gen_demo_Response *response, void *context), void *context);
 
+/* Likewise, with options, or NULL: smf_client_call_with. */
+int smf_gen_demo_SmfStorage_Forget_with(struct smf_client *client, struct smf_flat_builder *request,
+    const struct smf_call_options *options, void (*callback)(const struct smf_result *result,
+    const struct smf_gen_demo_Response *response, void *context), void *context);
+
 /* Does nothing else either.
  *
  * Calls SmfStorage.SomethingElse with a request that was finished: smf_client_call. response: NULL
  * unless result says that all went well. A builder of the core is empty afterwards. callback may be NULL. */
 int smf_gen_demo_SmfStorage_SomethingElse(struct smf_client *client,
     struct smf_flat_builder *request, uint64_t timeout_us,
+    void (*callback)(const struct smf_result *result, const struct smf_gen_demo_Response *response,
+    void *context), void *context);
+
+/* Likewise, with options, or NULL: smf_client_call_with. */
+int smf_gen_demo_SmfStorage_SomethingElse_with(struct smf_client *client,
+    struct smf_flat_builder *request, const struct smf_call_options *options,
     void (*callback)(const struct smf_result *result, const struct smf_gen_demo_Response *response,
     void *context), void *context);
 

@@ -123,7 +123,7 @@ func (d *driver) batch(from, n int) (next int) {
 		case e.Compression > compressionDisabled && !m.Compressed:
 			l.notImplemented.Add(1)
 			l.refuse(e, statusNotImplemented)
-		case l.closing:
+		case l.closing && e.Level < 2: // at level 2 the engine refuses what comes after its goaway
 			l.refused.Add(1)
 			l.refuse(e, statusUnavailable)
 		case e.Flags != 0 && l.outOfDate(e):

@@ -70,7 +70,11 @@ struct smf_filter_call {
     uint8_t side;                    /* enum smf_filter_side */
     uint8_t compression;             /* enum smf_compression of the payload */
     uint8_t request_compression;     /* of the request as it came, or as a client has sent it */
-    uint8_t reserved[7];             /* 0 */
+    uint8_t level;                   /* of the connection: 1 or 2 */
+    uint8_t flags;                   /* of the request: SMF_FRAME_ONE_WAY, or 0 */
+    uint8_t reserved[5];             /* 0 */
+    const uint8_t *metadata; /* the block that goes with payload: smf_filter_metadata; or NULL */
+    uint64_t deadline_ns;    /* when the caller stops waiting, as smf_turn.now_ns; 0: not known */
 };
 
 /* A filter. Functions that are NULL are left out, but not all three. It is copied when it is added.
@@ -80,7 +84,7 @@ struct smf_filter_call {
  * later poll.
  *
  * reply runs once for each request that the filter has let pass, but for a call that could not be sent. With a
- * client it runs also when no reply came, and status says why.
+ * client it runs also when no reply came, and status says why; but not for one-way messages.
  *
  * done runs once for each request that the filter has let pass, when all is over: the reply was sent, or the
  * callback has returned, with the code and status that the call says; or it could not be sent. */
@@ -123,6 +127,23 @@ int smf_filter_commit(struct smf_filter_call *call, uint32_t size_bytes, uint32_
 /* Puts a copy of bytes in the place of the payload. Threads, errors: as the two above. Cost: the copy. */
 int smf_filter_put(struct smf_filter_call *call, const void *payload, uint32_t size_bytes,
                    uint32_t compression);
+
+/* The metadata that goes with the payload: the request's, then the reply's. Returns 1; or 0, and *block_out is
+ * a block without entries. Threads: the driver. Ownership: lent until the function returns, or another block
+ * is put. Cost: one pass over the block. */
+int smf_filter_metadata(const struct smf_filter_call *call, struct smf_metadata *block_out);
+
+/* Puts a copy of a block, made by smf_metadata_end, in the place of the metadata; NULL, of 0 bytes: there is none
+ * any more. The time left in it does not count. At level 1 none is sent, but what is put in the place of a
+ * request's reaches its handler, and that of a reply its callback. Errors: SMF_EINVAL (no such block),
+ * SMF_ENOMEM: then it stays. Threads: the driver, in request and reply. Cost: the copy. */
+int smf_filter_put_metadata(struct smf_filter_call *call, const void *block, uint32_t size_bytes);
+
+/* Puts the metadata with one entry more, behind the others. Errors: SMF_EINVAL (not a key: see smf/metadata.h),
+ * SMF_ELIMIT (more than a block holds), SMF_ENOMEM: then it stays. Threads: the driver, in request and reply. Cost:
+ * a copy of the block. */
+int smf_filter_add_metadata(struct smf_filter_call *call, const char *key, const void *value,
+                            size_t value_size_bytes);
 
 #ifdef __cplusplus
 }

@@ -5,7 +5,10 @@
  * What a driver owes: every SMF_EVENT_REQUEST is answered once, a cancelled one too, and one of a
  * one-way message (SMF_FRAME_ONE_WAY in its flags, session 0) by any answer to session 0, which is not
  * sent: it says that the message is no longer worked on. What SMF_EVENT_MESSAGE brought, and a message
- * that came in slices, is given back by smf_core_taken when it is used up.
+ * that came in slices, is given back by smf_core_taken when it is used up, the oldest first: a stream
+ * whose messages are not taken stops its sender, and nobody else. The session of a stream is not used
+ * again in the turn that handed its SMF_EVENT_REPLY out: what is sent on it then is taken for a late message,
+ * and dropped.
  *
  * The engine answers by itself, with SMF_FRAME_RESET and a status, what no handler is to see: 429 for
  * calls over in_flight_max and running_max, 503 for those that come when a drain has begun. */

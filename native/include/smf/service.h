@@ -26,7 +26,12 @@
  * A request is verified before a handler sees it, unless the server says that it trusts its peers
  * (unverified). A malformed one is answered with 400, a method without a handler with 501, an unknown
  * method with 404, a compressed payload with 501 unless a filter has decompressed it
- * (smf/filter.h). */
+ * (smf/filter.h), and a call whose deadline has passed with 408. At level 2 these answers say that no handler
+ * saw the call.
+ *
+ * Level 2 of the wire (docs/wire.md) brings metadata both ways, deadlines, errors that say more than a
+ * code, and callers who give up. At level 1 there is none of it: what a handler says of it is left out, and
+ * what it asks for is not there. */
 #ifndef SMF_SERVICE_H
 #define SMF_SERVICE_H
 
@@ -36,6 +41,7 @@
 #include <smf/core.h>
 #include <smf/flat_build.h>
 #include <smf/flat_verify.h>
+#include <smf/metadata.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -64,7 +70,8 @@ struct smf_service {
     const struct smf_method *methods; /* [method_count] */
     uint32_t method_count;            /* how many */
     uint32_t generated;               /* SMF_GENERATED_VERSION of the code */
-    /* Serves an event and returns 1 if it is a request of the service, otherwise 0. */
+    /* Serves an event and returns 1 if it is a request of the service; others go to smf_call_event, and it
+     * returns what that returns. */
     int (*dispatch)(const void *server, struct smf_core *core, const struct smf_event *event);
 };
 
@@ -72,6 +79,7 @@ struct smf_service {
 #define SMF_CALL_LATER 1u
 
 struct smf_call;
+struct smf_call_record;
 struct smf_filter_call;
 
 /* Is told, before the answer is sent, why a call is answered with a code that its handler did not
@@ -80,7 +88,9 @@ struct smf_filter_call;
 typedef void (*smf_call_problem)(const struct smf_call *call, uint32_t code, const char *text,
                                  void *context);
 
-/* A call that is being served. The reply is built in the core's own memory, from which it is sent. */
+/* A call that is being served. The reply is built in the core's own memory, from which it is sent.
+ * deadline_ns is by the clock of smf_turn.now_ns, CLOCK_MONOTONIC. With SMF_FRAME_ONE_WAY in flags nobody hears of
+ * the answer. */
 struct smf_call {
     struct smf_core *core;            /* where it came in, and is answered */
     const struct smf_method *method;  /* which one */
@@ -94,7 +104,54 @@ struct smf_call {
     smf_call_problem problem;         /* of the server, or NULL */
     void *context;                    /* of the server */
     struct smf_filter_call *filtered; /* the library's own: its way through filters, or NULL */
+    struct smf_call_record *record;   /* the library's own: what else is known of it, or NULL */
+    const uint8_t *metadata;          /* of the request, lent like it: smf_call_metadata; or NULL */
+    struct smf_buffer *metadata_buffer; /* what holds it */
+    uint64_t deadline_ns; /* when its caller stops waiting; 0: nothing is known of it */
+    uint32_t failed;      /* the library's own: the code of smf_call_fail, or 0 */
+    uint8_t level;        /* of the connection: 1 or 2 */
+    uint8_t flags;        /* of the request: enum smf_frame_flag */
+    uint16_t reserved;    /* 0 */
 };
+
+/* The metadata that came with a request. Returns 1; or 0, and *block_out is a block without entries. Threads:
+ * the driver; others until the answer of a deferred call. Ownership: lent as the request is. Cost: one pass
+ * over the block. */
+int smf_call_metadata(const struct smf_call *call, struct smf_metadata *block_out);
+
+/* Adds an entry to the metadata of the reply, whatever its code will be; both parts are copied. Before the
+ * answer, in the handler or, of a deferred call, later. Returns 0, also at level 1, where none is sent;
+ * SMF_EINVAL (not a key: see smf/metadata.h; or the call is answered), SMF_ELIMIT (more than a block holds),
+ * SMF_ENOMEM: then the entry is not there. Threads: the driver. Cost: the copy; 16 KiB of the core's memory
+ * for a block of more than 248 bytes. */
+int smf_call_add_metadata(struct smf_call *call, const char *key, const void *value,
+                          size_t value_size_bytes);
+
+/* How long the caller still waits: for calls that are made for this one. 0: its deadline has passed;
+ * UINT64_MAX, which is SMF_CLIENT_NO_TIMEOUT, too: it has none. Threads: the driver. Cost: a look at the
+ * clock. */
+uint64_t smf_call_time_left_us(const struct smf_call *call);
+
+/* What there is to say of a failed call; of zeros: nothing. */
+struct smf_failure {
+    const char *message; /* for people; NULL: none */
+    const void *details; /* for programs, any bytes; NULL: none */
+    const char
+        *details_type; /* what details is: the full name of a table, or what both sides know */
+    uint32_t details_size_bytes; /* of details */
+    uint32_t retry_after_ms;     /* when it is worth another try; 0: nothing is known */
+    uint32_t has_not_run; /* 1: nothing was begun; the call may be made again, whatever it does */
+};
+
+/* Says why a call fails, in place of what was built of the reply, and returns code:
+ *
+ *     return smf_call_fail(call, SMF_CODE_NOT_FOUND, &(struct smf_failure){.message = "no such key"});
+ *     smf_call_answer(&later, smf_call_fail(&later, SMF_CODE_LIMIT, &slower));
+ *
+ * It is sent when the call is answered with that code, at level 2. Threads: the driver. Ownership: all is
+ * copied; NULL says nothing. Errors: what can't be sent is left out, and the code goes alone. Cost: building
+ * a small table. */
+uint32_t smf_call_fail(struct smf_call *call, uint32_t code, const struct smf_failure *failure);
 
 /* Takes a call away from the handler, which then returns SMF_CALL_LATER: moves it to *later_out, with
  * what was built of the reply, and keeps the request where it is. It is answered by smf_call_answer,
@@ -108,12 +165,33 @@ uint32_t smf_call_defer(struct smf_call *call, struct smf_call *later_out);
 
 /* Answers a call that was deferred, as a handler's return does, and gives the request back: SMF_CODE_OK
  * with what was built in later->reply, or with an empty table when nothing was; any other code with an
- * empty table. Threads: the driver. Errors: 500 for a reply that can't be built or sent, was not
+ * empty table, or with what smf_call_fail has said. Threads: the driver. Errors: 500 for a reply that can't be built or sent, was not
  * finished, or was not begun though its table has required fields, and for what is no code (0,
  * SMF_CALL_LATER, a negative status), 413 for a reply that is larger than may be sent; where there is
  * no memory even for that, the connection is closed.
  * A second answer, and one of a call that was not deferred, does nothing. Cost: no copy. */
 void smf_call_answer(struct smf_call *later, uint32_t code);
+
+/* Whether the caller of a deferred call still waits: 0; or why he does not, SMF_CODE_CANCELLED (he gave
+ * up, or his connection has ended) or SMF_CODE_DEADLINE. It is to be answered all the same, with any code:
+ * until then it counts as in flight. Only calls of level 2 are given up, and only those whose events reach
+ * smf_router_handle, the service's dispatch function or smf_call_event. Threads: the driver. Cost: none. */
+uint32_t smf_call_cancelled(const struct smf_call *later);
+
+/* Is told that the caller of a deferred call has given up: with the code of smf_call_cancelled. It may answer
+ * this call, and others. Threads: the driver. */
+typedef void (*smf_call_cancel)(uint32_t code, void *context);
+
+/* Has function(code, context) be called, at most once, when the caller of a deferred call gives up: at once
+ * if that has happened. NULL takes it back. Threads: the driver, which calls it from inside smf_router_handle,
+ * the dispatch function or smf_call_event. Cost: none. */
+void smf_call_on_cancel(struct smf_call *later, smf_call_cancel function, void *context);
+
+/* Takes notice of callers who gave up (SMF_EVENT_CANCEL) and of connections that ended (SMF_EVENT_CLOSED); for
+ * programs that hand neither to a router nor to a dispatch function. More than once does not matter. Returns
+ * 1 for a cancel of a call that was deferred, otherwise 0. Threads: the driver. Cost: a look-up, and for the end
+ * of a connection one for each call of it that was deferred. */
+int smf_call_event(struct smf_core *core, const struct smf_event *event);
 
 /* For generated code: fills a call, whose problem and context are set, from a request, and verifies it. Returns the root table, or NULL:
  * then it is answered already, as when there is no handler (implemented is 0). Threads: the driver.
@@ -156,8 +234,8 @@ void smf_router_close(struct smf_router *router);
 int smf_router_add(struct smf_router *router, const struct smf_service *service, const void *server,
                    struct smf_error *error_out);
 
-/* Serves an event, if it is a request; for smf_core_run. context: a router. Threads: the driver of any
- * core; several at once may use one router. Cost: a look-up, and the handler. */
+/* Serves an event, if it is a request, or one for smf_call_event; for smf_core_run. context: a router. Threads:
+ * the driver of any core; several at once may use one router. Cost: a look-up, and the handler. */
 void smf_router_handle(struct smf_core *core, const struct smf_event *event, void *context);
 
 #ifdef __cplusplus

@@ -33,7 +33,8 @@ enum smf_status {
     SMF_EREADONLY = -15,    /* the file system, or the file, can only be read */
     SMF_ENOTFOUND = -16,    /* no file of that name */
     SMF_EEXIST = -17,       /* there is a file of that name already */
-    SMF_ELOCKED = -18       /* another process, or another part of this one, has it open */
+    SMF_ELOCKED = -18,      /* another process, or another part of this one, has it open */
+    SMF_ECANCELLED = -19    /* it was given up by the program itself */
 };
 
 #define SMF_ERROR_TEXT_SIZE_BYTES 256 /* of smf_error.text, with its end */

@@ -112,6 +112,8 @@ void smf__core_close(struct smf_core *core)
     if (core->timers != NULL)
         smf__timers_close(core->timers);
     smf__tallies_close(core);
+    if (core->records != NULL)
+        core->records_close(core->records);
     for (struct smf__spare *spare = core->spare_calls, *next; spare != NULL; spare = next) {
         next = spare->next;
         free(spare->memory);

@@ -29,6 +29,7 @@
 struct smf__baton;
 struct smf__filters;
 struct smf__pin;
+struct smf__records;
 
 /* Memory of malloc's that is kept for another time, with this in it. */
 struct smf__spare {
@@ -100,6 +101,8 @@ struct smf_core {
     const struct smf__filters *filters; /* around the request that a router hands out; or NULL */
     struct smf__spare *spare_calls;     /* records of filtered calls that nobody uses */
     uint32_t spare_call_count;
+    struct smf__records *records; /* what services keep of their calls; or NULL */
+    void (*records_close)(struct smf__records *records);
     int hurry;        /* the room wants another turn soon: the poll does not wait */
     int looks_again;  /* this poll is not over after one look that finds nothing */
     int busy;         /* since the last poll began something was found or done of which only another

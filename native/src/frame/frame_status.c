@@ -42,6 +42,8 @@ const char *smf_status_name(int status)
         return "SMF_EEXIST";
     case SMF_ELOCKED:
         return "SMF_ELOCKED";
+    case SMF_ECANCELLED:
+        return "SMF_ECANCELLED";
     }
     return "SMF_E?";
 }

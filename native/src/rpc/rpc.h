@@ -159,6 +159,8 @@ struct smf__conn {
     uint32_t rest_size;    /* bytes that were read and are not parsed yet */
     uint8_t *rest;
     struct smf_buffer *rest_buffer; /* one reference, while rest_size > 0 */
+    uint64_t
+        wanted_bytes; /* that have to be free before they are parsed, when it waits for memory */
     struct smf__segment *unsent_first, *unsent_last;
     uint64_t unsent_bytes;
     uint64_t active_ns; /* when something was last read */
@@ -220,6 +222,7 @@ struct smf__rpc {
     uint32_t put_size;
     uint8_t put[SMF__RPC_PUT_SIZE_BYTES]; /* small frames of the engine's, to be written together */
     struct smf__link pumping, giving, telling, over, hungry_sessions; /* see rpc_session.h */
+    uint64_t parked_bytes;            /* of messages in slices that wait for their memory */
     uint64_t hungry_sessions_returns; /* the pool's returns when they were last looked at */
     struct smf__session *free_sessions;
     struct smf__outgoing *free_outgoing;

@@ -217,6 +217,8 @@ static int receive_reset(struct smf__flow *flow, uint32_t flags, struct smf__flo
     if (flags & SMF_FRAME_MORE)
         return SMF__FLOW_BAD_FLAGS;
     end_in(flow, from_caller ? SMF__FLOW_RESET : SMF__FLOW_ENDED, step);
+    if (!from_caller && flow->in_size != 0)
+        step->meaning |= SMF__FLOW_TORN;
     flow->in_size = flow->in_done = flow->holds = 0;
     if (!from_caller || flow->out != SMF__FLOW_OPEN)
         return SMF__FLOW_GOOD;

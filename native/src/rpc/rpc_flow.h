@@ -140,7 +140,9 @@ enum smf__flow_meaning { /* of a frame; or-ed */
                              16, /* callee: the caller gave up; the call is still to be answered */
                          SMF__FLOW_MUST_RESET =
                              32, /* caller: smf__flow_reset is due, since the call is over */
-                         SMF__FLOW_THROWN = 64 /* a message's bytes that are thrown away */
+                         SMF__FLOW_THROWN = 64, /* a message's bytes that are thrown away */
+                         SMF__FLOW_TORN =
+                             128 /* caller: LAST, in the middle of a message: a handler has answered */
 };
 
 struct smf__flow_frame {

@@ -81,12 +81,16 @@ int smf__session_emit(struct smf__conn *conn, const uint8_t *payload, struct smf
  * has been written. Returns SMF__SESSION_NONE, or 1: it is dealt with, and counted. */
 int smf__session_send(struct smf__conn *conn, struct smf_buffer *buffer, uint8_t *bytes,
                       const struct smf_frame *frame);
-/* The payload of conn->frame is here, with MORE: is there no memory for what it begins, now? */
-int smf__session_must_wait(const struct smf__conn *conn);
+/* Of the payload of conn->frame, which has MORE, have bytes are here: how many bytes have to be free before
+ * it is looked at, or 0: it may be now. */
+uint64_t smf__session_must_wait(const struct smf__conn *conn, const uint8_t *payload,
+                                uint32_t have);
 /* The transport has taken everything: slices may be sent again. */
 void smf__session_go_on(struct smf__conn *conn);
 /* Bytes of messages that wait to be sent. */
 uint64_t smf__session_queued_bytes(const struct smf__conn *conn);
+/* Likewise, where the transport is what it waits for; 0 where it is credit alone. */
+uint64_t smf__session_backlog_bytes(const struct smf__conn *conn);
 /* What is due in the middle of a turn (sent: its sends have been collected) or at its end: credit is given,
  * slices are sent, the driver is told. */
 void smf__session_work(struct smf__rpc *rpc, int sent);

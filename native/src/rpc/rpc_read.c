@@ -236,21 +236,24 @@ static void parse(struct smf__conn *conn, uint8_t *at, uint32_t size, struct smf
             if (take_header(conn, &at, &size) <= 0)
                 return;
         }
+        if (size != 0 && conn->level == 2 && (conn->frame.flags & SMF_FRAME_MORE)) {
+            conn->wanted_bytes = smf__session_must_wait(conn, at, size);
+            if (conn->wanted_bytes != 0) {
+                keep_rest(conn, at, size, buffer, SMF__PAUSE_MEMORY);
+                return;
+            }
+        }
         if (size < conn->frame.size) {
             if (size == 0)
                 return;
             conn->body = smf__rpc_body_get(conn->rpc, conn->frame.size);
             if (conn->body == NULL) {
+                conn->wanted_bytes = conn->frame.size;
                 keep_rest(conn, at, size, buffer, SMF__PAUSE_MEMORY);
                 return;
             }
             memcpy(conn->body->data, at, size);
             conn->body_have = size;
-            return;
-        }
-        if (conn->level == 2 && (conn->frame.flags & SMF_FRAME_MORE) &&
-            smf__session_must_wait(conn)) {
-            keep_rest(conn, at, size, buffer, SMF__PAUSE_MEMORY);
             return;
         }
         if (!emit(conn, at, buffer))
@@ -399,7 +402,8 @@ static uint32_t pauses_left(const struct smf__conn *conn)
     if ((conn->pauses & SMF__PAUSE_IN_FLIGHT) && must_pause(conn) == SMF__PAUSE_IN_FLIGHT)
         left |= SMF__PAUSE_IN_FLIGHT;
     if ((conn->pauses & SMF__PAUSE_UNSENT) &&
-        conn->unsent_bytes > rpc->config.unsent_bytes_max / SMF__RPC_BACKLOG_PAUSE_DIVISOR / 2)
+        conn->unsent_bytes + smf__session_backlog_bytes(conn) >
+            rpc->config.unsent_bytes_max / SMF__RPC_BACKLOG_PAUSE_DIVISOR / 2)
         left |= SMF__PAUSE_UNSENT;
     return left;
 }
@@ -460,7 +464,7 @@ void smf__rpc_resume(struct smf__rpc *rpc)
 }
 
 /* Whether the connection's payload gets memory now. */
-static int body_comes(struct smf__rpc *rpc, uint32_t size)
+static int body_comes(struct smf__rpc *rpc, uint64_t size)
 {
     struct smf_buffer *body =
         smf__rpc_body_fits(rpc, size) ? smf__pool_get(rpc->core->pool, size) : NULL;
@@ -490,7 +494,7 @@ void smf__rpc_feed(struct smf__rpc *rpc)
         if (frames_full(rpc))
             break;
         rpc->hungry_next = conn == rpc->hungry_end ? NULL : conn->next;
-        if (conn->state == SMF__CONN_OPEN && !body_comes(rpc, conn->frame.size))
+        if (conn->state == SMF__CONN_OPEN && !body_comes(rpc, conn->wanted_bytes))
             continue;
         smf__conn_no_longer_hungry(conn);
         go_on(conn, conn->state == SMF__CONN_OPEN ? pauses_left(conn) : 0);

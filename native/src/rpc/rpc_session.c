@@ -72,6 +72,7 @@ static struct smf__sessions *sessions_new(struct smf__conn *conn)
     sessions->conn = conn;
     smf__link_init(&sessions->pumping);
     smf__link_init(&sessions->ready);
+    smf__link_init(&sessions->waiting);
     return sessions;
 }
 
@@ -177,6 +178,7 @@ void smf__session_free(struct smf__session *session)
     smf__session_drop_body(session);
     if (session->copies != NULL)
         smf__buffer_unref(rpc->core->pool, session->copies);
+    smf__session_stop_slicing(session);
     smf__link_remove(&session->ready);
     smf__link_remove(&session->giving);
     smf__link_remove(&session->telling);
@@ -352,17 +354,12 @@ static void begin_body(struct smf__session *session, const struct arrival *arriv
     struct smf__conn *conn = session->of->conn;
     const struct smf_frame *frame = &conn->frame;
     uint32_t size = arrival->frame.whole_size;
-    uint64_t whole = (uint64_t)arrival->metadata_size + size;
 
-    if (!is_wanted(conn, session, whole))
+    if (!is_wanted(conn, session, (uint64_t)arrival->metadata_size + size))
         return;
-    session->body = smf__session_body(conn, arrival->metadata_size, size);
+    session->body = smf__session_body(session, arrival->metadata_size, size);
     if (session->body == NULL)
         return;
-    if (session->body->capacity < whole) {
-        smf__flow_hold(&session->flow);
-        smf__link_append(&conn->rpc->hungry_sessions, &session->hungry);
-    }
     session->in_metadata_size = arrival->metadata_size;
     session->in_meta = frame->meta;
     session->in_flags = (uint8_t)(frame->flags & ~(uint32_t)SMF_FRAME_MORE);

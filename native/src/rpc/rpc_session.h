@@ -25,8 +25,9 @@ struct smf__outgoing {
 };
 
 struct smf__session {
-    struct smf__link ready;   /* in sessions->ready: has something to send, and credit perhaps */
-    struct smf__link giving;  /* in rpc->giving: may have credit to give */
+    struct smf__link ready;  /* in sessions->ready: has something to send, and credit perhaps; or in
+                                 sessions->waiting */
+    struct smf__link giving; /* in rpc->giving: may have credit to give */
     struct smf__link telling; /* in rpc->telling: SMF_EVENT_WRITABLE */
     struct smf__link over;   /* in rpc->over: ended; the driver has not heard of it in a poll yet */
     struct smf__link hungry; /* in rpc->hungry_sessions: body has a window only */
@@ -42,21 +43,28 @@ struct smf__session {
     uint16_t in_metadata_size; /* of body */
     uint32_t in_meta;          /* of its first slice */
     uint8_t in_flags, in_compression;
-    uint8_t told;     /* accepted: the driver has the request */
-    uint8_t answered; /* accepted: the driver has answered */
-    uint8_t waits;    /* a send of the driver's left something here */
-    uint8_t begun;    /* a frame of it was sent */
-    uint8_t unborn;   /* given up before: the peer will never answer */
-    uint32_t method;  /* of the frames that come on an accepted connection */
+    uint8_t told;          /* accepted: the driver has the request */
+    uint8_t answered;      /* accepted: the driver has answered */
+    uint8_t waits;         /* a send of the driver's left something here */
+    uint8_t slicing;       /* is among sessions->slicing */
+    uint8_t whole;         /* body is for all of the message; among sessions->whole */
+    uint8_t begun;         /* a frame of it was sent */
+    uint8_t unborn;        /* given up before: the peer will never answer */
+    uint32_t method;       /* of the frames that come on an accepted connection */
+    uint64_t parked_bytes; /* of body, in rpc->parked_bytes */
     uint32_t verdict; /* the status that the engine ends it with, whatever the answer is; or 0 */
 };
 
 struct smf__sessions {
     struct smf__link pumping; /* in rpc->pumping: some are ready */
     struct smf__link ready;   /* of struct smf__session.ready: sent from in turns */
+    struct smf__link
+        waiting; /* likewise: their large message is not begun before others have ended */
     struct smf__conn *conn;
     uint32_t count;
     uint32_t mask;         /* buckets - 1 */
+    uint32_t whole;        /* messages that are put together, and have their memory */
+    uint32_t slicing;      /* large messages, not of streams, that have been begun */
     uint64_t queued_bytes; /* of what waits to be sent */
     struct smf__session **buckets;
 };
@@ -74,6 +82,8 @@ int smf__session_free_if_over(struct smf__session *session);
 int smf__session_bad(struct smf__conn *conn);
 
 /* rpc_slice.c */
+/* Its large message is over, or will not be sent: the next one may begin. */
+void smf__session_stop_slicing(struct smf__session *session);
 void smf__session_mark_ready(struct smf__session *session);
 void smf__session_mark_giving(struct smf__session *session);
 /* Puts a message behind those that wait; payload begins with metadata_size bytes of a block. Returns 0
@@ -85,9 +95,10 @@ void smf__session_drop_queue(struct smf__session *session);
 void smf__session_write(struct smf__session *session, struct smf_buffer *buffer, uint8_t *payload,
                         const struct smf_frame *frame);
 void smf__session_put_reset(struct smf__session *session, uint32_t status);
-/* Memory for a message in slices of which the first came, with a metadata block; all of it, or a window.
- * NULL: there is none now. */
-struct smf_buffer *smf__session_body(struct smf__conn *conn, uint32_t metadata_size, uint32_t size);
+/* Memory for a message in slices of which the first came, with a metadata block; all of it, or a window:
+ * then it waits for the rest. NULL: there is none now. */
+struct smf_buffer *smf__session_body(struct smf__session *session, uint32_t metadata_size,
+                                     uint32_t size);
 /* Forgets the message that is put together. */
 void smf__session_drop_body(struct smf__session *session);
 /* Its slice is in place. */

@@ -17,6 +17,7 @@
 #define COPIES_SIZE_BYTES (16u << 10)
 #define BATCH_SIZE_BYTES SMF__SLICE_SIZE_BYTES
 #define PIECES_OF_FRAME_MAX 4 /* header, metadata block, size, message */
+#define SLICING_MAX 4u        /* large messages that a connection sends side by side */
 #define HEAD_SIZE_BYTES (SMF_FRAME_HEADER_SIZE_BYTES + SMF__FLOW_PREFIX_SIZE_BYTES)
 
 /* Frames that are written together. */
@@ -60,6 +61,40 @@ void smf__session_mark_ready(struct smf__session *session)
     smf__link_append(&session->of->conn->rpc->pumping, &session->of->pumping);
 }
 
+void smf__session_stop_slicing(struct smf__session *session)
+{
+    struct smf__sessions *sessions = session->of;
+
+    if (!session->slicing)
+        return;
+    session->slicing = 0;
+    sessions->slicing--;
+    if (!smf__link_alone(&sessions->waiting)) {
+        struct smf__session *next =
+            SMF__LINK_OF(sessions->waiting.next, struct smf__session, ready);
+
+        smf__link_remove(&next->ready);
+        smf__session_mark_ready(next);
+    }
+}
+
+/* Whether a message may go out now, or go on. The peer has memory for a part of each large message that was
+ * begun, and is short of it if hundreds are: so few of them go side by side. A stream may stand still for
+ * as long as its reader likes, and keeps nobody from beginning. */
+static int may_slice(struct smf__session *session, const struct smf__outgoing *message)
+{
+    if (session->slicing || session->flow.stream || message->size <= session->flow.slice_max)
+        return 1;
+    if (session->of->slicing == SLICING_MAX) {
+        smf__link_append(&session->of->waiting, &session->ready);
+        session->waits = 1;
+        return 0;
+    }
+    session->slicing = 1;
+    session->of->slicing++;
+    return 1;
+}
+
 void smf__session_mark_giving(struct smf__session *session)
 {
     if (smf__flow_must_give(&session->flow))
@@ -69,6 +104,13 @@ void smf__session_mark_giving(struct smf__session *session)
 uint64_t smf__session_queued_bytes(const struct smf__conn *conn)
 {
     return conn->sessions != NULL ? conn->sessions->queued_bytes : 0;
+}
+
+uint64_t smf__session_backlog_bytes(const struct smf__conn *conn)
+{
+    return conn->sessions != NULL && !smf__link_alone(&conn->sessions->ready)
+               ? conn->sessions->queued_bytes
+               : 0;
 }
 
 /* Takes the first message out of the queue. */
@@ -87,6 +129,7 @@ void smf__session_drop_queue(struct smf__session *session)
 {
     while (session->out_first != NULL)
         outgoing_free(session->of->conn->rpc, dequeue(session));
+    smf__session_stop_slicing(session);
     smf__link_remove(&session->ready);
 }
 
@@ -261,13 +304,17 @@ static int send_next(struct batch *batch, struct smf__session *session)
     while (session->out_first != NULL) {
         struct smf__outgoing *first = session->out_first;
         struct smf__flow_slice slice;
-        int sending = smf__flow_send(&session->flow, first->size, first->flags, &slice);
+        int sending;
 
+        if (!may_slice(session, first))
+            return 0;
+        sending = smf__flow_send(&session->flow, first->size, first->flags, &slice);
         if (sending == SMF__FLOW_WAIT) {
             session->waits = 1;
             return 0;
         }
         if (sending == SMF__FLOW_DROP) {
+            smf__session_stop_slicing(session);
             outgoing_free(batch->conn->rpc, dequeue(session));
             continue;
         }
@@ -275,6 +322,7 @@ static int send_next(struct batch *batch, struct smf__session *session)
         session->begun = 1;
         if (!slice.done)
             return 1;
+        smf__session_stop_slicing(session);
         (void)dequeue(session);
         first->next = batch->done;
         batch->done = first;
@@ -292,6 +340,16 @@ static void note_waiting(struct smf__sessions *sessions)
 {
     for (struct smf__link *at = sessions->ready.next; at != &sessions->ready; at = at->next)
         SMF__LINK_OF(at, struct smf__session, ready)->waits = 1;
+}
+
+/* Whoever does not take his replies is not read until he does. What waits for credit alone does not
+ * count: credit comes by reading. */
+static void mind_backlog(struct smf__conn *conn)
+{
+    if (conn->accepted && conn->state == SMF__CONN_OPEN && !(conn->pauses & SMF__PAUSE_UNSENT) &&
+        conn->unsent_bytes + smf__session_backlog_bytes(conn) >
+            conn->rpc->config.unsent_bytes_max / SMF__RPC_BACKLOG_PAUSE_DIVISOR)
+        smf__conn_pause(conn, SMF__PAUSE_UNSENT);
 }
 
 /* Sends what the sessions of a connection have, until it is all gone or the transport takes no more. */
@@ -318,6 +376,7 @@ static void pump(struct smf__sessions *sessions, int sent)
             write_batch(&batch);
     }
     write_batch(&batch);
+    mind_backlog(conn);
     if (sent && conn->sessions != NULL)
         note_waiting(conn->sessions);
 }
@@ -347,26 +406,102 @@ void smf__session_put_reset(struct smf__session *session, uint32_t status)
 
 /* Messages in slices. */
 
-struct smf_buffer *smf__session_body(struct smf__conn *conn, uint32_t metadata_size, uint32_t size)
+/* How many bytes a message needs that begins with this frame, with its metadata block, as far as have bytes
+ * of the payload tell; 0: it is malformed, which whoever looks at it next finds out. */
+static uint64_t bytes_of_message(const struct smf__conn *conn, const uint8_t *payload,
+                                 uint32_t have)
 {
-    uint32_t window = conn->agreed.credit_bytes;
-    struct smf_buffer *body = smf__rpc_body_get(conn->rpc, (uint64_t)metadata_size + size);
+    const struct smf_frame *frame = &conn->frame;
+    uint64_t metadata_size = 0;
 
-    if (body == NULL && size > window)
-        body = smf__rpc_body_get(conn->rpc, (uint64_t)metadata_size + window);
+    if (frame->flags & SMF_FRAME_METADATA) {
+        if (frame->size < sizeof(uint32_t))
+            return 0;
+        if (have < sizeof(uint32_t))
+            return conn->agreed.credit_bytes;
+        metadata_size = smf_flat_load_u32(payload);
+    }
+    if (frame->size < metadata_size + SMF__FLOW_PREFIX_SIZE_BYTES)
+        return 0;
+    if (have < metadata_size + SMF__FLOW_PREFIX_SIZE_BYTES)
+        return conn->agreed.credit_bytes;
+    return metadata_size + smf_flat_load_u32(payload + metadata_size);
+}
+
+/* Where memory is short, a message that begins waits with its connection, which is not read until there is
+ * some. But not where an earlier one has its memory, and needs the connection to be read for the rest of it:
+ * then this one is parked (smf__session_body). */
+uint64_t smf__session_must_wait(const struct smf__conn *conn, const uint8_t *payload, uint32_t have)
+{
+    const struct smf__session *session = smf__session_find(conn, conn->frame.session);
+    uint64_t size;
+
+    if (conn->sessions != NULL && conn->sessions->whole != 0)
+        return 0;
+    if (session != NULL && (session->flow.in_size != 0 || session->flow.discards))
+        return 0;
+    size = bytes_of_message(conn, payload, have);
+    if (size > conn->agreed.message_size_bytes_max ||
+        !smf__pool_could_fit(conn->rpc->core->pool, size) || smf__rpc_body_fits(conn->rpc, size))
+        return 0;
+    return size;
+}
+
+static void has_whole(struct smf__session *session)
+{
+    session->whole = 1;
+    session->of->whole++;
+}
+
+/* A part of the memory that is kept free for everything else holds what connections bring that have to be
+ * read on: of each message a window at most. */
+static struct smf_buffer *park(struct smf__session *session, uint64_t size)
+{
+    struct smf__rpc *rpc = session->of->conn->rpc;
+    uint64_t block = smf__pool_block_bytes(size);
+    struct smf__pool_stats stats;
+    struct smf_buffer *body;
+
+    smf__pool_stats(rpc->core->pool, &stats);
+    if (rpc->parked_bytes + block > stats.budget_bytes / SMF__RPC_BODY_RESERVE_DIVISOR)
+        return NULL;
+    body = smf__pool_get(rpc->core->pool, size);
+    if (body != NULL) {
+        session->parked_bytes = block;
+        rpc->parked_bytes += block;
+    }
     return body;
 }
 
-int smf__session_must_wait(const struct smf__conn *conn)
+static void no_longer_parked(struct smf__session *session)
 {
-    const struct smf__session *session = smf__session_find(conn, conn->frame.session);
-    uint64_t size = conn->agreed.credit_bytes;
+    session->of->conn->rpc->parked_bytes -= session->parked_bytes;
+    session->parked_bytes = 0;
+}
 
-    if (session != NULL && (session->flow.in_size != 0 || session->flow.discards))
-        return 0;
-    if (conn->frame.flags & SMF_FRAME_METADATA)
-        size += SMF_METADATA_SIZE_BYTES_MAX;
-    return smf__pool_could_fit(conn->rpc->core->pool, size) && !smf__rpc_body_fits(conn->rpc, size);
+struct smf_buffer *smf__session_body(struct smf__session *session, uint32_t metadata_size,
+                                     uint32_t size)
+{
+    struct smf__conn *conn = session->of->conn;
+    uint32_t window = conn->agreed.credit_bytes;
+    uint64_t whole = (uint64_t)metadata_size + size;
+    struct smf_buffer *body = NULL;
+
+    if (smf__rpc_body_fits(conn->rpc, whole))
+        body = smf__pool_get(conn->rpc->core->pool, whole);
+    if (body == NULL)
+        body = park(session, size > window ? (uint64_t)metadata_size + window : whole);
+    if (body == NULL) {
+        smf__pool_refuse(conn->rpc->core->pool);
+        return NULL;
+    }
+    if (body->capacity >= whole) {
+        has_whole(session);
+    } else {
+        smf__flow_hold(&session->flow);
+        smf__link_append(&conn->rpc->hungry_sessions, &session->hungry);
+    }
+    return body;
 }
 
 void smf__session_drop_body(struct smf__session *session)
@@ -378,6 +513,9 @@ void smf__session_drop_body(struct smf__session *session)
     if (session->body != NULL)
         smf__buffer_unref(rpc->core->pool, session->body);
     session->body = NULL;
+    session->of->whole -= session->whole;
+    session->whole = 0;
+    no_longer_parked(session);
 }
 
 void smf__session_placed(struct smf__session *session, const struct smf__flow_step *step,
@@ -405,6 +543,8 @@ static int feed(struct smf__session *session)
     memcpy(body->data, session->body->data, have);
     smf__buffer_unref(rpc->core->pool, session->body);
     session->body = body;
+    has_whole(session);
+    no_longer_parked(session);
     smf__link_remove(&session->hungry);
     smf__flow_release(&session->flow);
     smf__session_mark_giving(session);

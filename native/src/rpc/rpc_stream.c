@@ -176,10 +176,10 @@ static int deliver_to_caller(struct smf__session *session, const struct smf__flo
     hand_out(session, SMF_EVENT_REPLY, step, bytes, metadata_size, buffer);
     event = &conn->rpc->core->turn.events[conn->rpc->core->turn.event_count - 1];
     event->meta = conn->frame.meta;
-    if (session->verdict != 0) {
+    if (session->verdict != 0)
         event->meta = session->verdict;
+    if (session->verdict != 0 || (step->meaning & SMF__FLOW_TORN))
         event->flags &= (uint8_t)~SMF_FRAME_RESET; /* a handler may have seen it */
-    }
     smf__session_drop_queue(session);
     smf__session_drop_body(session);
     if ((step->meaning & SMF__FLOW_MUST_RESET) && smf__flow_reset(&session->flow))

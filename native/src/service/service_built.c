@@ -7,6 +7,7 @@
 
 #include "core/core.h"
 #include "flat/flat.h"
+#include "service/service_send.h"
 
 static uint8_t *end_of(const struct smf_flat_builder *builder)
 {
@@ -87,8 +88,8 @@ static void into_loan(struct smf_flat_builder *builder, struct smf_core *core)
     leave(builder);
 }
 
-int smf_core_send_built(struct smf_core *core, uint64_t conn, uint16_t session, uint32_t meta,
-                        struct smf_flat_builder *builder)
+int smf__message_send_built(struct smf_core *core, const struct smf__message *message,
+                            struct smf_flat_builder *builder)
 {
     const uint8_t *payload = smf_flat_payload(builder);
     uint32_t size = smf_flat_size_bytes(builder);
@@ -101,14 +102,23 @@ int smf_core_send_built(struct smf_core *core, uint64_t conn, uint16_t session, 
     }
     if (core->turn.send_count == core->turn.send_capacity)
         return SMF_ELIMIT;
-    if (builder->grow == grow_in_core && builder->owner == core) {
-        into_loan(builder, core);
-        smf_flat_builder_reset(builder);
-        status = smf_core_commit(core, conn, session, meta, core->turn.loan_top - size, size);
-    } else {
-        status = smf_core_send(core, conn, session, meta, payload, size);
+    if (builder->grow != grow_in_core || builder->owner != core)
+        return smf__message_send(core, message, payload, size);
+    if ((size_t)(payload - builder->memory) < message->block_size) {
+        status = smf__message_send(core, message, payload, size);
+        if (status == SMF_OK)
+            smf_flat_builder_fini(builder);
+        return status;
     }
-    if (status == SMF_OK)
-        smf__core_mark_frame(core, SMF_COMPRESSION_NONE, SMF_SEND_MAY_PAD);
-    return status;
+    into_loan(builder, core);
+    smf_flat_builder_reset(builder);
+    return smf__message_send_in_place(core, message, size);
+}
+
+int smf_core_send_built(struct smf_core *core, uint64_t conn, uint16_t session, uint32_t meta,
+                        struct smf_flat_builder *builder)
+{
+    const struct smf__message message = {.conn = conn, .session = session, .meta = meta};
+
+    return smf__message_send_built(core, &message, builder);
 }

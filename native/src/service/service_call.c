@@ -1,17 +1,18 @@
 /* Calls that are served: from a request to a handler, and from what it returned to a reply. */
+#include <string.h>
+
+#include <smf/client.h>
+#include <smf/flat.h>
+
+#include "frame/frame_error.h"
 #include "rpc/rpc.h"
 #include "service/service_filter.h"
+#include "service/service_record.h"
 
 #define CODE_MIN 100u /* of what a handler may return */
 #define CODE_MAX 599u
-
-/* What a call's state may be; whatever else is an answered one. */
-enum {
-    CALL_SERVED = 1, /* by a handler, which has not returned */
-    CALL_DEFERRED,   /* what the handler has is not the call any more: */
-    CALL_LATER,      /* this is */
-    CALL_ANSWERED
-};
+#define NS_PER_US 1000u
+#define MESSAGE_SIZE_BYTES_MAX 4096u /* of an error's message; longer ones are cut */
 
 /* Tells the server's owner why a call is answered with a code that is not the handler's. */
 static uint32_t tell(const struct smf_call *call, uint32_t code, const char *text)
@@ -30,6 +31,10 @@ static uint32_t refuse(const struct smf_call *call, uint8_t compression, int imp
 
     if (!implemented)
         return tell(call, SMF_CODE_NOT_IMPLEMENTED, "the method has no handler");
+    if (call->flags & SMF_FRAME_STREAM)
+        return tell(call, SMF_CODE_NOT_IMPLEMENTED, "the method is no stream");
+    if (call->deadline_ns != 0 && smf__clock_now_ns(&call->core->clock) >= call->deadline_ns)
+        return tell(call, SMF_CODE_DEADLINE, "its deadline has passed");
     if (smf__is_compressed(compression))
         return tell(call, SMF_CODE_NOT_IMPLEMENTED, "the request is compressed");
     if (unverified ||
@@ -58,6 +63,12 @@ static uint32_t pass_filters(struct smf_call *call, uint8_t *compression)
     passing->payload = call->payload;
     passing->size_bytes = passing->request_size_bytes = call->size_bytes;
     passing->compression = passing->request_compression = *compression;
+    passing->metadata = call->metadata;
+    passing->deadline_ns = call->deadline_ns;
+    passing->level = call->level;
+    passing->flags = call->flags & SMF_FRAME_ONE_WAY;
+    if (call->level == 2)
+        passing->compressions = smf__filter_compressions(call->core, call->conn, 0);
     code = smf__filter_request(filtered);
     if (code != 0 && code != SMF_CODE_OK)
         return tell(call, code,
@@ -67,8 +78,30 @@ static uint32_t pass_filters(struct smf_call *call, uint8_t *compression)
         call->size_bytes = passing->size_bytes;
         call->buffer = filtered->put;
     }
+    if (code == 0) {
+        call->metadata = passing->metadata;
+        if (filtered->blocks != 0)
+            call->metadata_buffer = filtered->block;
+    }
     *compression = passing->compression;
     return code;
+}
+
+/* What a frame says of its call beside the payload. */
+static void begin_metadata(struct smf_call *call, const struct smf_event *event)
+{
+    uint32_t left_us;
+
+    call->metadata = NULL;
+    call->metadata_buffer = NULL;
+    call->deadline_ns = 0;
+    if (event->metadata_size_bytes == 0)
+        return;
+    call->metadata = event->payload - event->metadata_size_bytes;
+    call->metadata_buffer = event->buffer;
+    left_us = smf_flat_load_u32(call->metadata + 4);
+    if (left_us != 0)
+        call->deadline_ns = call->core->turn.now_ns + (uint64_t)left_us * NS_PER_US;
 }
 
 const void *smf_call_begin(struct smf_call *call, struct smf_core *core,
@@ -85,15 +118,23 @@ const void *smf_call_begin(struct smf_call *call, struct smf_core *core,
     call->conn = event->conn;
     call->size_bytes = event->size_bytes;
     call->session = event->session;
-    call->state = CALL_SERVED;
+    call->state = SMF__CALL_UNSEEN;
     call->filtered = NULL;
+    call->record = NULL;
+    call->failed = 0;
+    call->level = event->level;
+    call->flags = event->flags;
+    call->reserved = 0;
+    begin_metadata(call, event);
     smf_flat_builder_init_core(&call->reply, core);
     if (core->filters != NULL)
         code = pass_filters(call, &compression);
     if (code == 0)
         code = refuse(call, compression, implemented, unverified);
-    if (code == 0)
+    if (code == 0) {
+        call->state = SMF__CALL_SERVED;
         return smf_flat_root(call->payload);
+    }
     smf_call_end(call, code);
     return NULL;
 }
@@ -141,16 +182,51 @@ static uint32_t sent(const struct smf_call *call, int status)
     return tell(call, SMF_CODE_INTERNAL, smf_status_name(status));
 }
 
+/* A message for the caller, with the metadata that was added to the reply. */
+static struct smf__message message_of(struct smf_call *call, uint32_t code)
+{
+    struct smf__message message = {.conn = call->conn, .session = call->session, .meta = code};
+
+    if (call->record != NULL)
+        message.block = smf__record_block(call->record, &message.block_size);
+    return message;
+}
+
 /* Likewise. */
 static uint32_t send_reply(struct smf_call *call)
 {
+    struct smf__message message;
     int nothing;
     uint32_t code = look_at_reply(call, &nothing);
 
     if (code != SMF_CODE_OK || nothing)
         return code;
-    return sent(call, smf_core_send_built(call->core, call->conn, call->session, SMF_CODE_OK,
-                                          &call->reply));
+    message = message_of(call, SMF_CODE_OK);
+    return sent(call, smf__message_send_built(call->core, &message, &call->reply));
+}
+
+/* Sends a code, and at level 2 what there is to say of it. message: without code and flags. */
+static int send_code(struct smf_call *call, struct smf__message *message, uint32_t code)
+{
+    int unseen = call->state == SMF__CALL_UNSEEN, status;
+
+    if (call->level < 2 || code == SMF_CODE_OK) {
+        smf_flat_builder_fini(&call->reply); /* first: it may hold the loan */
+        message->meta = code;
+        return smf__message_send(call->core, message, smf__empty_table,
+                                 SMF__EMPTY_TABLE_SIZE_BYTES);
+    }
+    message->meta = code;
+    message->compression = SMF_COMPRESSION_NONE;
+    if (unseen && !(call->flags & SMF_FRAME_ONE_WAY))
+        message->flags = SMF_FRAME_RESET;
+    if (call->failed == code) {
+        status = smf__message_send_built(call->core, message, &call->reply);
+        if (status == SMF_OK)
+            return SMF_OK;
+    }
+    smf_flat_builder_fini(&call->reply);
+    return smf__message_send(call->core, message, NULL, 0);
 }
 
 /* What is no code becomes 500. */
@@ -160,15 +236,18 @@ static uint32_t check_code(const struct smf_call *call, uint32_t code, const cha
 }
 
 /* Has a reply pass the filters, and sends what comes of it. Returns the code that is still to be sent, or 0. */
-static uint32_t send_filtered(struct smf_call *call, uint32_t code)
+static uint32_t send_filtered(struct smf_call *call, uint32_t code, struct smf__message *message)
 {
     struct smf__filtered *filtered = (struct smf__filtered *)call->filtered;
     struct smf_filter_call *passing = call->filtered;
     const uint8_t *built = NULL;
     int nothing = 1;
 
+    *message = message_of(call, SMF_CODE_OK);
+
     if (filtered->stopped == 0) {
         smf__filter_turn(filtered);
+        passing->metadata = message->block;
         if (code == SMF_CODE_OK)
             code = look_at_reply(call, &nothing);
         if (code == SMF_CODE_OK && !nothing) {
@@ -178,29 +257,30 @@ static uint32_t send_filtered(struct smf_call *call, uint32_t code)
     }
     passing->code = code;
     smf__filter_reply(filtered);
+    smf__filter_metadata_of(filtered, message);
     code = check_code(call, passing->code, "what a filter has made of the reply's code is none");
     if (code != SMF_CODE_OK)
         return code;
     if (filtered->put != NULL) {
         smf_flat_builder_fini(&call->reply); /* first: it may hold the loan */
-        passing->status = smf__filter_send(filtered, call->conn, call->session, SMF_CODE_OK);
+        passing->status = smf__filter_send(filtered, message);
     } else if (built != NULL) {
-        passing->status =
-            smf_core_send_built(call->core, call->conn, call->session, SMF_CODE_OK, &call->reply);
+        passing->status = smf__message_send_built(call->core, message, &call->reply);
     } else {
         return nothing_was_built(call);
     }
     return sent(call, passing->status);
 }
 
-/* Tells the filters how it ended. unsent: the code of a reply without a payload; 0: one with it was sent. */
-static void end_filtered(struct smf_call *call, uint32_t unsent, int status)
+/* Tells the filters how it ended. unsent: the code of a reply without a payload, whose frame has one of size
+ * bytes; 0: one with it was sent. */
+static void end_filtered(struct smf_call *call, uint32_t unsent, uint32_t size, int status)
 {
     struct smf_filter_call *passing = call->filtered;
 
     if (unsent != 0) {
         passing->code = unsent;
-        passing->size_bytes = SMF__EMPTY_TABLE_SIZE_BYTES;
+        passing->size_bytes = size;
         passing->compression = SMF_COMPRESSION_NONE;
         passing->status = status;
     }
@@ -208,58 +288,152 @@ static void end_filtered(struct smf_call *call, uint32_t unsent, int status)
     smf__filter_done((struct smf__filtered *)passing);
 }
 
+/* Sends the code of a call that passes no filters. */
+static int send_unfiltered_code(struct smf_call *call, uint32_t code)
+{
+    struct smf__message message;
+
+    if (call->record == NULL && (call->level < 2 || code == SMF_CODE_OK)) {
+        smf_flat_builder_fini(&call->reply); /* first: it may hold the loan */
+        return smf_core_send_code(call->core, call->conn, call->session, code);
+    }
+    message = message_of(call, code);
+    return send_code(call, &message, code);
+}
+
+/* The size of what send_code sends. */
+static uint32_t code_size(const struct smf_call *call, uint32_t code)
+{
+    if (call->level < 2 || code == SMF_CODE_OK)
+        return SMF__EMPTY_TABLE_SIZE_BYTES;
+    return call->failed == code ? smf_flat_size_bytes(&call->reply) : 0;
+}
+
 static void answer(struct smf_call *call, uint32_t code)
 {
+    struct smf__message message;
     int status = SMF_OK;
+    uint32_t size = 0;
 
     if (code == SMF_CALL_LATER)
         code = tell(call, SMF_CODE_INTERNAL,
                     "the handler returned SMF_CALL_LATER without smf_call_defer");
     code = check_code(call, code, "what the handler returned is no code: success is SMF_CODE_OK");
+    if (call->failed != 0 && code == SMF_CODE_OK)
+        code = tell(call, SMF_CODE_INTERNAL, "the call has failed, and its code is SMF_CODE_OK");
     if (call->filtered != NULL)
-        code = send_filtered(call, code);
+        code = send_filtered(call, code, &message);
     else if (code == SMF_CODE_OK)
         code = send_reply(call);
+    if (code != 0 && call->filtered != NULL) {
+        size = code_size(call, code);
+        status = send_code(call, &message, code);
+    } else if (code != 0) {
+        status = send_unfiltered_code(call, code);
+    }
     smf_flat_builder_fini(&call->reply);
-    call->state = CALL_ANSWERED;
-    if (code != 0)
-        status = smf_core_send_code(call->core, call->conn, call->session, code);
+    call->state = SMF__CALL_ANSWERED;
     if (status != SMF_OK)
         smf_core_disconnect(call->core, call->conn); /* or the caller would wait for ever */
     if (call->filtered != NULL)
-        end_filtered(call, code, status);
+        end_filtered(call, code, size, status);
+    if (call->record != NULL)
+        smf__record_give(call->core, call->record);
+    call->record = NULL;
 }
 
 void smf_call_end(struct smf_call *call, uint32_t code)
 {
-    if (call->state == CALL_SERVED)
+    if (call->state == SMF__CALL_SERVED || call->state == SMF__CALL_UNSEEN)
         answer(call, code);
+}
+
+/* The metadata of a request may be in other memory than the rest of it. */
+static struct smf_buffer *other_buffer(const struct smf_call *call)
+{
+    return call->metadata_buffer != call->buffer ? call->metadata_buffer : NULL;
 }
 
 uint32_t smf_call_defer(struct smf_call *call, struct smf_call *later_out)
 {
-    if (call->state != CALL_SERVED)
+    if (call->state != SMF__CALL_SERVED)
         return SMF_CALL_LATER;
+    if (call->level == 2 && call->record == NULL)
+        call->record = smf__record_take(call->core);
+    if (call->level == 2 && call->record != NULL)
+        smf__record_defer(call->core, call->record, call->conn, call->session);
     *later_out = *call;
-    later_out->state = CALL_LATER;
-    call->state = CALL_DEFERRED;
+    later_out->state = SMF__CALL_LATER;
+    call->state = SMF__CALL_DEFERRED;
     call->filtered = NULL;
+    call->record = NULL;
     smf_flat_builder_init(&call->reply, NULL, 0); /* its memory is that of later_out */
     call->reply.grow = NULL;
     call->reply.status = SMF_EINVAL;
     call->reply.problem = "the call was deferred: build in what smf_call_defer has filled";
     smf_core_retain(call->core, call->buffer);
+    smf_core_retain(call->core, other_buffer(call));
     return SMF_CALL_LATER;
 }
 
 void smf_call_answer(struct smf_call *later, uint32_t code)
 {
-    struct smf_buffer *buffer = later->buffer;
+    struct smf_buffer *buffer = later->buffer, *other = other_buffer(later);
 
-    if (later->state != CALL_LATER)
+    if (later->state != SMF__CALL_LATER)
         return;
     answer(later, code);
-    later->buffer = NULL;
-    later->payload = NULL;
+    later->buffer = later->metadata_buffer = NULL;
+    later->payload = later->metadata = NULL;
     smf_core_release(later->core, buffer);
+    smf_core_release(later->core, other);
+}
+
+int smf_call_metadata(const struct smf_call *call, struct smf_metadata *block_out)
+{
+    memset(block_out, 0, sizeof *block_out);
+    return call->metadata != NULL &&
+           smf_metadata_read(call->metadata, smf_flat_load_u32(call->metadata), block_out) ==
+               SMF_METADATA_GOOD;
+}
+
+uint64_t smf_call_time_left_us(const struct smf_call *call)
+{
+    uint64_t now_ns;
+
+    if (call->deadline_ns == 0)
+        return SMF_CLIENT_NO_TIMEOUT;
+    now_ns = smf__clock_now_ns(&call->core->clock);
+    return call->deadline_ns > now_ns ? (call->deadline_ns - now_ns) / NS_PER_US : 0;
+}
+
+static struct smf_flat_string text_of(const char *text, size_t size_max)
+{
+    size_t size = text != NULL ? strlen(text) : 0;
+
+    if (size > size_max) {
+        for (size = size_max; size > 0 && ((uint8_t)text[size] & 0xc0) == 0x80;) /* whole letters */
+            size--;
+    }
+    return (struct smf_flat_string){text != NULL ? text : "", (uint32_t)size};
+}
+
+uint32_t smf_call_fail(struct smf_call *call, uint32_t code, const struct smf_failure *failure)
+{
+    struct smf__error error = {.may_have_run = true};
+
+    if (!smf__call_is_open(call))
+        return code;
+    smf_flat_builder_fini(&call->reply);
+    call->failed = code;
+    if (call->level < 2 || failure == NULL)
+        return code;
+    error.message = text_of(failure->message, MESSAGE_SIZE_BYTES_MAX);
+    error.details_type = text_of(failure->details_type, MESSAGE_SIZE_BYTES_MAX);
+    if (failure->details != NULL)
+        error.details = (struct smf_flat_vector){failure->details, failure->details_size_bytes};
+    error.retry_after_ms = failure->retry_after_ms;
+    error.may_have_run = failure->has_not_run == 0;
+    (void)smf__error_write(&call->reply, &error);
+    return code;
 }

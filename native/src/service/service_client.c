@@ -1,15 +1,23 @@
 /* Calls in flight of one connection: a slot for each, whose number is the session.
  *
  * A call that was given up keeps its slot until its reply has come, because a session is not used
- * again before. One timer serves all calls: it is set for the earliest deadline and looks through the
+ * again before; at level 2 the server is told, and a last frame comes at once. One timer serves all calls: it is set for the earliest deadline and looks through the
  * slots when it fires, which is not often, because most calls end long before. */
 #include <stdlib.h>
 
+#include <string.h>
+
+#include <smf/flat.h>
 #include <smf/timer.h>
 
+#include "core/core_settings.h"
+#include "frame/frame_error.h"
 #include "service/service_filter.h"
 
 #define NS_PER_US 1000u
+#define CANCEL_AGAIN_NS 1000000u      /* when there was no room to send one */
+#define ONE_WAY_SIZE_BYTES_MAX 65536u /* it goes in one frame */
+#define OPTIONS_SIZE_MIN (offsetof(struct smf_call_options, call_out) + sizeof(uint64_t *))
 #define NEVER UINT64_MAX
 
 enum slot_state {
@@ -29,20 +37,30 @@ struct slot {
     struct smf__filtered *filtered; /* the call's way through filters, or NULL */
     uint32_t next_free;             /* of a free one; 0: it is the last */
     uint32_t state;                 /* enum slot_state */
+    uint32_t cancel_code;           /* that the server is to be told still; 0: nothing */
+    uint64_t call;                  /* its number: count << 16 | session */
 };
 
 struct smf_client {
     struct smf_core *core;
     struct smf_timer *timer;
-    struct slot *slots;           /* [calls_max + 1]; 0 is not used */
-    uint64_t conn;                /* 0: not connected */
-    uint64_t due_ns;              /* what the timer is set for; NEVER: it does not run */
-    uint32_t calls_max;           /* a session fits 16 bits */
-    uint32_t slots_used;          /* those above were never taken */
-    uint32_t first_free;          /* slots are taken here, */
-    uint32_t last_free;           /* and given back there: a session rests as long as it can */
-    uint32_t waiting;             /* calls in flight, without those that were given up */
+    struct slot *slots;   /* [calls_max + 1]; 0 is not used */
+    uint64_t conn;        /* 0: not connected */
+    uint64_t due_ns;      /* what the timer is set for; NEVER: it does not run */
+    uint32_t calls_max;   /* a session fits 16 bits */
+    uint32_t slots_used;  /* those above were never taken */
+    uint32_t first_free;  /* slots are taken here, */
+    uint32_t last_free;   /* and given back there: a session rests as long as it can */
+    uint32_t waiting;     /* calls in flight, without those that were given up */
+    uint32_t level;       /* of the connection, or that is asked for */
+    uint32_t goaway;      /* why it takes no calls any more; 0 */
+    uint32_t cancels_due; /* slots with a cancel_code */
+    uint64_t calls;       /* that were made */
+    uint64_t pings;       /* likewise */
+    void (*pong)(int status, void *context); /* of a ping that is under way, or NULL */
+    void *pong_context;
     struct smf__filters *filters; /* around its calls, or NULL */
+    int up;                       /* the connection is: what is sent may arrive */
     int unverified;
     int closing;
 };
@@ -76,11 +94,30 @@ int smf_client_open(struct smf_client **client_out, struct smf_core *core, uint3
 
 int smf_client_connect(struct smf_client *client, const char *address, struct smf_error *error_out)
 {
+    return smf_client_connect_with(client, address, 0, error_out);
+}
+
+int smf_client_connect_with(struct smf_client *client, const char *address, uint32_t flags,
+                            struct smf_error *error_out)
+{
+    int status;
+
     if (client->closing)
         return smf__error(error_out, SMF_ECLOSED, 0, "the client is being closed");
     if (client->conn != 0)
         return smf__error(error_out, SMF_EINVAL, 0, "there is a connection already");
-    return smf_core_connect(client->core, address, 0, &client->conn, error_out);
+    status = smf_core_connect_with(client->core, address, 0, flags, &client->conn, error_out);
+    if (status != SMF_OK)
+        return status;
+    client->level = flags & SMF_CONNECT_HELLO ? 2 : 1;
+    client->goaway = 0;
+    client->up = 0;
+    return SMF_OK;
+}
+
+uint32_t smf_client_goaway(const struct smf_client *client)
+{
+    return client->goaway;
 }
 
 uint64_t smf_client_conn(const struct smf_client *client)
@@ -113,6 +150,8 @@ static uint32_t slot_take(struct smf_client *client)
 
 static void slot_give(struct smf_client *client, uint32_t number)
 {
+    client->cancels_due -= client->slots[number].cancel_code != 0;
+    client->slots[number].cancel_code = 0;
     client->slots[number].state = SLOT_FREE;
     client->slots[number].next_free = 0;
     if (client->last_free != 0)
@@ -137,6 +176,22 @@ static void deliver(struct smf_client *client, uint32_t number, uint32_t state_a
     call.deliver(result, reply, call.callback, call.context);
 }
 
+static void say_nothing(struct smf_result *result)
+{
+    result->message = result->details_type = smf_flat_load_string(NULL);
+    result->details = (struct smf_flat_u8_vector){NULL, 0};
+    result->retry_after_ms = 0;
+}
+
+/* An outcome without an answer. */
+static struct smf_result outcome(int status, int may_have_run)
+{
+    struct smf_result result = {.status = status, .may_have_run = may_have_run != 0};
+
+    say_nothing(&result);
+    return result;
+}
+
 /* Has an outcome pass the filters, and makes it what comes of it. */
 static void pass_filters(struct smf__filtered *filtered, struct smf_result *result,
                          uint8_t *compression)
@@ -148,12 +203,16 @@ static void pass_filters(struct smf__filtered *filtered, struct smf_result *resu
         passing->payload = result->payload;
         passing->size_bytes = result->size_bytes;
         passing->compression = *compression;
+        passing->metadata = result->metadata;
         passing->code = result->code;
         passing->status = result->status;
     }
     smf__filter_reply(filtered);
     result->status = passing->status;
+    if (result->code != passing->code)
+        say_nothing(result); /* it was about another code */
     result->code = passing->code;
+    result->metadata = passing->metadata;
     result->payload = passing->payload;
     result->size_bytes = passing->size_bytes;
     if (filtered->put != NULL)
@@ -192,10 +251,14 @@ static void conclude(struct smf_client *client, uint32_t number, uint32_t state_
 }
 
 /* Those of other connections were made by callbacks that connected again. */
-static void fail_all(struct smf_client *client, uint64_t conn, int status)
+static void fail_all(struct smf_client *client, uint64_t conn, int status, int may_have_run)
 {
-    const struct smf_result failed = {.status = status};
+    const struct smf_result failed = outcome(status, may_have_run);
+    void (*pong)(int status, void *context) = client->pong;
 
+    client->pong = NULL;
+    if (pong != NULL)
+        pong(SMF_ECLOSED, client->pong_context);
     for (uint32_t i = 1; i <= client->slots_used; i++) {
         if (client->slots[i].state == SLOT_FREE || client->slots[i].conn != conn)
             continue;
@@ -215,7 +278,7 @@ void smf_client_close(struct smf_client *client)
     conn = client->conn;
     client->conn = 0;
     client->closing = 1;
-    fail_all(client, conn, SMF_ECLOSED);
+    fail_all(client, conn, SMF_ECLOSED, client->up);
     if (conn != 0)
         smf_core_disconnect(client->core, conn);
     smf_timer_close(client->timer);
@@ -237,32 +300,117 @@ static int is_due(const struct slot *slot, uint64_t now_ns)
     return (slot->state == SLOT_WAITS || slot->state == SLOT_STOPPED) && slot->due_ns <= now_ns;
 }
 
+/* The server of level 2 hears that nobody waits any more; with the next look when there is no room now. */
+static void tell_server(struct smf_client *client, uint32_t number, uint32_t code)
+{
+    struct slot *slot = &client->slots[number];
+    int status = smf_core_cancel(client->core, slot->conn, (uint16_t)number, code);
+
+    client->cancels_due -= slot->cancel_code != 0;
+    slot->cancel_code = status == SMF_ELIMIT || status == SMF_ENOMEM ? code : 0;
+    client->cancels_due += slot->cancel_code != 0;
+}
+
+/* Ends a call that has no answer. */
+static void end_early(struct smf_client *client, uint32_t number, int status, uint32_t code)
+{
+    int sent = client->slots[number].state == SLOT_WAITS;
+
+    if (sent && client->level == 2)
+        tell_server(client, number, code);
+    conclude(client, number, sent ? SLOT_GIVEN_UP : SLOT_FREE, outcome(status, sent),
+             SMF_COMPRESSION_NONE);
+}
+
 static void look_at_deadlines(struct smf_core *core, void *context)
 {
-    const struct smf_result late = {.status = SMF_ETIMEOUT};
     struct smf_client *client = context;
     uint64_t now_ns = smf__clock_now_ns(&core->clock), next_ns = NEVER;
 
     client->due_ns = 0; /* callbacks leave the timer to us */
     for (uint32_t i = 1; i <= client->slots_used; i++) {
-        if (!is_due(&client->slots[i], now_ns))
-            continue;
-        conclude(client, i, client->slots[i].state == SLOT_STOPPED ? SLOT_FREE : SLOT_GIVEN_UP,
-                 late, SMF_COMPRESSION_NONE);
+        if (is_due(&client->slots[i], now_ns))
+            end_early(client, i, SMF_ETIMEOUT, SMF_CODE_DEADLINE);
+        else if (client->slots[i].cancel_code != 0)
+            tell_server(client, i, client->slots[i].cancel_code);
     }
     for (uint32_t i = 1; i <= client->slots_used; i++) {
         if (is_due(&client->slots[i], UINT64_MAX - 1) && client->slots[i].due_ns < next_ns)
             next_ns = client->slots[i].due_ns;
     }
+    if (client->cancels_due != 0 && next_ns > now_ns + CANCEL_AGAIN_NS)
+        next_ns = now_ns + CANCEL_AGAIN_NS;
     set_timer(client, next_ns, now_ns);
+}
+
+int smf_client_cancel(struct smf_client *client, uint64_t call)
+{
+    uint32_t number = call & UINT16_MAX;
+    const struct slot *slot = &client->slots[number];
+    uint64_t now_ns;
+
+    if (number == 0 || number > client->slots_used || slot->call != call ||
+        (slot->state != SLOT_WAITS && slot->state != SLOT_STOPPED))
+        return SMF_ENOTFOUND;
+    end_early(client, number, SMF_ECANCELLED, SMF_CODE_CANCELLED);
+    if (client->cancels_due != 0) {
+        now_ns = smf__clock_now_ns(&client->core->clock);
+        if (client->due_ns > now_ns + CANCEL_AGAIN_NS)
+            set_timer(client, now_ns + CANCEL_AGAIN_NS, now_ns);
+    }
+    return SMF_OK;
+}
+
+int smf_client_ping(struct smf_client *client, void (*pong)(int status, void *context),
+                    void *context)
+{
+    int status;
+
+    if (client->conn == 0)
+        return SMF_ECLOSED;
+    if (client->pong != NULL)
+        return SMF_ELIMIT;
+    status = smf_core_ping(client->core, client->conn, client->pings + 1);
+    if (status != SMF_OK)
+        return status;
+    client->pings++;
+    client->pong = pong;
+    client->pong_context = context;
+    return SMF_OK;
+}
+
+static void take_pong(struct smf_client *client, const struct smf_event *event)
+{
+    void (*pong)(int status, void *context) = client->pong;
+
+    if (pong == NULL || smf_flat_load_u64(event->payload) != client->pings)
+        return; /* of a ping of the program's own */
+    client->pong = NULL;
+    pong(SMF_OK, client->pong_context);
+}
+
+/* What an answer of level 2 says beside its payload. */
+static void read_answer(const struct smf_event *event, struct smf_result *result)
+{
+    struct smf__error error;
+
+    if (event->metadata_size_bytes != 0)
+        result->metadata = event->payload - event->metadata_size_bytes;
+    if (event->meta != SMF_CODE_OK && !smf__is_compressed(event->compression)) {
+        (void)smf__error_read(event->payload, event->size_bytes, &error, NULL);
+        result->message = error.message;
+        result->details = (struct smf_flat_u8_vector){error.details.data, error.details.count};
+        result->details_type = error.details_type;
+        result->retry_after_ms = error.retry_after_ms;
+        result->may_have_run = error.may_have_run;
+    }
+    if (event->flags & SMF_FRAME_RESET)
+        result->may_have_run = 0;
 }
 
 static void take_reply(struct smf_client *client, const struct smf_event *event)
 {
-    const struct smf_result result = {.code = event->meta,
-                                      .payload = event->payload,
-                                      .buffer = event->buffer,
-                                      .size_bytes = event->size_bytes};
+    struct smf_result result = outcome(SMF_OK, 1);
     const struct slot *slot;
 
     if (event->session == 0 || event->session > client->slots_used)
@@ -274,6 +422,12 @@ static void take_reply(struct smf_client *client, const struct smf_event *event)
         slot_give(client, event->session);
         return;
     }
+    result.code = event->meta;
+    result.payload = event->payload;
+    result.buffer = event->buffer;
+    result.size_bytes = event->size_bytes;
+    if (event->level == 2)
+        read_answer(event, &result);
     conclude(client, event->session, SLOT_FREE, result, event->compression);
 }
 
@@ -283,17 +437,33 @@ static void take_end(struct smf_client *client, const struct smf_event *event)
 
     client->conn = 0;
     fail_all(client, conn,
-             event->meta == SMF_CLOSE_CONNECT_FAILED ? -(int)event->session : SMF_ECLOSED);
+             event->meta == SMF_CLOSE_CONNECT_FAILED ? -(int)event->session : SMF_ECLOSED,
+             client->up);
 }
 
 int smf_client_take(struct smf_client *client, const struct smf_event *event)
 {
     if (client->conn == 0 || event->conn != client->conn)
         return 0;
-    if (event->kind == SMF_EVENT_REPLY)
+    switch (event->kind) {
+    case SMF_EVENT_REPLY:
         take_reply(client, event);
-    else if (event->kind == SMF_EVENT_CLOSED)
+        break;
+    case SMF_EVENT_CONNECTED:
+        client->up = 1;
+        break;
+    case SMF_EVENT_PONG:
+        take_pong(client, event);
+        break;
+    case SMF_EVENT_GOAWAY:
+        client->goaway = event->meta != 0 ? event->meta : SMF_CODE_UNAVAILABLE;
+        break;
+    case SMF_EVENT_CLOSED:
         take_end(client, event);
+        break;
+    default:
+        break;
+    }
     return 1;
 }
 
@@ -301,6 +471,11 @@ void smf_client_handle(struct smf_core *core, const struct smf_event *event, voi
 {
     (void)core;
     (void)smf_client_take(context, event);
+}
+
+static uint64_t due_ns(uint64_t now_ns, uint64_t timeout_us)
+{
+    return timeout_us < (NEVER - now_ns) / NS_PER_US ? now_ns + timeout_us * NS_PER_US : NEVER;
 }
 
 static void set_deadline(struct smf_client *client, struct slot *slot, uint64_t timeout_us)
@@ -311,8 +486,7 @@ static void set_deadline(struct smf_client *client, struct slot *slot, uint64_t 
     if (timeout_us == SMF_CLIENT_NO_TIMEOUT)
         return;
     now_ns = smf__clock_now_ns(&client->core->clock);
-    if (timeout_us < (NEVER - now_ns) / NS_PER_US)
-        slot->due_ns = now_ns + timeout_us * NS_PER_US;
+    slot->due_ns = due_ns(now_ns, timeout_us);
     if (slot->due_ns < client->due_ns)
         set_timer(client, slot->due_ns, now_ns);
 }
@@ -347,86 +521,228 @@ static int give_up(struct smf__filtered *filtered, int status)
     return status;
 }
 
+/* A call before it is sent. */
+struct call {
+    const struct smf_method *method;
+    struct smf_flat_builder *request;
+    uint64_t timeout_us; /* SMF_CLIENT_NO_TIMEOUT: none */
+    struct smf__message message;
+    struct smf__filtered *filtered; /* its way through filters, when it is sent */
+};
+
+/* A deadline needs a block to travel in. */
+static void time_block(const struct smf_client *client, struct call *call)
+{
+    static const uint8_t no_entries[SMF_METADATA_SIZE_BYTES_MIN] = {SMF_METADATA_SIZE_BYTES_MIN};
+    struct smf__message *message = &call->message;
+
+    if (client->level != 2 || call->timeout_us > UINT32_MAX)
+        return; /* one of more than 71 minutes is ours alone */
+    message->time_left_us = (uint32_t)call->timeout_us;
+    if (message->block != NULL)
+        return;
+    message->block = no_entries;
+    message->block_size = sizeof no_entries;
+}
+
+/* What a filter sees. */
+static void fill_passing(const struct smf_client *client, const struct call *call,
+                         const uint8_t *payload, struct smf_filter_call *passing)
+{
+    passing->method = call->method;
+    passing->conn = client->conn;
+    passing->session = call->message.session;
+    passing->side = SMF_FILTER_CLIENT;
+    passing->payload = payload;
+    passing->size_bytes = passing->request_size_bytes = smf_flat_size_bytes(call->request);
+    passing->metadata = call->message.block;
+    passing->level = (uint8_t)client->level;
+    passing->flags = call->message.flags;
+    if (client->level == 2)
+        passing->compressions = smf__filter_compressions(client->core, client->conn, 1);
+    if (call->timeout_us != SMF_CLIENT_NO_TIMEOUT)
+        passing->deadline_ns = due_ns(smf__clock_now_ns(&client->core->clock), call->timeout_us);
+}
+
 /* Has a request pass the filters, and sends what comes of it, unless one has stopped the call. Returns as
  * smf_core_send_built, and then, with SMF_OK, the call's way. */
-static int send_filtered(struct smf_client *client, const struct smf_method *method,
-                         uint16_t session, struct smf_flat_builder *request,
-                         struct smf__filtered **filtered_out)
+static int send_filtered(struct smf_client *client, struct call *call)
 {
-    const uint8_t *payload = smf_flat_payload(request);
+    const uint8_t *payload = smf_flat_payload(call->request);
     struct smf_core *core = client->core;
     struct smf__filtered *filtered;
     struct smf_filter_call *passing;
     int status;
 
     if (payload == NULL) /* and this says why */
-        return smf_core_send_built(core, client->conn, session, method->id, request);
+        return smf__message_send_built(core, &call->message, call->request);
     if (core->turn.send_count == core->turn.send_capacity)
         return SMF_ELIMIT;
     filtered = smf__filter_begin(core, client->filters);
     if (filtered == NULL)
         return SMF_ENOMEM;
     passing = &filtered->call;
-    passing->method = method;
-    passing->conn = client->conn;
-    passing->session = session;
-    passing->side = SMF_FILTER_CLIENT;
-    passing->payload = payload;
-    passing->size_bytes = passing->request_size_bytes = smf_flat_size_bytes(request);
+    fill_passing(client, call, payload, passing);
     passing->code = smf__filter_request(filtered);
-    *filtered_out = filtered;
+    call->filtered = filtered;
     if (filtered->stopped != 0) {
-        smf_flat_builder_fini(request);
+        smf_flat_builder_fini(call->request);
         return SMF_OK;
     }
+    smf__filter_metadata_of(filtered, &call->message);
+    time_block(client, call);
     passing->request_compression = passing->compression;
     if (filtered->put == NULL) {
-        status = smf_core_send_built(core, client->conn, session, method->id, request);
+        status = smf__message_send_built(core, &call->message, call->request);
     } else {
-        smf_flat_builder_fini(request); /* first: it may hold the loan */
-        status = smf__filter_send(filtered, client->conn, session, method->id);
+        smf_flat_builder_fini(call->request); /* first: it may hold the loan */
+        status = smf__filter_send(filtered, &call->message);
     }
     return status == SMF_OK ? SMF_OK : give_up(filtered, status);
+}
+
+static int send_call(struct smf_client *client, struct call *call)
+{
+    if (client->filters != NULL)
+        return send_filtered(client, call);
+    time_block(client, call);
+    return smf__message_send_built(client->core, &call->message, call->request);
+}
+
+/* Nobody hears of it any more, when it is sent. */
+static int send_one_way(struct smf_client *client, struct call *call)
+{
+    int status;
+
+    if (client->level != 2)
+        return SMF_EUNSUPPORTED;
+    if (smf_flat_payload(call->request) != NULL &&
+        smf_flat_size_bytes(call->request) > ONE_WAY_SIZE_BYTES_MAX)
+        return SMF_EINVAL;
+    call->message.flags = SMF_FRAME_ONE_WAY;
+    status = send_call(client, call);
+    if (status != SMF_OK || call->filtered == NULL)
+        return status;
+    if (call->filtered->stopped != 0)
+        return give_up(call->filtered, SMF_EPERMISSION);
+    call->filtered->call.size_bytes = 0;
+    smf__filter_done(call->filtered);
+    return SMF_OK;
+}
+
+static int call_and_wait(struct smf_client *client, struct call *call,
+                         smf_client_deliver deliver_to, smf_client_callback callback, void *context)
+{
+    uint32_t number = slot_take(client);
+    struct slot *slot = &client->slots[number];
+    int status;
+
+    if (number == 0)
+        return SMF_ELIMIT;
+    call->message.session = (uint16_t)number;
+    status = send_call(client, call);
+    if (status != SMF_OK) {
+        slot_give(client, number);
+        return status;
+    }
+    slot->conn = client->conn;
+    slot->method = call->method;
+    slot->deliver = deliver_to;
+    slot->callback = callback;
+    slot->context = context;
+    slot->filtered = call->filtered;
+    slot->state = SLOT_WAITS;
+    slot->call = ++client->calls << 16 | number;
+    client->waiting++;
+    if (call->filtered != NULL && call->filtered->stopped != 0) {
+        slot->state = SLOT_STOPPED;
+        call->timeout_us = 1;
+    }
+    set_deadline(client, slot, call->timeout_us);
+    return SMF_OK;
+}
+
+static struct call call_of(const struct smf_client *client, const struct smf_method *method,
+                           struct smf_flat_builder *request, uint64_t timeout_us)
+{
+    if (timeout_us == 0)
+        timeout_us = method->timeout_us != 0 ? method->timeout_us : SMF_CLIENT_NO_TIMEOUT;
+    return (struct call){.method = method,
+                         .request = request,
+                         .timeout_us = timeout_us,
+                         .message = {.conn = client->conn, .meta = method->id}};
 }
 
 int smf_client_call(struct smf_client *client, const struct smf_method *method,
                     struct smf_flat_builder *request, uint64_t timeout_us,
                     smf_client_deliver deliver_to, smf_client_callback callback, void *context)
 {
-    struct smf__filtered *filtered = NULL;
-    uint32_t number;
-    struct slot *slot;
+    struct call call = call_of(client, method, request, timeout_us);
+
+    if (client->conn == 0 || client->goaway != 0)
+        return SMF_ECLOSED;
+    return call_and_wait(client, &call, deliver_to, callback, context);
+}
+
+/* Checks options and copies them, as of this library's headers. */
+static int read_options(const struct smf_call_options *given, struct smf_call_options *options_out)
+{
+    struct smf_metadata block;
     int status;
 
-    if (client->conn == 0)
-        return SMF_ECLOSED;
-    number = slot_take(client);
-    if (number == 0)
-        return SMF_ELIMIT;
-    if (client->filters != NULL)
-        status = send_filtered(client, method, (uint16_t)number, request, &filtered);
-    else
-        status =
-            smf_core_send_built(client->core, client->conn, (uint16_t)number, method->id, request);
-    if (status != SMF_OK) {
-        slot_give(client, number);
+    memset(options_out, 0, sizeof *options_out);
+    if (given == NULL)
+        return SMF_OK;
+    status = smf__settings_read(options_out, sizeof *options_out, given, OPTIONS_SIZE_MIN,
+                                "smf_call_options", NULL);
+    if (status != SMF_OK)
         return status;
+    if (options_out->flags & ~SMF_CALL_ONE_WAY)
+        return SMF_EINVAL;
+    if (options_out->metadata_size_bytes == 0) {
+        options_out->metadata = NULL;
+        return SMF_OK;
     }
-    slot = &client->slots[number];
-    slot->conn = client->conn;
-    slot->method = method;
-    slot->deliver = deliver_to;
-    slot->callback = callback;
-    slot->context = context;
-    slot->filtered = filtered;
-    slot->state = SLOT_WAITS;
-    client->waiting++;
-    if (filtered != NULL && filtered->stopped != 0) {
-        slot->state = SLOT_STOPPED;
-        timeout_us = 1;
-    } else if (timeout_us == 0) {
-        timeout_us = method->timeout_us != 0 ? method->timeout_us : SMF_CLIENT_NO_TIMEOUT;
-    }
-    set_deadline(client, slot, timeout_us);
+    if (options_out->metadata == NULL ||
+        smf_metadata_read(options_out->metadata, options_out->metadata_size_bytes, &block) !=
+            SMF_METADATA_GOOD ||
+        block.size_bytes != options_out->metadata_size_bytes)
+        return SMF_EINVAL;
     return SMF_OK;
+}
+
+int smf_client_call_with(struct smf_client *client, const struct smf_method *method,
+                         struct smf_flat_builder *request, const struct smf_call_options *given,
+                         smf_client_deliver deliver_to, smf_client_callback callback, void *context)
+{
+    struct smf_call_options options;
+    struct call call;
+    int status = read_options(given, &options), one_way = options.flags & SMF_CALL_ONE_WAY;
+
+    if (status == SMF_OK && one_way && callback != NULL)
+        status = SMF_EINVAL;
+    if (status != SMF_OK)
+        return status;
+    if (client->conn == 0 || client->goaway != 0)
+        return SMF_ECLOSED;
+    call = call_of(client, method, request, options.timeout_us);
+    if (client->level == 2 && options.metadata != NULL) {
+        call.message.block = options.metadata;
+        call.message.block_size = options.metadata_size_bytes;
+    }
+    if (one_way)
+        status = send_one_way(client, &call);
+    else
+        status = call_and_wait(client, &call, deliver_to, callback, context);
+    if (status == SMF_OK && options.call_out != NULL)
+        *options.call_out = one_way ? 0 : client->calls << 16 | call.message.session;
+    return status;
+}
+
+int smf_result_metadata(const struct smf_result *result, struct smf_metadata *block_out)
+{
+    memset(block_out, 0, sizeof *block_out);
+    return result->metadata != NULL &&
+           smf_metadata_read(result->metadata, smf_flat_load_u32(result->metadata), block_out) ==
+               SMF_METADATA_GOOD;
 }

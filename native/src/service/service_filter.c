@@ -2,10 +2,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <smf/flat.h>
+
 #include "service/service_filter.h"
 
-#define SPARE_MAX 4096u        /* records that a core keeps */
-#define COPIED_MAX (32u << 10) /* bytes; what is larger becomes the loan, with a block of its own */
+#define SPARE_MAX 4096u /* records that a core keeps */
 #define FILTER_SIZE_MIN (offsetof(struct smf_filter, context) + sizeof(void *))
 
 int smf__filter_copy(const struct smf_filter *filter, struct smf_filter *copy_out,
@@ -66,6 +67,18 @@ static void drop(struct smf__filtered *filtered, struct smf_buffer **buffer)
     *buffer = NULL;
 }
 
+static void turn_payload(struct smf__filtered *filtered)
+{
+    struct smf_filter_call *call = &filtered->call;
+
+    filtered->request = filtered->put;
+    filtered->put = NULL;
+    drop(filtered, &filtered->reserved);
+    call->payload = NULL;
+    call->size_bytes = 0;
+    call->compression = SMF_COMPRESSION_NONE;
+}
+
 uint32_t smf__filter_request(struct smf__filtered *filtered)
 {
     struct smf_filter_call *call = &filtered->call;
@@ -73,14 +86,16 @@ uint32_t smf__filter_request(struct smf__filtered *filtered)
 
     for (uint32_t i = 0; i < filters->count; i++) {
         const struct smf_filter *filter = &filters->list[i];
-        uint32_t before = filtered->commits;
+        uint32_t before = filtered->commits, blocks_before = filtered->blocks;
 
         filtered->passed = i;
         call->own = &filtered->own[i];
         filtered->stopped = filter->request != NULL ? filter->request(call, filter->context) : 0;
         if (filtered->stopped != 0) {
-            if (filtered->commits == before) /* what is there is the request */
-                smf__filter_turn(filtered);
+            if (filtered->blocks == blocks_before) /* what is there is the request's */
+                call->metadata = NULL;
+            if (filtered->commits == before)
+                turn_payload(filtered);
             return filtered->stopped;
         }
     }
@@ -92,12 +107,10 @@ void smf__filter_turn(struct smf__filtered *filtered)
 {
     struct smf_filter_call *call = &filtered->call;
 
-    filtered->request = filtered->put;
-    filtered->put = NULL;
-    drop(filtered, &filtered->reserved);
-    call->payload = NULL;
-    call->size_bytes = 0;
-    call->compression = SMF_COMPRESSION_NONE;
+    turn_payload(filtered);
+    filtered->request_block = filtered->block;
+    filtered->block = NULL;
+    call->metadata = NULL;
 }
 
 void smf__filter_reply(struct smf__filtered *filtered)
@@ -113,27 +126,32 @@ void smf__filter_reply(struct smf__filtered *filtered)
     }
 }
 
-int smf__filter_send(struct smf__filtered *filtered, uint64_t conn, uint16_t session, uint32_t meta)
+uint32_t smf__filter_compressions(const struct smf_core *core, uint64_t conn, int asked)
+{
+    struct smf_level level;
+
+    if (smf_core_level(core, conn, &level) == SMF_OK && level.level == 2)
+        return level.compressions;
+    return asked ? 0 : UINT32_MAX;
+}
+
+void smf__filter_metadata_of(const struct smf__filtered *filtered, struct smf__message *message)
+{
+    const struct smf_filter_call *call = &filtered->call;
+
+    message->block = call->level == 2 ? call->metadata : NULL;
+    message->block_size = message->block != NULL ? smf_flat_load_u32(message->block) : 0;
+}
+
+int smf__filter_send(struct smf__filtered *filtered, struct smf__message *message)
 {
     struct smf_filter_call *call = &filtered->call;
-    struct smf_core *core = call->core;
-    int compressed = smf__is_compressed(call->compression), status;
+    int status;
 
-    if (call->size_bytes <= COPIED_MAX || call->size_bytes > core->payload_size_bytes_max) {
-        status = smf_core_send(core, conn, session, meta, call->payload, call->size_bytes);
-    } else if (core->turn.send_count == core->turn.send_capacity) {
-        status = SMF_ELIMIT;
-    } else {
-        uint8_t *payload = filtered->put->data + SMF_FRAME_HEADER_SIZE_BYTES;
-
-        smf__core_loan_adopt(core, filtered->put, payload + call->size_bytes);
-        filtered->put = NULL;
+    message->compression = call->compression;
+    status = smf__message_send_buffer(call->core, message, &filtered->put, call->size_bytes);
+    if (filtered->put == NULL)
         call->payload = NULL;
-        status = smf_core_commit(core, conn, session, meta, payload, call->size_bytes);
-    }
-    if (status == SMF_OK)
-        smf__core_mark_frame(core, compressed ? call->compression : SMF_COMPRESSION_NONE,
-                             compressed ? 0 : SMF_SEND_MAY_PAD);
     return status;
 }
 
@@ -151,6 +169,8 @@ void smf__filter_done(struct smf__filtered *filtered)
             filter->done(call, filter->context);
     }
     drop(filtered, &filtered->request);
+    drop(filtered, &filtered->request_block);
+    drop(filtered, &filtered->block);
     drop(filtered, &filtered->put);
     drop(filtered, &filtered->reserved);
     if (core->spare_call_count == SPARE_MAX) {
@@ -207,4 +227,54 @@ int smf_filter_put(struct smf_filter_call *call, const void *payload, uint32_t s
         return status;
     memcpy(memory, payload, size_bytes);
     return smf_filter_commit(call, size_bytes, compression);
+}
+
+int smf_filter_metadata(const struct smf_filter_call *call, struct smf_metadata *block_out)
+{
+    memset(block_out, 0, sizeof *block_out);
+    return call->metadata != NULL &&
+           smf_metadata_read(call->metadata, smf_flat_load_u32(call->metadata), block_out) ==
+               SMF_METADATA_GOOD;
+}
+
+int smf_filter_put_metadata(struct smf_filter_call *call, const void *block, uint32_t size_bytes)
+{
+    struct smf__filtered *filtered = (struct smf__filtered *)call;
+    struct smf_buffer *copy = NULL;
+    struct smf_metadata read;
+
+    if (size_bytes != 0) {
+        if (smf_metadata_read(block, size_bytes, &read) != SMF_METADATA_GOOD ||
+            read.size_bytes != size_bytes)
+            return SMF_EINVAL;
+        copy = smf__pool_get(call->core->pool, size_bytes);
+        if (copy == NULL)
+            return SMF_ENOMEM;
+        memcpy(copy->data, block, size_bytes);
+    }
+    drop(filtered, &filtered->block);
+    filtered->blocks++;
+    filtered->block = copy;
+    call->metadata = copy != NULL ? copy->data : NULL;
+    return SMF_OK;
+}
+
+int smf_filter_add_metadata(struct smf_filter_call *call, const char *key, const void *value,
+                            size_t value_size_bytes)
+{
+    uint8_t bytes[SMF_METADATA_SIZE_BYTES_MAX];
+    struct smf_metadata_writer writer;
+    struct smf_metadata_entry entry;
+    struct smf_metadata block;
+    uint32_t cursor = 0, size;
+    int status;
+
+    smf_metadata_begin(&writer, bytes, sizeof bytes, 0);
+    (void)smf_filter_metadata(call, &block);
+    while (smf_metadata_next(&block, &cursor, &entry))
+        (void)smf_metadata_add(&writer, entry.key, entry.key_size_bytes, entry.value,
+                               entry.value_size_bytes);
+    (void)smf_metadata_add(&writer, key, strlen(key), value, value_size_bytes);
+    status = smf_metadata_end(&writer, &size);
+    return status == SMF_OK ? smf_filter_put_metadata(call, bytes, size) : status;
 }

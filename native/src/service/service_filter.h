@@ -12,6 +12,7 @@
 #include <smf/filter.h>
 
 #include "core/core.h"
+#include "service/service_send.h"
 
 #define SMF__FILTERS_ADVICE "no more than 16 filters may be around a method: join some of them"
 
@@ -34,6 +35,10 @@ struct smf__filtered {
     uint32_t passed;             /* filters that have let the request pass */
     uint32_t stopped;            /* the code with which the next one did not; 0 */
     uint32_t commits;            /* payloads that were put */
+    uint32_t blocks;             /* of metadata, likewise */
+    struct smf_buffer
+        *request_block;       /* holds the request's, if it was put, until the call is over */
+    struct smf_buffer *block; /* likewise, of the reply */
     uint64_t own[SMF_FILTERS_MAX];
 };
 
@@ -53,14 +58,19 @@ struct smf__filtered *smf__filter_begin(struct smf_core *core, const struct smf_
  * one has put, or NULL. */
 uint32_t smf__filter_request(struct smf__filtered *filtered);
 
-/* From the request to the reply, which has no payload yet. */
+/* From the request to the reply, which has no payload and no metadata yet. */
 void smf__filter_turn(struct smf__filtered *filtered);
 
 void smf__filter_reply(struct smf__filtered *filtered);
 
+/* What the peer can read, as far as it is known; asked: a connection of level 2 that is not up yet. */
+uint32_t smf__filter_compressions(const struct smf_core *core, uint64_t conn, int asked);
+
+/* Has a message go with the metadata that the filters have left, in a connection of level 2. */
+void smf__filter_metadata_of(const struct smf__filtered *filtered, struct smf__message *message);
+
 /* Sends the payload that was put. Returns as smf_core_send. Cost: a copy of a small one. */
-int smf__filter_send(struct smf__filtered *filtered, uint64_t conn, uint16_t session,
-                     uint32_t meta);
+int smf__filter_send(struct smf__filtered *filtered, struct smf__message *message);
 
 /* Ends the call: call.code and call.status say how. */
 void smf__filter_done(struct smf__filtered *filtered);

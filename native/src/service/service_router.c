@@ -3,6 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <smf/level2.h>
+
 #include "service/service_filter.h"
 
 #define ENTRIES_MIN 64u
@@ -320,6 +322,16 @@ int smf_router_filter(struct smf_router *router, const struct smf_service *servi
     return SMF_OK;
 }
 
+/* No handler has seen the call. */
+static int refuse(struct smf_core *core, const struct smf_event *event)
+{
+    if (event->level < 2)
+        return smf_core_send_code(core, event->conn, event->session, SMF_CODE_NOT_FOUND);
+    return smf_core_send_with(core, event->conn, event->session, SMF_CODE_NOT_FOUND,
+                              event->flags & SMF_FRAME_ONE_WAY ? 0 : SMF_FRAME_RESET,
+                              SMF_COMPRESSION_NONE, NULL, 0);
+}
+
 void smf_router_handle(struct smf_core *core, const struct smf_event *event, void *context)
 {
     const struct smf_router *router = context;
@@ -327,8 +339,10 @@ void smf_router_handle(struct smf_core *core, const struct smf_event *event, voi
     const struct added *added;
     int served;
 
-    if (event->kind != SMF_EVENT_REQUEST)
+    if (event->kind != SMF_EVENT_REQUEST) {
+        (void)smf_call_event(core, event);
         return;
+    }
     if (router->entries_size != 0) {
         entry = find(router->entries, router->entries_size, event->meta);
         added = &router->services[entry->service];
@@ -340,6 +354,6 @@ void smf_router_handle(struct smf_core *core, const struct smf_event *event, voi
                 return;
         }
     }
-    if (smf_core_send_code(core, event->conn, event->session, SMF_CODE_NOT_FOUND) != SMF_OK)
+    if (refuse(core, event) != SMF_OK)
         smf_core_disconnect(core, event->conn);
 }

@@ -143,6 +143,11 @@ const void *smf_call_begin(struct smf_call *call, struct smf_core *core, const s
     return NULL;
 }
 void smf_call_end(struct smf_call *call, uint32_t code) { (void)call, (void)code; }
+int smf_call_event(struct smf_core *core, const struct smf_event *event)
+{
+    (void)core, (void)event;
+    return 0;
+}
 int smf_router_add(struct smf_router *router, const struct smf_service *service, const void *server,
                    struct smf_error *error_out)
 {
@@ -153,6 +158,13 @@ int smf_client_call(struct smf_client *client, const struct smf_method *method, 
                     uint64_t timeout_us, smf_client_deliver deliver, smf_client_callback callback, void *context)
 {
     (void)client, (void)method, (void)request, (void)timeout_us, (void)deliver, (void)callback, (void)context;
+    return SMF_EUNSUPPORTED;
+}
+int smf_client_call_with(struct smf_client *client, const struct smf_method *method,
+                         struct smf_flat_builder *request, const struct smf_call_options *options,
+                         smf_client_deliver deliver, smf_client_callback callback, void *context)
+{
+    (void)client, (void)method, (void)request, (void)options, (void)deliver, (void)callback, (void)context;
     return SMF_EUNSUPPORTED;
 }
 `

@@ -150,7 +150,7 @@ func (v *view) addService(n Names, s *model.Service) error {
 			return err
 		}
 		method.CRCName, method.IDName = method.C+"_CRC", method.C+"_ID"
-		if err := n.claimAll(method.C, thingOf("method", &s.Declaration, m.Name), []string{"CRC", "ID", "deliver"}); err != nil {
+		if err := n.claimAll(method.C, thingOf("method", &s.Declaration, m.Name), []string{"CRC", "ID", "deliver", "with"}); err != nil {
 			return err
 		}
 		var flags []string

@@ -84,7 +84,7 @@ static int smf_test_clashes_Fetch_dispatch_any(const void *any, struct smf_core 
     const void *request;
 
     if (event->kind != SMF_EVENT_REQUEST)
-        return 0;
+        return smf_call_event(core, event);
     call.problem = server->problem;
     call.context = server->context;
     switch (event->meta) {
@@ -127,6 +127,14 @@ int smf_test_clashes_Fetch_Fetch(struct smf_client *client, struct smf_flat_buil
         smf_test_clashes_Fetch_Fetch_deliver, (smf_client_callback)callback, context);
 }
 
+int smf_test_clashes_Fetch_Fetch_with(struct smf_client *client, struct smf_flat_builder *request,
+    const struct smf_call_options *options, void (*callback)(const struct smf_result *result,
+    const struct smf_test_clashes_Response *response, void *context), void *context)
+{
+    return smf_client_call_with(client, &smf_test_clashes_Fetch_service_methods[0], request,
+        options, smf_test_clashes_Fetch_Fetch_deliver, (smf_client_callback)callback, context);
+}
+
 static const struct smf_method smf_test_clashes_Store_service_methods[] = {
     {"Call", "smf_test.clashes.Request", "smf_test.clashes.Response",
      &smf_test_clashes_Request_layout, &smf_test_clashes_Response_layout,
@@ -154,7 +162,7 @@ static int smf_test_clashes_Store_dispatch_any(const void *any, struct smf_core 
     const void *request;
 
     if (event->kind != SMF_EVENT_REQUEST)
-        return 0;
+        return smf_call_event(core, event);
     call.problem = server->problem;
     call.context = server->context;
     switch (event->meta) {
@@ -225,6 +233,14 @@ int smf_test_clashes_Store_Call(struct smf_client *client, struct smf_flat_build
         smf_test_clashes_Store_Call_deliver, (smf_client_callback)callback, context);
 }
 
+int smf_test_clashes_Store_Call_with(struct smf_client *client, struct smf_flat_builder *request,
+    const struct smf_call_options *options, void (*callback)(const struct smf_result *result,
+    const struct smf_test_clashes_Response *response, void *context), void *context)
+{
+    return smf_client_call_with(client, &smf_test_clashes_Store_service_methods[0], request,
+        options, smf_test_clashes_Store_Call_deliver, (smf_client_callback)callback, context);
+}
+
 static void smf_test_clashes_Store_Close_deliver(const struct smf_result *result, const void *reply,
     smf_client_callback callback, void *context)
 {
@@ -239,6 +255,14 @@ int smf_test_clashes_Store_Close(struct smf_client *client, struct smf_flat_buil
 {
     return smf_client_call(client, &smf_test_clashes_Store_service_methods[1], request, timeout_us,
         smf_test_clashes_Store_Close_deliver, (smf_client_callback)callback, context);
+}
+
+int smf_test_clashes_Store_Close_with(struct smf_client *client, struct smf_flat_builder *request,
+    const struct smf_call_options *options, void (*callback)(const struct smf_result *result,
+    const struct smf_test_clashes_Server *response, void *context), void *context)
+{
+    return smf_client_call_with(client, &smf_test_clashes_Store_service_methods[1], request,
+        options, smf_test_clashes_Store_Close_deliver, (smf_client_callback)callback, context);
 }
 
 static void smf_test_clashes_Store_Register_deliver(const struct smf_result *result,
@@ -257,6 +281,15 @@ int smf_test_clashes_Store_Register(struct smf_client *client, struct smf_flat_b
         smf_test_clashes_Store_Register_deliver, (smf_client_callback)callback, context);
 }
 
+int smf_test_clashes_Store_Register_with(struct smf_client *client,
+    struct smf_flat_builder *request, const struct smf_call_options *options,
+    void (*callback)(const struct smf_result *result,
+    const struct smf_test_clashes_Schema *response, void *context), void *context)
+{
+    return smf_client_call_with(client, &smf_test_clashes_Store_service_methods[2], request,
+        options, smf_test_clashes_Store_Register_deliver, (smf_client_callback)callback, context);
+}
+
 static void smf_test_clashes_Store_Dial_deliver(const struct smf_result *result, const void *reply,
     smf_client_callback callback, void *context)
 {
@@ -273,6 +306,14 @@ int smf_test_clashes_Store_Dial(struct smf_client *client, struct smf_flat_build
         smf_test_clashes_Store_Dial_deliver, (smf_client_callback)callback, context);
 }
 
+int smf_test_clashes_Store_Dial_with(struct smf_client *client, struct smf_flat_builder *request,
+    const struct smf_call_options *options, void (*callback)(const struct smf_result *result,
+    const struct smf_test_clashes_Options *response, void *context), void *context)
+{
+    return smf_client_call_with(client, &smf_test_clashes_Store_service_methods[3], request,
+        options, smf_test_clashes_Store_Dial_deliver, (smf_client_callback)callback, context);
+}
+
 static void smf_test_clashes_Store_String_deliver(const struct smf_result *result,
     const void *reply, smf_client_callback callback, void *context)
 {
@@ -287,4 +328,12 @@ int smf_test_clashes_Store_String(struct smf_client *client, struct smf_flat_bui
 {
     return smf_client_call(client, &smf_test_clashes_Store_service_methods[4], request, timeout_us,
         smf_test_clashes_Store_String_deliver, (smf_client_callback)callback, context);
+}
+
+int smf_test_clashes_Store_String_with(struct smf_client *client, struct smf_flat_builder *request,
+    const struct smf_call_options *options, void (*callback)(const struct smf_result *result,
+    const struct smf_test_clashes_Client *response, void *context), void *context)
+{
+    return smf_client_call_with(client, &smf_test_clashes_Store_service_methods[4], request,
+        options, smf_test_clashes_Store_String_deliver, (smf_client_callback)callback, context);
 }

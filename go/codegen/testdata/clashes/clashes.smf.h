@@ -839,8 +839,8 @@ struct smf_test_clashes_Fetch_server {
         void *context);
 };
 
-/* Serves an event, if it is a request of the service: then it returns 1. For a program with one service;
- * others are served by a router. */
+/* Serves an event, if it is a request of the service: then it returns 1. Takes notice of callers who gave up
+ * (smf_call_event). For a program with one service; others are served by a router. */
 int smf_test_clashes_Fetch_dispatch(const struct smf_test_clashes_Fetch_server *server,
     struct smf_core *core, const struct smf_event *event);
 
@@ -855,6 +855,11 @@ static inline int smf_test_clashes_Fetch_serve(struct smf_router *router,
  * unless result says that all went well. A builder of the core is empty afterwards. callback may be NULL. */
 int smf_test_clashes_Fetch_Fetch(struct smf_client *client, struct smf_flat_builder *request,
     uint64_t timeout_us, void (*callback)(const struct smf_result *result,
+    const struct smf_test_clashes_Response *response, void *context), void *context);
+
+/* Likewise, with options, or NULL: smf_client_call_with. */
+int smf_test_clashes_Fetch_Fetch_with(struct smf_client *client, struct smf_flat_builder *request,
+    const struct smf_call_options *options, void (*callback)(const struct smf_result *result,
     const struct smf_test_clashes_Response *response, void *context), void *context);
 
 /* Method ids of smf_test.clashes.Store: the CRC of the service XOR the CRC of the method. */
@@ -891,8 +896,8 @@ struct smf_test_clashes_Store_server {
         void *context);
 };
 
-/* Serves an event, if it is a request of the service: then it returns 1. For a program with one service;
- * others are served by a router. */
+/* Serves an event, if it is a request of the service: then it returns 1. Takes notice of callers who gave up
+ * (smf_call_event). For a program with one service; others are served by a router. */
 int smf_test_clashes_Store_dispatch(const struct smf_test_clashes_Store_server *server,
     struct smf_core *core, const struct smf_event *event);
 
@@ -909,10 +914,20 @@ int smf_test_clashes_Store_Call(struct smf_client *client, struct smf_flat_build
     uint64_t timeout_us, void (*callback)(const struct smf_result *result,
     const struct smf_test_clashes_Response *response, void *context), void *context);
 
+/* Likewise, with options, or NULL: smf_client_call_with. */
+int smf_test_clashes_Store_Call_with(struct smf_client *client, struct smf_flat_builder *request,
+    const struct smf_call_options *options, void (*callback)(const struct smf_result *result,
+    const struct smf_test_clashes_Response *response, void *context), void *context);
+
 /* Calls Store.Close with a request that was finished: smf_client_call. response: NULL
  * unless result says that all went well. A builder of the core is empty afterwards. callback may be NULL. */
 int smf_test_clashes_Store_Close(struct smf_client *client, struct smf_flat_builder *request,
     uint64_t timeout_us, void (*callback)(const struct smf_result *result,
+    const struct smf_test_clashes_Server *response, void *context), void *context);
+
+/* Likewise, with options, or NULL: smf_client_call_with. */
+int smf_test_clashes_Store_Close_with(struct smf_client *client, struct smf_flat_builder *request,
+    const struct smf_call_options *options, void (*callback)(const struct smf_result *result,
     const struct smf_test_clashes_Server *response, void *context), void *context);
 
 /* Calls Store.Register with a request that was finished: smf_client_call. response: NULL
@@ -921,16 +936,32 @@ int smf_test_clashes_Store_Register(struct smf_client *client, struct smf_flat_b
     uint64_t timeout_us, void (*callback)(const struct smf_result *result,
     const struct smf_test_clashes_Schema *response, void *context), void *context);
 
+/* Likewise, with options, or NULL: smf_client_call_with. */
+int smf_test_clashes_Store_Register_with(struct smf_client *client,
+    struct smf_flat_builder *request, const struct smf_call_options *options,
+    void (*callback)(const struct smf_result *result,
+    const struct smf_test_clashes_Schema *response, void *context), void *context);
+
 /* Calls Store.Dial with a request that was finished: smf_client_call. response: NULL
  * unless result says that all went well. A builder of the core is empty afterwards. callback may be NULL. */
 int smf_test_clashes_Store_Dial(struct smf_client *client, struct smf_flat_builder *request,
     uint64_t timeout_us, void (*callback)(const struct smf_result *result,
     const struct smf_test_clashes_Options *response, void *context), void *context);
 
+/* Likewise, with options, or NULL: smf_client_call_with. */
+int smf_test_clashes_Store_Dial_with(struct smf_client *client, struct smf_flat_builder *request,
+    const struct smf_call_options *options, void (*callback)(const struct smf_result *result,
+    const struct smf_test_clashes_Options *response, void *context), void *context);
+
 /* Calls Store.String with a request that was finished: smf_client_call. response: NULL
  * unless result says that all went well. A builder of the core is empty afterwards. callback may be NULL. */
 int smf_test_clashes_Store_String(struct smf_client *client, struct smf_flat_builder *request,
     uint64_t timeout_us, void (*callback)(const struct smf_result *result,
+    const struct smf_test_clashes_Client *response, void *context), void *context);
+
+/* Likewise, with options, or NULL: smf_client_call_with. */
+int smf_test_clashes_Store_String_with(struct smf_client *client, struct smf_flat_builder *request,
+    const struct smf_call_options *options, void (*callback)(const struct smf_result *result,
     const struct smf_test_clashes_Client *response, void *context), void *context);
 
 #ifdef __cplusplus

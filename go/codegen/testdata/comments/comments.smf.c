@@ -42,7 +42,7 @@ static int smf_test_comments_Talker_dispatch_any(const void *any, struct smf_cor
     const void *request;
 
     if (event->kind != SMF_EVENT_REQUEST)
-        return 0;
+        return smf_call_event(core, event);
     call.problem = server->problem;
     call.context = server->context;
     switch (event->meta) {
@@ -92,6 +92,14 @@ int smf_test_comments_Talker_Talk(struct smf_client *client, struct smf_flat_bui
         timeout_us, smf_test_comments_Talker_Talk_deliver, (smf_client_callback)callback, context);
 }
 
+int smf_test_comments_Talker_Talk_with(struct smf_client *client, struct smf_flat_builder *request,
+    const struct smf_call_options *options, void (*callback)(const struct smf_result *result,
+    const struct smf_test_comments_Short *response, void *context), void *context)
+{
+    return smf_client_call_with(client, &smf_test_comments_Talker_service_methods[0], request,
+        options, smf_test_comments_Talker_Talk_deliver, (smf_client_callback)callback, context);
+}
+
 static void smf_test_comments_Talker_Whisper_deliver(const struct smf_result *result,
     const void *reply, smf_client_callback callback, void *context)
 {
@@ -107,4 +115,13 @@ int smf_test_comments_Talker_Whisper(struct smf_client *client, struct smf_flat_
     return smf_client_call(client, &smf_test_comments_Talker_service_methods[1], request,
         timeout_us, smf_test_comments_Talker_Whisper_deliver, (smf_client_callback)callback,
         context);
+}
+
+int smf_test_comments_Talker_Whisper_with(struct smf_client *client,
+    struct smf_flat_builder *request, const struct smf_call_options *options,
+    void (*callback)(const struct smf_result *result, const struct smf_test_comments_Long *response,
+    void *context), void *context)
+{
+    return smf_client_call_with(client, &smf_test_comments_Talker_service_methods[1], request,
+        options, smf_test_comments_Talker_Whisper_deliver, (smf_client_callback)callback, context);
 }

@@ -336,7 +336,7 @@ static int smf_test_consensus_Consensus_dispatch_any(const void *any, struct smf
     const void *request;
 
     if (event->kind != SMF_EVENT_REQUEST)
-        return 0;
+        return smf_call_event(core, event);
     call.problem = server->problem;
     call.context = server->context;
     switch (event->meta) {
@@ -416,6 +416,16 @@ int smf_test_consensus_Consensus_RequestVote(struct smf_client *client,
         context);
 }
 
+int smf_test_consensus_Consensus_RequestVote_with(struct smf_client *client,
+    struct smf_flat_builder *request, const struct smf_call_options *options,
+    void (*callback)(const struct smf_result *result,
+    const struct smf_test_consensus_VoteReply *response, void *context), void *context)
+{
+    return smf_client_call_with(client, &smf_test_consensus_Consensus_service_methods[0], request,
+        options, smf_test_consensus_Consensus_RequestVote_deliver, (smf_client_callback)callback,
+        context);
+}
+
 static void smf_test_consensus_Consensus_AppendEntries_deliver(const struct smf_result *result,
     const void *reply, smf_client_callback callback, void *context)
 {
@@ -435,6 +445,16 @@ int smf_test_consensus_Consensus_AppendEntries(struct smf_client *client,
         (smf_client_callback)callback, context);
 }
 
+int smf_test_consensus_Consensus_AppendEntries_with(struct smf_client *client,
+    struct smf_flat_builder *request, const struct smf_call_options *options,
+    void (*callback)(const struct smf_result *result,
+    const struct smf_test_consensus_AppendEntriesReply *response, void *context), void *context)
+{
+    return smf_client_call_with(client, &smf_test_consensus_Consensus_service_methods[1], request,
+        options, smf_test_consensus_Consensus_AppendEntries_deliver, (smf_client_callback)callback,
+        context);
+}
+
 static void smf_test_consensus_Consensus_Heartbeats_deliver(const struct smf_result *result,
     const void *reply, smf_client_callback callback, void *context)
 {
@@ -451,6 +471,16 @@ int smf_test_consensus_Consensus_Heartbeats(struct smf_client *client,
 {
     return smf_client_call(client, &smf_test_consensus_Consensus_service_methods[2], request,
         timeout_us, smf_test_consensus_Consensus_Heartbeats_deliver, (smf_client_callback)callback,
+        context);
+}
+
+int smf_test_consensus_Consensus_Heartbeats_with(struct smf_client *client,
+    struct smf_flat_builder *request, const struct smf_call_options *options,
+    void (*callback)(const struct smf_result *result,
+    const struct smf_test_consensus_HeartbeatsReply *response, void *context), void *context)
+{
+    return smf_client_call_with(client, &smf_test_consensus_Consensus_service_methods[2], request,
+        options, smf_test_consensus_Consensus_Heartbeats_deliver, (smf_client_callback)callback,
         context);
 }
 
@@ -473,6 +503,16 @@ int smf_test_consensus_Consensus_InstallSnapshot(struct smf_client *client,
         (smf_client_callback)callback, context);
 }
 
+int smf_test_consensus_Consensus_InstallSnapshot_with(struct smf_client *client,
+    struct smf_flat_builder *request, const struct smf_call_options *options,
+    void (*callback)(const struct smf_result *result,
+    const struct smf_test_consensus_InstallSnapshotReply *response, void *context), void *context)
+{
+    return smf_client_call_with(client, &smf_test_consensus_Consensus_service_methods[3], request,
+        options, smf_test_consensus_Consensus_InstallSnapshot_deliver,
+        (smf_client_callback)callback, context);
+}
+
 static void smf_test_consensus_Consensus_TimeoutNow_deliver(const struct smf_result *result,
     const void *reply, smf_client_callback callback, void *context)
 {
@@ -488,6 +528,16 @@ int smf_test_consensus_Consensus_TimeoutNow(struct smf_client *client,
 {
     return smf_client_call(client, &smf_test_consensus_Consensus_service_methods[4], request,
         timeout_us, smf_test_consensus_Consensus_TimeoutNow_deliver, (smf_client_callback)callback,
+        context);
+}
+
+int smf_test_consensus_Consensus_TimeoutNow_with(struct smf_client *client,
+    struct smf_flat_builder *request, const struct smf_call_options *options,
+    void (*callback)(const struct smf_result *result,
+    const struct smf_test_consensus_Outcome *response, void *context), void *context)
+{
+    return smf_client_call_with(client, &smf_test_consensus_Consensus_service_methods[4], request,
+        options, smf_test_consensus_Consensus_TimeoutNow_deliver, (smf_client_callback)callback,
         context);
 }
 
@@ -519,7 +569,7 @@ static int smf_test_consensus_ConsensusClient_dispatch_any(const void *any, stru
     const void *request;
 
     if (event->kind != SMF_EVENT_REQUEST)
-        return 0;
+        return smf_call_event(core, event);
     call.problem = server->problem;
     call.context = server->context;
     switch (event->meta) {
@@ -598,6 +648,16 @@ int smf_test_consensus_ConsensusClient_Propose(struct smf_client *client,
         (smf_client_callback)callback, context);
 }
 
+int smf_test_consensus_ConsensusClient_Propose_with(struct smf_client *client,
+    struct smf_flat_builder *request, const struct smf_call_options *options,
+    void (*callback)(const struct smf_result *result,
+    const struct smf_test_consensus_ProposeReply *response, void *context), void *context)
+{
+    return smf_client_call_with(client, &smf_test_consensus_ConsensusClient_service_methods[0],
+        request, options, smf_test_consensus_ConsensusClient_Propose_deliver,
+        (smf_client_callback)callback, context);
+}
+
 static void smf_test_consensus_ConsensusClient_ReadIndex_deliver(const struct smf_result *result,
     const void *reply, smf_client_callback callback, void *context)
 {
@@ -617,6 +677,16 @@ int smf_test_consensus_ConsensusClient_ReadIndex(struct smf_client *client,
         (smf_client_callback)callback, context);
 }
 
+int smf_test_consensus_ConsensusClient_ReadIndex_with(struct smf_client *client,
+    struct smf_flat_builder *request, const struct smf_call_options *options,
+    void (*callback)(const struct smf_result *result,
+    const struct smf_test_consensus_ReadIndexReply *response, void *context), void *context)
+{
+    return smf_client_call_with(client, &smf_test_consensus_ConsensusClient_service_methods[1],
+        request, options, smf_test_consensus_ConsensusClient_ReadIndex_deliver,
+        (smf_client_callback)callback, context);
+}
+
 static void smf_test_consensus_ConsensusClient_TransferLeadership_deliver(const struct smf_result *result, const void *reply, smf_client_callback callback, void *context)
 {
     if (callback != NULL)
@@ -631,6 +701,16 @@ int smf_test_consensus_ConsensusClient_TransferLeadership(struct smf_client *cli
 {
     return smf_client_call(client, &smf_test_consensus_ConsensusClient_service_methods[2], request,
         timeout_us, smf_test_consensus_ConsensusClient_TransferLeadership_deliver,
+        (smf_client_callback)callback, context);
+}
+
+int smf_test_consensus_ConsensusClient_TransferLeadership_with(struct smf_client *client,
+    struct smf_flat_builder *request, const struct smf_call_options *options,
+    void (*callback)(const struct smf_result *result,
+    const struct smf_test_consensus_Outcome *response, void *context), void *context)
+{
+    return smf_client_call_with(client, &smf_test_consensus_ConsensusClient_service_methods[2],
+        request, options, smf_test_consensus_ConsensusClient_TransferLeadership_deliver,
         (smf_client_callback)callback, context);
 }
 
@@ -652,6 +732,16 @@ int smf_test_consensus_ConsensusClient_ChangeMembers(struct smf_client *client,
         (smf_client_callback)callback, context);
 }
 
+int smf_test_consensus_ConsensusClient_ChangeMembers_with(struct smf_client *client,
+    struct smf_flat_builder *request, const struct smf_call_options *options,
+    void (*callback)(const struct smf_result *result,
+    const struct smf_test_consensus_ChangeMembersReply *response, void *context), void *context)
+{
+    return smf_client_call_with(client, &smf_test_consensus_ConsensusClient_service_methods[3],
+        request, options, smf_test_consensus_ConsensusClient_ChangeMembers_deliver,
+        (smf_client_callback)callback, context);
+}
+
 static void smf_test_consensus_ConsensusClient_Status_deliver(const struct smf_result *result,
     const void *reply, smf_client_callback callback, void *context)
 {
@@ -668,5 +758,15 @@ int smf_test_consensus_ConsensusClient_Status(struct smf_client *client,
 {
     return smf_client_call(client, &smf_test_consensus_ConsensusClient_service_methods[4], request,
         timeout_us, smf_test_consensus_ConsensusClient_Status_deliver,
+        (smf_client_callback)callback, context);
+}
+
+int smf_test_consensus_ConsensusClient_Status_with(struct smf_client *client,
+    struct smf_flat_builder *request, const struct smf_call_options *options,
+    void (*callback)(const struct smf_result *result,
+    const struct smf_test_consensus_StatusReply *response, void *context), void *context)
+{
+    return smf_client_call_with(client, &smf_test_consensus_ConsensusClient_service_methods[4],
+        request, options, smf_test_consensus_ConsensusClient_Status_deliver,
         (smf_client_callback)callback, context);
 }

@@ -4081,8 +4081,8 @@ struct smf_test_consensus_Consensus_server {
         const struct smf_test_consensus_TimeoutNowRequest *request, void *context);
 };
 
-/* Serves an event, if it is a request of the service: then it returns 1. For a program with one service;
- * others are served by a router. */
+/* Serves an event, if it is a request of the service: then it returns 1. Takes notice of callers who gave up
+ * (smf_call_event). For a program with one service; others are served by a router. */
 int smf_test_consensus_Consensus_dispatch(const struct smf_test_consensus_Consensus_server *server,
     struct smf_core *core, const struct smf_event *event);
 
@@ -4100,10 +4100,22 @@ int smf_test_consensus_Consensus_RequestVote(struct smf_client *client,
     void (*callback)(const struct smf_result *result,
     const struct smf_test_consensus_VoteReply *response, void *context), void *context);
 
+/* Likewise, with options, or NULL: smf_client_call_with. */
+int smf_test_consensus_Consensus_RequestVote_with(struct smf_client *client,
+    struct smf_flat_builder *request, const struct smf_call_options *options,
+    void (*callback)(const struct smf_result *result,
+    const struct smf_test_consensus_VoteReply *response, void *context), void *context);
+
 /* Calls Consensus.AppendEntries with a request that was finished: smf_client_call. response: NULL
  * unless result says that all went well. A builder of the core is empty afterwards. callback may be NULL. */
 int smf_test_consensus_Consensus_AppendEntries(struct smf_client *client,
     struct smf_flat_builder *request, uint64_t timeout_us,
+    void (*callback)(const struct smf_result *result,
+    const struct smf_test_consensus_AppendEntriesReply *response, void *context), void *context);
+
+/* Likewise, with options, or NULL: smf_client_call_with. */
+int smf_test_consensus_Consensus_AppendEntries_with(struct smf_client *client,
+    struct smf_flat_builder *request, const struct smf_call_options *options,
     void (*callback)(const struct smf_result *result,
     const struct smf_test_consensus_AppendEntriesReply *response, void *context), void *context);
 
@@ -4116,6 +4128,12 @@ int smf_test_consensus_Consensus_Heartbeats(struct smf_client *client,
     void (*callback)(const struct smf_result *result,
     const struct smf_test_consensus_HeartbeatsReply *response, void *context), void *context);
 
+/* Likewise, with options, or NULL: smf_client_call_with. */
+int smf_test_consensus_Consensus_Heartbeats_with(struct smf_client *client,
+    struct smf_flat_builder *request, const struct smf_call_options *options,
+    void (*callback)(const struct smf_result *result,
+    const struct smf_test_consensus_HeartbeatsReply *response, void *context), void *context);
+
 /* Calls Consensus.InstallSnapshot with a request that was finished: smf_client_call. response: NULL
  * unless result says that all went well. A builder of the core is empty afterwards. callback may be NULL. */
 int smf_test_consensus_Consensus_InstallSnapshot(struct smf_client *client,
@@ -4123,10 +4141,22 @@ int smf_test_consensus_Consensus_InstallSnapshot(struct smf_client *client,
     void (*callback)(const struct smf_result *result,
     const struct smf_test_consensus_InstallSnapshotReply *response, void *context), void *context);
 
+/* Likewise, with options, or NULL: smf_client_call_with. */
+int smf_test_consensus_Consensus_InstallSnapshot_with(struct smf_client *client,
+    struct smf_flat_builder *request, const struct smf_call_options *options,
+    void (*callback)(const struct smf_result *result,
+    const struct smf_test_consensus_InstallSnapshotReply *response, void *context), void *context);
+
 /* Calls Consensus.TimeoutNow with a request that was finished: smf_client_call. response: NULL
  * unless result says that all went well. A builder of the core is empty afterwards. callback may be NULL. */
 int smf_test_consensus_Consensus_TimeoutNow(struct smf_client *client,
     struct smf_flat_builder *request, uint64_t timeout_us,
+    void (*callback)(const struct smf_result *result,
+    const struct smf_test_consensus_Outcome *response, void *context), void *context);
+
+/* Likewise, with options, or NULL: smf_client_call_with. */
+int smf_test_consensus_Consensus_TimeoutNow_with(struct smf_client *client,
+    struct smf_flat_builder *request, const struct smf_call_options *options,
     void (*callback)(const struct smf_result *result,
     const struct smf_test_consensus_Outcome *response, void *context), void *context);
 
@@ -4166,8 +4196,8 @@ struct smf_test_consensus_ConsensusClient_server {
         const struct smf_test_consensus_StatusRequest *request, void *context);
 };
 
-/* Serves an event, if it is a request of the service: then it returns 1. For a program with one service;
- * others are served by a router. */
+/* Serves an event, if it is a request of the service: then it returns 1. Takes notice of callers who gave up
+ * (smf_call_event). For a program with one service; others are served by a router. */
 int smf_test_consensus_ConsensusClient_dispatch(const struct smf_test_consensus_ConsensusClient_server *server, struct smf_core *core, const struct smf_event *event);
 
 /* Adds the service to a router: smf_router_add. */
@@ -4184,10 +4214,22 @@ int smf_test_consensus_ConsensusClient_Propose(struct smf_client *client,
     void (*callback)(const struct smf_result *result,
     const struct smf_test_consensus_ProposeReply *response, void *context), void *context);
 
+/* Likewise, with options, or NULL: smf_client_call_with. */
+int smf_test_consensus_ConsensusClient_Propose_with(struct smf_client *client,
+    struct smf_flat_builder *request, const struct smf_call_options *options,
+    void (*callback)(const struct smf_result *result,
+    const struct smf_test_consensus_ProposeReply *response, void *context), void *context);
+
 /* Calls ConsensusClient.ReadIndex with a request that was finished: smf_client_call. response: NULL
  * unless result says that all went well. A builder of the core is empty afterwards. callback may be NULL. */
 int smf_test_consensus_ConsensusClient_ReadIndex(struct smf_client *client,
     struct smf_flat_builder *request, uint64_t timeout_us,
+    void (*callback)(const struct smf_result *result,
+    const struct smf_test_consensus_ReadIndexReply *response, void *context), void *context);
+
+/* Likewise, with options, or NULL: smf_client_call_with. */
+int smf_test_consensus_ConsensusClient_ReadIndex_with(struct smf_client *client,
+    struct smf_flat_builder *request, const struct smf_call_options *options,
     void (*callback)(const struct smf_result *result,
     const struct smf_test_consensus_ReadIndexReply *response, void *context), void *context);
 
@@ -4198,6 +4240,12 @@ int smf_test_consensus_ConsensusClient_TransferLeadership(struct smf_client *cli
     void (*callback)(const struct smf_result *result,
     const struct smf_test_consensus_Outcome *response, void *context), void *context);
 
+/* Likewise, with options, or NULL: smf_client_call_with. */
+int smf_test_consensus_ConsensusClient_TransferLeadership_with(struct smf_client *client,
+    struct smf_flat_builder *request, const struct smf_call_options *options,
+    void (*callback)(const struct smf_result *result,
+    const struct smf_test_consensus_Outcome *response, void *context), void *context);
+
 /* Calls ConsensusClient.ChangeMembers with a request that was finished: smf_client_call. response: NULL
  * unless result says that all went well. A builder of the core is empty afterwards. callback may be NULL. */
 int smf_test_consensus_ConsensusClient_ChangeMembers(struct smf_client *client,
@@ -4205,10 +4253,22 @@ int smf_test_consensus_ConsensusClient_ChangeMembers(struct smf_client *client,
     void (*callback)(const struct smf_result *result,
     const struct smf_test_consensus_ChangeMembersReply *response, void *context), void *context);
 
+/* Likewise, with options, or NULL: smf_client_call_with. */
+int smf_test_consensus_ConsensusClient_ChangeMembers_with(struct smf_client *client,
+    struct smf_flat_builder *request, const struct smf_call_options *options,
+    void (*callback)(const struct smf_result *result,
+    const struct smf_test_consensus_ChangeMembersReply *response, void *context), void *context);
+
 /* Calls ConsensusClient.Status with a request that was finished: smf_client_call. response: NULL
  * unless result says that all went well. A builder of the core is empty afterwards. callback may be NULL. */
 int smf_test_consensus_ConsensusClient_Status(struct smf_client *client,
     struct smf_flat_builder *request, uint64_t timeout_us,
+    void (*callback)(const struct smf_result *result,
+    const struct smf_test_consensus_StatusReply *response, void *context), void *context);
+
+/* Likewise, with options, or NULL: smf_client_call_with. */
+int smf_test_consensus_ConsensusClient_Status_with(struct smf_client *client,
+    struct smf_flat_builder *request, const struct smf_call_options *options,
     void (*callback)(const struct smf_result *result,
     const struct smf_test_consensus_StatusReply *response, void *context), void *context);
 

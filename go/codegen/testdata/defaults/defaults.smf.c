@@ -48,7 +48,7 @@ static int smf_test_defaults_Settings_dispatch_any(const void *any, struct smf_c
     const void *request;
 
     if (event->kind != SMF_EVENT_REQUEST)
-        return 0;
+        return smf_call_event(core, event);
     call.problem = server->problem;
     call.context = server->context;
     switch (event->meta) {
@@ -99,6 +99,14 @@ int smf_test_defaults_Settings_Get(struct smf_client *client, struct smf_flat_bu
         timeout_us, smf_test_defaults_Settings_Get_deliver, (smf_client_callback)callback, context);
 }
 
+int smf_test_defaults_Settings_Get_with(struct smf_client *client, struct smf_flat_builder *request,
+    const struct smf_call_options *options, void (*callback)(const struct smf_result *result,
+    const struct smf_test_defaults_Defaults *response, void *context), void *context)
+{
+    return smf_client_call_with(client, &smf_test_defaults_Settings_service_methods[0], request,
+        options, smf_test_defaults_Settings_Get_deliver, (smf_client_callback)callback, context);
+}
+
 static void smf_test_defaults_Settings_Set_deliver(const struct smf_result *result,
     const void *reply, smf_client_callback callback, void *context)
 {
@@ -113,4 +121,12 @@ int smf_test_defaults_Settings_Set(struct smf_client *client, struct smf_flat_bu
 {
     return smf_client_call(client, &smf_test_defaults_Settings_service_methods[1], request,
         timeout_us, smf_test_defaults_Settings_Set_deliver, (smf_client_callback)callback, context);
+}
+
+int smf_test_defaults_Settings_Set_with(struct smf_client *client, struct smf_flat_builder *request,
+    const struct smf_call_options *options, void (*callback)(const struct smf_result *result,
+    const struct smf_test_defaults_Nothing *response, void *context), void *context)
+{
+    return smf_client_call_with(client, &smf_test_defaults_Settings_service_methods[1], request,
+        options, smf_test_defaults_Settings_Set_deliver, (smf_client_callback)callback, context);
 }

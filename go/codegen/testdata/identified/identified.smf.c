@@ -43,7 +43,7 @@ static int smf_test_identified_Archive_dispatch_any(const void *any, struct smf_
     const void *request;
 
     if (event->kind != SMF_EVENT_REQUEST)
-        return 0;
+        return smf_call_event(core, event);
     call.problem = server->problem;
     call.context = server->context;
     switch (event->meta) {
@@ -87,4 +87,13 @@ int smf_test_identified_Archive_Store(struct smf_client *client, struct smf_flat
     return smf_client_call(client, &smf_test_identified_Archive_service_methods[0], request,
         timeout_us, smf_test_identified_Archive_Store_deliver, (smf_client_callback)callback,
         context);
+}
+
+int smf_test_identified_Archive_Store_with(struct smf_client *client,
+    struct smf_flat_builder *request, const struct smf_call_options *options,
+    void (*callback)(const struct smf_result *result,
+    const struct smf_test_identified_Part *response, void *context), void *context)
+{
+    return smf_client_call_with(client, &smf_test_identified_Archive_service_methods[0], request,
+        options, smf_test_identified_Archive_Store_deliver, (smf_client_callback)callback, context);
 }

@@ -39,7 +39,7 @@ static int smf_test_includes_Shop_dispatch_any(const void *any, struct smf_core 
     const void *request;
 
     if (event->kind != SMF_EVENT_REQUEST)
-        return 0;
+        return smf_call_event(core, event);
     call.problem = server->problem;
     call.context = server->context;
     switch (event->meta) {
@@ -89,6 +89,14 @@ int smf_test_includes_Shop_Buy(struct smf_client *client, struct smf_flat_builde
         smf_test_includes_Shop_Buy_deliver, (smf_client_callback)callback, context);
 }
 
+int smf_test_includes_Shop_Buy_with(struct smf_client *client, struct smf_flat_builder *request,
+    const struct smf_call_options *options, void (*callback)(const struct smf_result *result,
+    const struct smf_test_includes_Receipt *response, void *context), void *context)
+{
+    return smf_client_call_with(client, &smf_test_includes_Shop_service_methods[0], request,
+        options, smf_test_includes_Shop_Buy_deliver, (smf_client_callback)callback, context);
+}
+
 static void smf_test_includes_Shop_Refund_deliver(const struct smf_result *result,
     const void *reply, smf_client_callback callback, void *context)
 {
@@ -103,4 +111,12 @@ int smf_test_includes_Shop_Refund(struct smf_client *client, struct smf_flat_bui
 {
     return smf_client_call(client, &smf_test_includes_Shop_service_methods[1], request, timeout_us,
         smf_test_includes_Shop_Refund_deliver, (smf_client_callback)callback, context);
+}
+
+int smf_test_includes_Shop_Refund_with(struct smf_client *client, struct smf_flat_builder *request,
+    const struct smf_call_options *options, void (*callback)(const struct smf_result *result,
+    const struct smf_test_includes_money_Price *response, void *context), void *context)
+{
+    return smf_client_call_with(client, &smf_test_includes_Shop_service_methods[1], request,
+        options, smf_test_includes_Shop_Refund_deliver, (smf_client_callback)callback, context);
 }

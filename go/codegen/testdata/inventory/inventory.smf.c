@@ -57,7 +57,7 @@ static int smf_test_inventory_Clerk_dispatch_any(const void *any, struct smf_cor
     const void *request;
 
     if (event->kind != SMF_EVENT_REQUEST)
-        return 0;
+        return smf_call_event(core, event);
     call.problem = server->problem;
     call.context = server->context;
     switch (event->meta) {
@@ -107,6 +107,14 @@ int smf_test_inventory_Clerk_Label(struct smf_client *client, struct smf_flat_bu
         timeout_us, smf_test_inventory_Clerk_Label_deliver, (smf_client_callback)callback, context);
 }
 
+int smf_test_inventory_Clerk_Label_with(struct smf_client *client, struct smf_flat_builder *request,
+    const struct smf_call_options *options, void (*callback)(const struct smf_result *result,
+    const struct smf_test_inventory_Label *response, void *context), void *context)
+{
+    return smf_client_call_with(client, &smf_test_inventory_Clerk_service_methods[0], request,
+        options, smf_test_inventory_Clerk_Label_deliver, (smf_client_callback)callback, context);
+}
+
 static void smf_test_inventory_Clerk_Count_deliver(const struct smf_result *result,
     const void *reply, smf_client_callback callback, void *context)
 {
@@ -121,6 +129,14 @@ int smf_test_inventory_Clerk_Count(struct smf_client *client, struct smf_flat_bu
 {
     return smf_client_call(client, &smf_test_inventory_Clerk_service_methods[1], request,
         timeout_us, smf_test_inventory_Clerk_Count_deliver, (smf_client_callback)callback, context);
+}
+
+int smf_test_inventory_Clerk_Count_with(struct smf_client *client, struct smf_flat_builder *request,
+    const struct smf_call_options *options, void (*callback)(const struct smf_result *result,
+    const struct smf_test_inventory_Count *response, void *context), void *context)
+{
+    return smf_client_call_with(client, &smf_test_inventory_Clerk_service_methods[1], request,
+        options, smf_test_inventory_Clerk_Count_deliver, (smf_client_callback)callback, context);
 }
 
 static const struct smf_method smf_test_inventory_store_keeper_service_methods[] = {
@@ -141,7 +157,7 @@ static int smf_test_inventory_store_keeper_dispatch_any(const void *any, struct 
     const void *request;
 
     if (event->kind != SMF_EVENT_REQUEST)
-        return 0;
+        return smf_call_event(core, event);
     call.problem = server->problem;
     call.context = server->context;
     switch (event->meta) {
@@ -195,6 +211,16 @@ int smf_test_inventory_store_keeper_find_items(struct smf_client *client,
         (smf_client_callback)callback, context);
 }
 
+int smf_test_inventory_store_keeper_find_items_with(struct smf_client *client,
+    struct smf_flat_builder *request, const struct smf_call_options *options,
+    void (*callback)(const struct smf_result *result,
+    const struct smf_test_inventory_Items *response, void *context), void *context)
+{
+    return smf_client_call_with(client, &smf_test_inventory_store_keeper_service_methods[0],
+        request, options, smf_test_inventory_store_keeper_find_items_deliver,
+        (smf_client_callback)callback, context);
+}
+
 static void smf_test_inventory_store_keeper_StockTaking_deliver(const struct smf_result *result,
     const void *reply, smf_client_callback callback, void *context)
 {
@@ -210,5 +236,15 @@ int smf_test_inventory_store_keeper_StockTaking(struct smf_client *client,
 {
     return smf_client_call(client, &smf_test_inventory_store_keeper_service_methods[1], request,
         timeout_us, smf_test_inventory_store_keeper_StockTaking_deliver,
+        (smf_client_callback)callback, context);
+}
+
+int smf_test_inventory_store_keeper_StockTaking_with(struct smf_client *client,
+    struct smf_flat_builder *request, const struct smf_call_options *options,
+    void (*callback)(const struct smf_result *result,
+    const struct smf_test_inventory_Items *response, void *context), void *context)
+{
+    return smf_client_call_with(client, &smf_test_inventory_store_keeper_service_methods[1],
+        request, options, smf_test_inventory_store_keeper_StockTaking_deliver,
         (smf_client_callback)callback, context);
 }

@@ -532,8 +532,8 @@ struct smf_test_inventory_Clerk_server {
         void *context);
 };
 
-/* Serves an event, if it is a request of the service: then it returns 1. For a program with one service;
- * others are served by a router. */
+/* Serves an event, if it is a request of the service: then it returns 1. Takes notice of callers who gave up
+ * (smf_call_event). For a program with one service; others are served by a router. */
 int smf_test_inventory_Clerk_dispatch(const struct smf_test_inventory_Clerk_server *server,
     struct smf_core *core, const struct smf_event *event);
 
@@ -550,10 +550,20 @@ int smf_test_inventory_Clerk_Label(struct smf_client *client, struct smf_flat_bu
     uint64_t timeout_us, void (*callback)(const struct smf_result *result,
     const struct smf_test_inventory_Label *response, void *context), void *context);
 
+/* Likewise, with options, or NULL: smf_client_call_with. */
+int smf_test_inventory_Clerk_Label_with(struct smf_client *client, struct smf_flat_builder *request,
+    const struct smf_call_options *options, void (*callback)(const struct smf_result *result,
+    const struct smf_test_inventory_Label *response, void *context), void *context);
+
 /* Calls Clerk.Count with a request that was finished: smf_client_call. response: NULL
  * unless result says that all went well. A builder of the core is empty afterwards. callback may be NULL. */
 int smf_test_inventory_Clerk_Count(struct smf_client *client, struct smf_flat_builder *request,
     uint64_t timeout_us, void (*callback)(const struct smf_result *result,
+    const struct smf_test_inventory_Count *response, void *context), void *context);
+
+/* Likewise, with options, or NULL: smf_client_call_with. */
+int smf_test_inventory_Clerk_Count_with(struct smf_client *client, struct smf_flat_builder *request,
+    const struct smf_call_options *options, void (*callback)(const struct smf_result *result,
     const struct smf_test_inventory_Count *response, void *context), void *context);
 
 /* Method ids of smf_test.inventory.store_keeper: the CRC of the service XOR the CRC of the method. */
@@ -583,8 +593,8 @@ struct smf_test_inventory_store_keeper_server {
         void *context);
 };
 
-/* Serves an event, if it is a request of the service: then it returns 1. For a program with one service;
- * others are served by a router. */
+/* Serves an event, if it is a request of the service: then it returns 1. Takes notice of callers who gave up
+ * (smf_call_event). For a program with one service; others are served by a router. */
 int smf_test_inventory_store_keeper_dispatch(const struct smf_test_inventory_store_keeper_server *server, struct smf_core *core, const struct smf_event *event);
 
 /* Adds the service to a router: smf_router_add. */
@@ -603,12 +613,24 @@ int smf_test_inventory_store_keeper_find_items(struct smf_client *client,
     void (*callback)(const struct smf_result *result,
     const struct smf_test_inventory_Items *response, void *context), void *context);
 
+/* Likewise, with options, or NULL: smf_client_call_with. */
+int smf_test_inventory_store_keeper_find_items_with(struct smf_client *client,
+    struct smf_flat_builder *request, const struct smf_call_options *options,
+    void (*callback)(const struct smf_result *result,
+    const struct smf_test_inventory_Items *response, void *context), void *context);
+
 /* Counts every piece.
  *
  * Calls store_keeper.StockTaking with a request that was finished: smf_client_call. response: NULL
  * unless result says that all went well. A builder of the core is empty afterwards. callback may be NULL. */
 int smf_test_inventory_store_keeper_StockTaking(struct smf_client *client,
     struct smf_flat_builder *request, uint64_t timeout_us,
+    void (*callback)(const struct smf_result *result,
+    const struct smf_test_inventory_Items *response, void *context), void *context);
+
+/* Likewise, with options, or NULL: smf_client_call_with. */
+int smf_test_inventory_store_keeper_StockTaking_with(struct smf_client *client,
+    struct smf_flat_builder *request, const struct smf_call_options *options,
     void (*callback)(const struct smf_result *result,
     const struct smf_test_inventory_Items *response, void *context), void *context);
 

@@ -54,7 +54,7 @@ static int smf_test_keywords_Keywords_dispatch_any(const void *any, struct smf_c
     const void *request;
 
     if (event->kind != SMF_EVENT_REQUEST)
-        return 0;
+        return smf_call_event(core, event);
     call.problem = server->problem;
     call.context = server->context;
     switch (event->meta) {
@@ -113,6 +113,15 @@ int smf_test_keywords_Keywords_func(struct smf_client *client, struct smf_flat_b
         context);
 }
 
+int smf_test_keywords_Keywords_func_with(struct smf_client *client,
+    struct smf_flat_builder *request, const struct smf_call_options *options,
+    void (*callback)(const struct smf_result *result,
+    const struct smf_test_keywords_Select *response, void *context), void *context)
+{
+    return smf_client_call_with(client, &smf_test_keywords_Keywords_service_methods[0], request,
+        options, smf_test_keywords_Keywords_func_deliver, (smf_client_callback)callback, context);
+}
+
 static void smf_test_keywords_Keywords_go_deliver(const struct smf_result *result,
     const void *reply, smf_client_callback callback, void *context)
 {
@@ -127,6 +136,14 @@ int smf_test_keywords_Keywords_go(struct smf_client *client, struct smf_flat_bui
 {
     return smf_client_call(client, &smf_test_keywords_Keywords_service_methods[1], request,
         timeout_us, smf_test_keywords_Keywords_go_deliver, (smf_client_callback)callback, context);
+}
+
+int smf_test_keywords_Keywords_go_with(struct smf_client *client, struct smf_flat_builder *request,
+    const struct smf_call_options *options, void (*callback)(const struct smf_result *result,
+    const struct smf_test_keywords_Package *response, void *context), void *context)
+{
+    return smf_client_call_with(client, &smf_test_keywords_Keywords_service_methods[1], request,
+        options, smf_test_keywords_Keywords_go_deliver, (smf_client_callback)callback, context);
 }
 
 static void smf_test_keywords_Keywords_delete_deliver(const struct smf_result *result,
@@ -144,4 +161,13 @@ int smf_test_keywords_Keywords_delete(struct smf_client *client, struct smf_flat
     return smf_client_call(client, &smf_test_keywords_Keywords_service_methods[2], request,
         timeout_us, smf_test_keywords_Keywords_delete_deliver, (smf_client_callback)callback,
         context);
+}
+
+int smf_test_keywords_Keywords_delete_with(struct smf_client *client,
+    struct smf_flat_builder *request, const struct smf_call_options *options,
+    void (*callback)(const struct smf_result *result,
+    const struct smf_test_keywords_Select *response, void *context), void *context)
+{
+    return smf_client_call_with(client, &smf_test_keywords_Keywords_service_methods[2], request,
+        options, smf_test_keywords_Keywords_delete_deliver, (smf_client_callback)callback, context);
 }

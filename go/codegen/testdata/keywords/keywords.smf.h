@@ -512,8 +512,8 @@ struct smf_test_keywords_Keywords_server {
         void *context);
 };
 
-/* Serves an event, if it is a request of the service: then it returns 1. For a program with one service;
- * others are served by a router. */
+/* Serves an event, if it is a request of the service: then it returns 1. Takes notice of callers who gave up
+ * (smf_call_event). For a program with one service; others are served by a router. */
 int smf_test_keywords_Keywords_dispatch(const struct smf_test_keywords_Keywords_server *server,
     struct smf_core *core, const struct smf_event *event);
 
@@ -530,16 +530,33 @@ int smf_test_keywords_Keywords_func(struct smf_client *client, struct smf_flat_b
     uint64_t timeout_us, void (*callback)(const struct smf_result *result,
     const struct smf_test_keywords_Select *response, void *context), void *context);
 
+/* Likewise, with options, or NULL: smf_client_call_with. */
+int smf_test_keywords_Keywords_func_with(struct smf_client *client,
+    struct smf_flat_builder *request, const struct smf_call_options *options,
+    void (*callback)(const struct smf_result *result,
+    const struct smf_test_keywords_Select *response, void *context), void *context);
+
 /* Calls Keywords.go with a request that was finished: smf_client_call. response: NULL
  * unless result says that all went well. A builder of the core is empty afterwards. callback may be NULL. */
 int smf_test_keywords_Keywords_go(struct smf_client *client, struct smf_flat_builder *request,
     uint64_t timeout_us, void (*callback)(const struct smf_result *result,
     const struct smf_test_keywords_Package *response, void *context), void *context);
 
+/* Likewise, with options, or NULL: smf_client_call_with. */
+int smf_test_keywords_Keywords_go_with(struct smf_client *client, struct smf_flat_builder *request,
+    const struct smf_call_options *options, void (*callback)(const struct smf_result *result,
+    const struct smf_test_keywords_Package *response, void *context), void *context);
+
 /* Calls Keywords.delete with a request that was finished: smf_client_call. response: NULL
  * unless result says that all went well. A builder of the core is empty afterwards. callback may be NULL. */
 int smf_test_keywords_Keywords_delete(struct smf_client *client, struct smf_flat_builder *request,
     uint64_t timeout_us, void (*callback)(const struct smf_result *result,
+    const struct smf_test_keywords_Select *response, void *context), void *context);
+
+/* Likewise, with options, or NULL: smf_client_call_with. */
+int smf_test_keywords_Keywords_delete_with(struct smf_client *client,
+    struct smf_flat_builder *request, const struct smf_call_options *options,
+    void (*callback)(const struct smf_result *result,
     const struct smf_test_keywords_Select *response, void *context), void *context);
 
 #ifdef __cplusplus

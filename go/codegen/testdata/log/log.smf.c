@@ -304,7 +304,7 @@ static int smf_test_log_Log_dispatch_any(const void *any, struct smf_core *core,
     const void *request;
 
     if (event->kind != SMF_EVENT_REQUEST)
-        return 0;
+        return smf_call_event(core, event);
     call.problem = server->problem;
     call.context = server->context;
     switch (event->meta) {
@@ -375,6 +375,14 @@ int smf_test_log_Log_Append(struct smf_client *client, struct smf_flat_builder *
         smf_test_log_Log_Append_deliver, (smf_client_callback)callback, context);
 }
 
+int smf_test_log_Log_Append_with(struct smf_client *client, struct smf_flat_builder *request,
+    const struct smf_call_options *options, void (*callback)(const struct smf_result *result,
+    const struct smf_test_log_AppendReply *response, void *context), void *context)
+{
+    return smf_client_call_with(client, &smf_test_log_Log_service_methods[0], request, options,
+        smf_test_log_Log_Append_deliver, (smf_client_callback)callback, context);
+}
+
 static void smf_test_log_Log_Fetch_deliver(const struct smf_result *result, const void *reply,
     smf_client_callback callback, void *context)
 {
@@ -388,6 +396,14 @@ int smf_test_log_Log_Fetch(struct smf_client *client, struct smf_flat_builder *r
     const struct smf_test_log_FetchReply *response, void *context), void *context)
 {
     return smf_client_call(client, &smf_test_log_Log_service_methods[1], request, timeout_us,
+        smf_test_log_Log_Fetch_deliver, (smf_client_callback)callback, context);
+}
+
+int smf_test_log_Log_Fetch_with(struct smf_client *client, struct smf_flat_builder *request,
+    const struct smf_call_options *options, void (*callback)(const struct smf_result *result,
+    const struct smf_test_log_FetchReply *response, void *context), void *context)
+{
+    return smf_client_call_with(client, &smf_test_log_Log_service_methods[1], request, options,
         smf_test_log_Log_Fetch_deliver, (smf_client_callback)callback, context);
 }
 
@@ -407,6 +423,14 @@ int smf_test_log_Log_Offsets(struct smf_client *client, struct smf_flat_builder 
         smf_test_log_Log_Offsets_deliver, (smf_client_callback)callback, context);
 }
 
+int smf_test_log_Log_Offsets_with(struct smf_client *client, struct smf_flat_builder *request,
+    const struct smf_call_options *options, void (*callback)(const struct smf_result *result,
+    const struct smf_test_log_OffsetsReply *response, void *context), void *context)
+{
+    return smf_client_call_with(client, &smf_test_log_Log_service_methods[2], request, options,
+        smf_test_log_Log_Offsets_deliver, (smf_client_callback)callback, context);
+}
+
 static void smf_test_log_Log_Commit_deliver(const struct smf_result *result, const void *reply,
     smf_client_callback callback, void *context)
 {
@@ -423,6 +447,14 @@ int smf_test_log_Log_Commit(struct smf_client *client, struct smf_flat_builder *
         smf_test_log_Log_Commit_deliver, (smf_client_callback)callback, context);
 }
 
+int smf_test_log_Log_Commit_with(struct smf_client *client, struct smf_flat_builder *request,
+    const struct smf_call_options *options, void (*callback)(const struct smf_result *result,
+    const struct smf_test_log_CommitReply *response, void *context), void *context)
+{
+    return smf_client_call_with(client, &smf_test_log_Log_service_methods[3], request, options,
+        smf_test_log_Log_Commit_deliver, (smf_client_callback)callback, context);
+}
+
 static void smf_test_log_Log_Committed_deliver(const struct smf_result *result, const void *reply,
     smf_client_callback callback, void *context)
 {
@@ -436,6 +468,14 @@ int smf_test_log_Log_Committed(struct smf_client *client, struct smf_flat_builde
     const struct smf_test_log_CommittedReply *response, void *context), void *context)
 {
     return smf_client_call(client, &smf_test_log_Log_service_methods[4], request, timeout_us,
+        smf_test_log_Log_Committed_deliver, (smf_client_callback)callback, context);
+}
+
+int smf_test_log_Log_Committed_with(struct smf_client *client, struct smf_flat_builder *request,
+    const struct smf_call_options *options, void (*callback)(const struct smf_result *result,
+    const struct smf_test_log_CommittedReply *response, void *context), void *context)
+{
+    return smf_client_call_with(client, &smf_test_log_Log_service_methods[4], request, options,
         smf_test_log_Log_Committed_deliver, (smf_client_callback)callback, context);
 }
 
@@ -463,7 +503,7 @@ static int smf_test_log_LogAdmin_dispatch_any(const void *any, struct smf_core *
     const void *request;
 
     if (event->kind != SMF_EVENT_REQUEST)
-        return 0;
+        return smf_call_event(core, event);
     call.problem = server->problem;
     call.context = server->context;
     switch (event->meta) {
@@ -527,6 +567,14 @@ int smf_test_log_LogAdmin_Topics(struct smf_client *client, struct smf_flat_buil
         smf_test_log_LogAdmin_Topics_deliver, (smf_client_callback)callback, context);
 }
 
+int smf_test_log_LogAdmin_Topics_with(struct smf_client *client, struct smf_flat_builder *request,
+    const struct smf_call_options *options, void (*callback)(const struct smf_result *result,
+    const struct smf_test_log_TopicsReply *response, void *context), void *context)
+{
+    return smf_client_call_with(client, &smf_test_log_LogAdmin_service_methods[0], request, options,
+        smf_test_log_LogAdmin_Topics_deliver, (smf_client_callback)callback, context);
+}
+
 static void smf_test_log_LogAdmin_CreateTopic_deliver(const struct smf_result *result,
     const void *reply, smf_client_callback callback, void *context)
 {
@@ -540,6 +588,15 @@ int smf_test_log_LogAdmin_CreateTopic(struct smf_client *client, struct smf_flat
     const struct smf_test_log_Outcome *response, void *context), void *context)
 {
     return smf_client_call(client, &smf_test_log_LogAdmin_service_methods[1], request, timeout_us,
+        smf_test_log_LogAdmin_CreateTopic_deliver, (smf_client_callback)callback, context);
+}
+
+int smf_test_log_LogAdmin_CreateTopic_with(struct smf_client *client,
+    struct smf_flat_builder *request, const struct smf_call_options *options,
+    void (*callback)(const struct smf_result *result, const struct smf_test_log_Outcome *response,
+    void *context), void *context)
+{
+    return smf_client_call_with(client, &smf_test_log_LogAdmin_service_methods[1], request, options,
         smf_test_log_LogAdmin_CreateTopic_deliver, (smf_client_callback)callback, context);
 }
 
@@ -559,6 +616,15 @@ int smf_test_log_LogAdmin_DeleteTopic(struct smf_client *client, struct smf_flat
         smf_test_log_LogAdmin_DeleteTopic_deliver, (smf_client_callback)callback, context);
 }
 
+int smf_test_log_LogAdmin_DeleteTopic_with(struct smf_client *client,
+    struct smf_flat_builder *request, const struct smf_call_options *options,
+    void (*callback)(const struct smf_result *result, const struct smf_test_log_Outcome *response,
+    void *context), void *context)
+{
+    return smf_client_call_with(client, &smf_test_log_LogAdmin_service_methods[2], request, options,
+        smf_test_log_LogAdmin_DeleteTopic_deliver, (smf_client_callback)callback, context);
+}
+
 static void smf_test_log_LogAdmin_Truncate_deliver(const struct smf_result *result,
     const void *reply, smf_client_callback callback, void *context)
 {
@@ -572,5 +638,13 @@ int smf_test_log_LogAdmin_Truncate(struct smf_client *client, struct smf_flat_bu
     const struct smf_test_log_Outcome *response, void *context), void *context)
 {
     return smf_client_call(client, &smf_test_log_LogAdmin_service_methods[3], request, timeout_us,
+        smf_test_log_LogAdmin_Truncate_deliver, (smf_client_callback)callback, context);
+}
+
+int smf_test_log_LogAdmin_Truncate_with(struct smf_client *client, struct smf_flat_builder *request,
+    const struct smf_call_options *options, void (*callback)(const struct smf_result *result,
+    const struct smf_test_log_Outcome *response, void *context), void *context)
+{
+    return smf_client_call_with(client, &smf_test_log_LogAdmin_service_methods[3], request, options,
         smf_test_log_LogAdmin_Truncate_deliver, (smf_client_callback)callback, context);
 }

@@ -3798,8 +3798,8 @@ struct smf_test_log_Log_server {
         const struct smf_test_log_CommittedRequest *request, void *context);
 };
 
-/* Serves an event, if it is a request of the service: then it returns 1. For a program with one service;
- * others are served by a router. */
+/* Serves an event, if it is a request of the service: then it returns 1. Takes notice of callers who gave up
+ * (smf_call_event). For a program with one service; others are served by a router. */
 int smf_test_log_Log_dispatch(const struct smf_test_log_Log_server *server, struct smf_core *core,
     const struct smf_event *event);
 
@@ -3818,6 +3818,11 @@ int smf_test_log_Log_Append(struct smf_client *client, struct smf_flat_builder *
     uint64_t timeout_us, void (*callback)(const struct smf_result *result,
     const struct smf_test_log_AppendReply *response, void *context), void *context);
 
+/* Likewise, with options, or NULL: smf_client_call_with. */
+int smf_test_log_Log_Append_with(struct smf_client *client, struct smf_flat_builder *request,
+    const struct smf_call_options *options, void (*callback)(const struct smf_result *result,
+    const struct smf_test_log_AppendReply *response, void *context), void *context);
+
 /* What there is, as soon as there is enough of it.
  *
  * Calls Log.Fetch with a request that was finished: smf_client_call. response: NULL
@@ -3826,10 +3831,20 @@ int smf_test_log_Log_Fetch(struct smf_client *client, struct smf_flat_builder *r
     uint64_t timeout_us, void (*callback)(const struct smf_result *result,
     const struct smf_test_log_FetchReply *response, void *context), void *context);
 
+/* Likewise, with options, or NULL: smf_client_call_with. */
+int smf_test_log_Log_Fetch_with(struct smf_client *client, struct smf_flat_builder *request,
+    const struct smf_call_options *options, void (*callback)(const struct smf_result *result,
+    const struct smf_test_log_FetchReply *response, void *context), void *context);
+
 /* Calls Log.Offsets with a request that was finished: smf_client_call. response: NULL
  * unless result says that all went well. A builder of the core is empty afterwards. callback may be NULL. */
 int smf_test_log_Log_Offsets(struct smf_client *client, struct smf_flat_builder *request,
     uint64_t timeout_us, void (*callback)(const struct smf_result *result,
+    const struct smf_test_log_OffsetsReply *response, void *context), void *context);
+
+/* Likewise, with options, or NULL: smf_client_call_with. */
+int smf_test_log_Log_Offsets_with(struct smf_client *client, struct smf_flat_builder *request,
+    const struct smf_call_options *options, void (*callback)(const struct smf_result *result,
     const struct smf_test_log_OffsetsReply *response, void *context), void *context);
 
 /* Calls Log.Commit with a request that was finished: smf_client_call. response: NULL
@@ -3838,10 +3853,20 @@ int smf_test_log_Log_Commit(struct smf_client *client, struct smf_flat_builder *
     uint64_t timeout_us, void (*callback)(const struct smf_result *result,
     const struct smf_test_log_CommitReply *response, void *context), void *context);
 
+/* Likewise, with options, or NULL: smf_client_call_with. */
+int smf_test_log_Log_Commit_with(struct smf_client *client, struct smf_flat_builder *request,
+    const struct smf_call_options *options, void (*callback)(const struct smf_result *result,
+    const struct smf_test_log_CommitReply *response, void *context), void *context);
+
 /* Calls Log.Committed with a request that was finished: smf_client_call. response: NULL
  * unless result says that all went well. A builder of the core is empty afterwards. callback may be NULL. */
 int smf_test_log_Log_Committed(struct smf_client *client, struct smf_flat_builder *request,
     uint64_t timeout_us, void (*callback)(const struct smf_result *result,
+    const struct smf_test_log_CommittedReply *response, void *context), void *context);
+
+/* Likewise, with options, or NULL: smf_client_call_with. */
+int smf_test_log_Log_Committed_with(struct smf_client *client, struct smf_flat_builder *request,
+    const struct smf_call_options *options, void (*callback)(const struct smf_result *result,
     const struct smf_test_log_CommittedReply *response, void *context), void *context);
 
 /* Method ids of smf_test.log.LogAdmin: the CRC of the service XOR the CRC of the method. */
@@ -3877,8 +3902,8 @@ struct smf_test_log_LogAdmin_server {
         void *context);
 };
 
-/* Serves an event, if it is a request of the service: then it returns 1. For a program with one service;
- * others are served by a router. */
+/* Serves an event, if it is a request of the service: then it returns 1. Takes notice of callers who gave up
+ * (smf_call_event). For a program with one service; others are served by a router. */
 int smf_test_log_LogAdmin_dispatch(const struct smf_test_log_LogAdmin_server *server,
     struct smf_core *core, const struct smf_event *event);
 
@@ -3895,11 +3920,22 @@ int smf_test_log_LogAdmin_Topics(struct smf_client *client, struct smf_flat_buil
     uint64_t timeout_us, void (*callback)(const struct smf_result *result,
     const struct smf_test_log_TopicsReply *response, void *context), void *context);
 
+/* Likewise, with options, or NULL: smf_client_call_with. */
+int smf_test_log_LogAdmin_Topics_with(struct smf_client *client, struct smf_flat_builder *request,
+    const struct smf_call_options *options, void (*callback)(const struct smf_result *result,
+    const struct smf_test_log_TopicsReply *response, void *context), void *context);
+
 /* Calls LogAdmin.CreateTopic with a request that was finished: smf_client_call. response: NULL
  * unless result says that all went well. A builder of the core is empty afterwards. callback may be NULL. */
 int smf_test_log_LogAdmin_CreateTopic(struct smf_client *client, struct smf_flat_builder *request,
     uint64_t timeout_us, void (*callback)(const struct smf_result *result,
     const struct smf_test_log_Outcome *response, void *context), void *context);
+
+/* Likewise, with options, or NULL: smf_client_call_with. */
+int smf_test_log_LogAdmin_CreateTopic_with(struct smf_client *client,
+    struct smf_flat_builder *request, const struct smf_call_options *options,
+    void (*callback)(const struct smf_result *result, const struct smf_test_log_Outcome *response,
+    void *context), void *context);
 
 /* Calls LogAdmin.DeleteTopic with a request that was finished: smf_client_call. response: NULL
  * unless result says that all went well. A builder of the core is empty afterwards. callback may be NULL. */
@@ -3907,12 +3943,23 @@ int smf_test_log_LogAdmin_DeleteTopic(struct smf_client *client, struct smf_flat
     uint64_t timeout_us, void (*callback)(const struct smf_result *result,
     const struct smf_test_log_Outcome *response, void *context), void *context);
 
+/* Likewise, with options, or NULL: smf_client_call_with. */
+int smf_test_log_LogAdmin_DeleteTopic_with(struct smf_client *client,
+    struct smf_flat_builder *request, const struct smf_call_options *options,
+    void (*callback)(const struct smf_result *result, const struct smf_test_log_Outcome *response,
+    void *context), void *context);
+
 /* Forgets what lies before an offset.
  *
  * Calls LogAdmin.Truncate with a request that was finished: smf_client_call. response: NULL
  * unless result says that all went well. A builder of the core is empty afterwards. callback may be NULL. */
 int smf_test_log_LogAdmin_Truncate(struct smf_client *client, struct smf_flat_builder *request,
     uint64_t timeout_us, void (*callback)(const struct smf_result *result,
+    const struct smf_test_log_Outcome *response, void *context), void *context);
+
+/* Likewise, with options, or NULL: smf_client_call_with. */
+int smf_test_log_LogAdmin_Truncate_with(struct smf_client *client, struct smf_flat_builder *request,
+    const struct smf_call_options *options, void (*callback)(const struct smf_result *result,
     const struct smf_test_log_Outcome *response, void *context), void *context);
 
 #ifdef __cplusplus

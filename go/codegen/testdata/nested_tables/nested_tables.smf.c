@@ -92,7 +92,7 @@ static int smf_test_nested_tables_Gardener_dispatch_any(const void *any, struct 
     const void *request;
 
     if (event->kind != SMF_EVENT_REQUEST)
-        return 0;
+        return smf_call_event(core, event);
     call.problem = server->problem;
     call.context = server->context;
     switch (event->meta) {
@@ -154,6 +154,16 @@ int smf_test_nested_tables_Gardener_Plant(struct smf_client *client,
         context);
 }
 
+int smf_test_nested_tables_Gardener_Plant_with(struct smf_client *client,
+    struct smf_flat_builder *request, const struct smf_call_options *options,
+    void (*callback)(const struct smf_result *result,
+    const struct smf_test_nested_tables_Leaf *response, void *context), void *context)
+{
+    return smf_client_call_with(client, &smf_test_nested_tables_Gardener_service_methods[0],
+        request, options, smf_test_nested_tables_Gardener_Plant_deliver,
+        (smf_client_callback)callback, context);
+}
+
 static void smf_test_nested_tables_Gardener_Hatch_deliver(const struct smf_result *result,
     const void *reply, smf_client_callback callback, void *context)
 {
@@ -172,6 +182,16 @@ int smf_test_nested_tables_Gardener_Hatch(struct smf_client *client,
         context);
 }
 
+int smf_test_nested_tables_Gardener_Hatch_with(struct smf_client *client,
+    struct smf_flat_builder *request, const struct smf_call_options *options,
+    void (*callback)(const struct smf_result *result,
+    const struct smf_test_nested_tables_Hen *response, void *context), void *context)
+{
+    return smf_client_call_with(client, &smf_test_nested_tables_Gardener_service_methods[1],
+        request, options, smf_test_nested_tables_Gardener_Hatch_deliver,
+        (smf_client_callback)callback, context);
+}
+
 static void smf_test_nested_tables_Gardener_Dig_deliver(const struct smf_result *result,
     const void *reply, smf_client_callback callback, void *context)
 {
@@ -187,4 +207,14 @@ int smf_test_nested_tables_Gardener_Dig(struct smf_client *client, struct smf_fl
     return smf_client_call(client, &smf_test_nested_tables_Gardener_service_methods[2], request,
         timeout_us, smf_test_nested_tables_Gardener_Dig_deliver, (smf_client_callback)callback,
         context);
+}
+
+int smf_test_nested_tables_Gardener_Dig_with(struct smf_client *client,
+    struct smf_flat_builder *request, const struct smf_call_options *options,
+    void (*callback)(const struct smf_result *result,
+    const struct smf_test_nested_tables_Tree *response, void *context), void *context)
+{
+    return smf_client_call_with(client, &smf_test_nested_tables_Gardener_service_methods[2],
+        request, options, smf_test_nested_tables_Gardener_Dig_deliver,
+        (smf_client_callback)callback, context);
 }

@@ -893,8 +893,8 @@ struct smf_test_nested_tables_Gardener_server {
         void *context);
 };
 
-/* Serves an event, if it is a request of the service: then it returns 1. For a program with one service;
- * others are served by a router. */
+/* Serves an event, if it is a request of the service: then it returns 1. Takes notice of callers who gave up
+ * (smf_call_event). For a program with one service; others are served by a router. */
 int smf_test_nested_tables_Gardener_dispatch(const struct smf_test_nested_tables_Gardener_server *server, struct smf_core *core, const struct smf_event *event);
 
 /* Adds the service to a router: smf_router_add. */
@@ -911,6 +911,12 @@ int smf_test_nested_tables_Gardener_Plant(struct smf_client *client,
     void (*callback)(const struct smf_result *result,
     const struct smf_test_nested_tables_Leaf *response, void *context), void *context);
 
+/* Likewise, with options, or NULL: smf_client_call_with. */
+int smf_test_nested_tables_Gardener_Plant_with(struct smf_client *client,
+    struct smf_flat_builder *request, const struct smf_call_options *options,
+    void (*callback)(const struct smf_result *result,
+    const struct smf_test_nested_tables_Leaf *response, void *context), void *context);
+
 /* Calls Gardener.Hatch with a request that was finished: smf_client_call. response: NULL
  * unless result says that all went well. A builder of the core is empty afterwards. callback may be NULL. */
 int smf_test_nested_tables_Gardener_Hatch(struct smf_client *client,
@@ -918,10 +924,22 @@ int smf_test_nested_tables_Gardener_Hatch(struct smf_client *client,
     void (*callback)(const struct smf_result *result,
     const struct smf_test_nested_tables_Hen *response, void *context), void *context);
 
+/* Likewise, with options, or NULL: smf_client_call_with. */
+int smf_test_nested_tables_Gardener_Hatch_with(struct smf_client *client,
+    struct smf_flat_builder *request, const struct smf_call_options *options,
+    void (*callback)(const struct smf_result *result,
+    const struct smf_test_nested_tables_Hen *response, void *context), void *context);
+
 /* Calls Gardener.Dig with a request that was finished: smf_client_call. response: NULL
  * unless result says that all went well. A builder of the core is empty afterwards. callback may be NULL. */
 int smf_test_nested_tables_Gardener_Dig(struct smf_client *client, struct smf_flat_builder *request,
     uint64_t timeout_us, void (*callback)(const struct smf_result *result,
+    const struct smf_test_nested_tables_Tree *response, void *context), void *context);
+
+/* Likewise, with options, or NULL: smf_client_call_with. */
+int smf_test_nested_tables_Gardener_Dig_with(struct smf_client *client,
+    struct smf_flat_builder *request, const struct smf_call_options *options,
+    void (*callback)(const struct smf_result *result,
     const struct smf_test_nested_tables_Tree *response, void *context), void *context);
 
 #ifdef __cplusplus

@@ -26,7 +26,7 @@ static int Table_dispatch_any(const void *any, struct smf_core *core, const stru
     const void *request;
 
     if (event->kind != SMF_EVENT_REQUEST)
-        return 0;
+        return smf_call_event(core, event);
     call.problem = server->problem;
     call.context = server->context;
     switch (event->meta) {
@@ -66,5 +66,13 @@ int Table_Serve(struct smf_client *client, struct smf_flat_builder *request, uin
     void *context)
 {
     return smf_client_call(client, &Table_service_methods[0], request, timeout_us,
+        Table_Serve_deliver, (smf_client_callback)callback, context);
+}
+
+int Table_Serve_with(struct smf_client *client, struct smf_flat_builder *request,
+    const struct smf_call_options *options, void (*callback)(const struct smf_result *result,
+    const struct Pong *response, void *context), void *context)
+{
+    return smf_client_call_with(client, &Table_service_methods[0], request, options,
         Table_Serve_deliver, (smf_client_callback)callback, context);
 }

@@ -180,8 +180,8 @@ struct Table_server {
     uint32_t (*Serve)(struct smf_call *call, const struct Ping *request, void *context);
 };
 
-/* Serves an event, if it is a request of the service: then it returns 1. For a program with one service;
- * others are served by a router. */
+/* Serves an event, if it is a request of the service: then it returns 1. Takes notice of callers who gave up
+ * (smf_call_event). For a program with one service; others are served by a router. */
 int Table_dispatch(const struct Table_server *server, struct smf_core *core,
     const struct smf_event *event);
 
@@ -197,6 +197,11 @@ static inline int Table_serve(struct smf_router *router, const struct Table_serv
 int Table_Serve(struct smf_client *client, struct smf_flat_builder *request, uint64_t timeout_us,
     void (*callback)(const struct smf_result *result, const struct Pong *response, void *context),
     void *context);
+
+/* Likewise, with options, or NULL: smf_client_call_with. */
+int Table_Serve_with(struct smf_client *client, struct smf_flat_builder *request,
+    const struct smf_call_options *options, void (*callback)(const struct smf_result *result,
+    const struct Pong *response, void *context), void *context);
 
 #ifdef __cplusplus
 }

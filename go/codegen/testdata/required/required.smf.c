@@ -51,7 +51,7 @@ static int smf_test_required_Strict_dispatch_any(const void *any, struct smf_cor
     const void *request;
 
     if (event->kind != SMF_EVENT_REQUEST)
-        return 0;
+        return smf_call_event(core, event);
     call.problem = server->problem;
     call.context = server->context;
     switch (event->meta) {
@@ -92,4 +92,12 @@ int smf_test_required_Strict_Take(struct smf_client *client, struct smf_flat_bui
 {
     return smf_client_call(client, &smf_test_required_Strict_service_methods[0], request,
         timeout_us, smf_test_required_Strict_Take_deliver, (smf_client_callback)callback, context);
+}
+
+int smf_test_required_Strict_Take_with(struct smf_client *client, struct smf_flat_builder *request,
+    const struct smf_call_options *options, void (*callback)(const struct smf_result *result,
+    const struct smf_test_required_Small *response, void *context), void *context)
+{
+    return smf_client_call_with(client, &smf_test_required_Strict_service_methods[0], request,
+        options, smf_test_required_Strict_Take_deliver, (smf_client_callback)callback, context);
 }

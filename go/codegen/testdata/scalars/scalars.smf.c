@@ -74,7 +74,7 @@ static int smf_test_scalars_Calculator_dispatch_any(const void *any, struct smf_
     const void *request;
 
     if (event->kind != SMF_EVENT_REQUEST)
-        return 0;
+        return smf_call_event(core, event);
     call.problem = server->problem;
     call.context = server->context;
     switch (event->meta) {
@@ -136,6 +136,15 @@ int smf_test_scalars_Calculator_Add(struct smf_client *client, struct smf_flat_b
         context);
 }
 
+int smf_test_scalars_Calculator_Add_with(struct smf_client *client,
+    struct smf_flat_builder *request, const struct smf_call_options *options,
+    void (*callback)(const struct smf_result *result, const struct smf_test_scalars_Reply *response,
+    void *context), void *context)
+{
+    return smf_client_call_with(client, &smf_test_scalars_Calculator_service_methods[0], request,
+        options, smf_test_scalars_Calculator_Add_deliver, (smf_client_callback)callback, context);
+}
+
 static void smf_test_scalars_Calculator_AddSized_deliver(const struct smf_result *result,
     const void *reply, smf_client_callback callback, void *context)
 {
@@ -154,6 +163,16 @@ int smf_test_scalars_Calculator_AddSized(struct smf_client *client,
         context);
 }
 
+int smf_test_scalars_Calculator_AddSized_with(struct smf_client *client,
+    struct smf_flat_builder *request, const struct smf_call_options *options,
+    void (*callback)(const struct smf_result *result, const struct smf_test_scalars_Reply *response,
+    void *context), void *context)
+{
+    return smf_client_call_with(client, &smf_test_scalars_Calculator_service_methods[1], request,
+        options, smf_test_scalars_Calculator_AddSized_deliver, (smf_client_callback)callback,
+        context);
+}
+
 static void smf_test_scalars_Calculator_AddMixed_deliver(const struct smf_result *result,
     const void *reply, smf_client_callback callback, void *context)
 {
@@ -169,5 +188,15 @@ int smf_test_scalars_Calculator_AddMixed(struct smf_client *client,
 {
     return smf_client_call(client, &smf_test_scalars_Calculator_service_methods[2], request,
         timeout_us, smf_test_scalars_Calculator_AddMixed_deliver, (smf_client_callback)callback,
+        context);
+}
+
+int smf_test_scalars_Calculator_AddMixed_with(struct smf_client *client,
+    struct smf_flat_builder *request, const struct smf_call_options *options,
+    void (*callback)(const struct smf_result *result, const struct smf_test_scalars_Reply *response,
+    void *context), void *context)
+{
+    return smf_client_call_with(client, &smf_test_scalars_Calculator_service_methods[2], request,
+        options, smf_test_scalars_Calculator_AddMixed_deliver, (smf_client_callback)callback,
         context);
 }

@@ -577,8 +577,8 @@ struct smf_test_scalars_Calculator_server {
         void *context);
 };
 
-/* Serves an event, if it is a request of the service: then it returns 1. For a program with one service;
- * others are served by a router. */
+/* Serves an event, if it is a request of the service: then it returns 1. Takes notice of callers who gave up
+ * (smf_call_event). For a program with one service; others are served by a router. */
 int smf_test_scalars_Calculator_dispatch(const struct smf_test_scalars_Calculator_server *server,
     struct smf_core *core, const struct smf_event *event);
 
@@ -595,6 +595,12 @@ int smf_test_scalars_Calculator_Add(struct smf_client *client, struct smf_flat_b
     uint64_t timeout_us, void (*callback)(const struct smf_result *result,
     const struct smf_test_scalars_Reply *response, void *context), void *context);
 
+/* Likewise, with options, or NULL: smf_client_call_with. */
+int smf_test_scalars_Calculator_Add_with(struct smf_client *client,
+    struct smf_flat_builder *request, const struct smf_call_options *options,
+    void (*callback)(const struct smf_result *result, const struct smf_test_scalars_Reply *response,
+    void *context), void *context);
+
 /* Calls Calculator.AddSized with a request that was finished: smf_client_call. response: NULL
  * unless result says that all went well. A builder of the core is empty afterwards. callback may be NULL. */
 int smf_test_scalars_Calculator_AddSized(struct smf_client *client,
@@ -602,10 +608,22 @@ int smf_test_scalars_Calculator_AddSized(struct smf_client *client,
     void (*callback)(const struct smf_result *result, const struct smf_test_scalars_Reply *response,
     void *context), void *context);
 
+/* Likewise, with options, or NULL: smf_client_call_with. */
+int smf_test_scalars_Calculator_AddSized_with(struct smf_client *client,
+    struct smf_flat_builder *request, const struct smf_call_options *options,
+    void (*callback)(const struct smf_result *result, const struct smf_test_scalars_Reply *response,
+    void *context), void *context);
+
 /* Calls Calculator.AddMixed with a request that was finished: smf_client_call. response: NULL
  * unless result says that all went well. A builder of the core is empty afterwards. callback may be NULL. */
 int smf_test_scalars_Calculator_AddMixed(struct smf_client *client,
     struct smf_flat_builder *request, uint64_t timeout_us,
+    void (*callback)(const struct smf_result *result, const struct smf_test_scalars_Reply *response,
+    void *context), void *context);
+
+/* Likewise, with options, or NULL: smf_client_call_with. */
+int smf_test_scalars_Calculator_AddMixed_with(struct smf_client *client,
+    struct smf_flat_builder *request, const struct smf_call_options *options,
     void (*callback)(const struct smf_result *result, const struct smf_test_scalars_Reply *response,
     void *context), void *context);
 

@@ -47,7 +47,7 @@ static int smf_test_two_services_Reader_dispatch_any(const void *any, struct smf
     const void *request;
 
     if (event->kind != SMF_EVENT_REQUEST)
-        return 0;
+        return smf_call_event(core, event);
     call.problem = server->problem;
     call.context = server->context;
     switch (event->meta) {
@@ -101,6 +101,15 @@ int smf_test_two_services_Reader_Get(struct smf_client *client, struct smf_flat_
         context);
 }
 
+int smf_test_two_services_Reader_Get_with(struct smf_client *client,
+    struct smf_flat_builder *request, const struct smf_call_options *options,
+    void (*callback)(const struct smf_result *result,
+    const struct smf_test_two_services_Value *response, void *context), void *context)
+{
+    return smf_client_call_with(client, &smf_test_two_services_Reader_service_methods[0], request,
+        options, smf_test_two_services_Reader_Get_deliver, (smf_client_callback)callback, context);
+}
+
 static void smf_test_two_services_Reader_Ping_deliver(const struct smf_result *result,
     const void *reply, smf_client_callback callback, void *context)
 {
@@ -116,6 +125,15 @@ int smf_test_two_services_Reader_Ping(struct smf_client *client, struct smf_flat
     return smf_client_call(client, &smf_test_two_services_Reader_service_methods[1], request,
         timeout_us, smf_test_two_services_Reader_Ping_deliver, (smf_client_callback)callback,
         context);
+}
+
+int smf_test_two_services_Reader_Ping_with(struct smf_client *client,
+    struct smf_flat_builder *request, const struct smf_call_options *options,
+    void (*callback)(const struct smf_result *result,
+    const struct smf_test_two_services_Done *response, void *context), void *context)
+{
+    return smf_client_call_with(client, &smf_test_two_services_Reader_service_methods[1], request,
+        options, smf_test_two_services_Reader_Ping_deliver, (smf_client_callback)callback, context);
 }
 
 static const struct smf_method smf_test_two_services_Writer_service_methods[] = {
@@ -142,7 +160,7 @@ static int smf_test_two_services_Writer_dispatch_any(const void *any, struct smf
     const void *request;
 
     if (event->kind != SMF_EVENT_REQUEST)
-        return 0;
+        return smf_call_event(core, event);
     call.problem = server->problem;
     call.context = server->context;
     switch (event->meta) {
@@ -212,6 +230,15 @@ int smf_test_two_services_Writer_Get(struct smf_client *client, struct smf_flat_
         context);
 }
 
+int smf_test_two_services_Writer_Get_with(struct smf_client *client,
+    struct smf_flat_builder *request, const struct smf_call_options *options,
+    void (*callback)(const struct smf_result *result,
+    const struct smf_test_two_services_Pair *response, void *context), void *context)
+{
+    return smf_client_call_with(client, &smf_test_two_services_Writer_service_methods[0], request,
+        options, smf_test_two_services_Writer_Get_deliver, (smf_client_callback)callback, context);
+}
+
 static void smf_test_two_services_Writer_Put_deliver(const struct smf_result *result,
     const void *reply, smf_client_callback callback, void *context)
 {
@@ -227,6 +254,15 @@ int smf_test_two_services_Writer_Put(struct smf_client *client, struct smf_flat_
     return smf_client_call(client, &smf_test_two_services_Writer_service_methods[1], request,
         timeout_us, smf_test_two_services_Writer_Put_deliver, (smf_client_callback)callback,
         context);
+}
+
+int smf_test_two_services_Writer_Put_with(struct smf_client *client,
+    struct smf_flat_builder *request, const struct smf_call_options *options,
+    void (*callback)(const struct smf_result *result,
+    const struct smf_test_two_services_Done *response, void *context), void *context)
+{
+    return smf_client_call_with(client, &smf_test_two_services_Writer_service_methods[1], request,
+        options, smf_test_two_services_Writer_Put_deliver, (smf_client_callback)callback, context);
 }
 
 static void smf_test_two_services_Writer_Delete_deliver(const struct smf_result *result,
@@ -246,6 +282,16 @@ int smf_test_two_services_Writer_Delete(struct smf_client *client, struct smf_fl
         context);
 }
 
+int smf_test_two_services_Writer_Delete_with(struct smf_client *client,
+    struct smf_flat_builder *request, const struct smf_call_options *options,
+    void (*callback)(const struct smf_result *result,
+    const struct smf_test_two_services_Done *response, void *context), void *context)
+{
+    return smf_client_call_with(client, &smf_test_two_services_Writer_service_methods[2], request,
+        options, smf_test_two_services_Writer_Delete_deliver, (smf_client_callback)callback,
+        context);
+}
+
 static void smf_test_two_services_Writer_Ping_deliver(const struct smf_result *result,
     const void *reply, smf_client_callback callback, void *context)
 {
@@ -261,4 +307,13 @@ int smf_test_two_services_Writer_Ping(struct smf_client *client, struct smf_flat
     return smf_client_call(client, &smf_test_two_services_Writer_service_methods[3], request,
         timeout_us, smf_test_two_services_Writer_Ping_deliver, (smf_client_callback)callback,
         context);
+}
+
+int smf_test_two_services_Writer_Ping_with(struct smf_client *client,
+    struct smf_flat_builder *request, const struct smf_call_options *options,
+    void (*callback)(const struct smf_result *result,
+    const struct smf_test_two_services_Done *response, void *context), void *context)
+{
+    return smf_client_call_with(client, &smf_test_two_services_Writer_service_methods[3], request,
+        options, smf_test_two_services_Writer_Ping_deliver, (smf_client_callback)callback, context);
 }

@@ -367,8 +367,8 @@ struct smf_test_two_services_Reader_server {
         void *context);
 };
 
-/* Serves an event, if it is a request of the service: then it returns 1. For a program with one service;
- * others are served by a router. */
+/* Serves an event, if it is a request of the service: then it returns 1. Takes notice of callers who gave up
+ * (smf_call_event). For a program with one service; others are served by a router. */
 int smf_test_two_services_Reader_dispatch(const struct smf_test_two_services_Reader_server *server,
     struct smf_core *core, const struct smf_event *event);
 
@@ -385,10 +385,22 @@ int smf_test_two_services_Reader_Get(struct smf_client *client, struct smf_flat_
     uint64_t timeout_us, void (*callback)(const struct smf_result *result,
     const struct smf_test_two_services_Value *response, void *context), void *context);
 
+/* Likewise, with options, or NULL: smf_client_call_with. */
+int smf_test_two_services_Reader_Get_with(struct smf_client *client,
+    struct smf_flat_builder *request, const struct smf_call_options *options,
+    void (*callback)(const struct smf_result *result,
+    const struct smf_test_two_services_Value *response, void *context), void *context);
+
 /* Calls Reader.Ping with a request that was finished: smf_client_call. response: NULL
  * unless result says that all went well. A builder of the core is empty afterwards. callback may be NULL. */
 int smf_test_two_services_Reader_Ping(struct smf_client *client, struct smf_flat_builder *request,
     uint64_t timeout_us, void (*callback)(const struct smf_result *result,
+    const struct smf_test_two_services_Done *response, void *context), void *context);
+
+/* Likewise, with options, or NULL: smf_client_call_with. */
+int smf_test_two_services_Reader_Ping_with(struct smf_client *client,
+    struct smf_flat_builder *request, const struct smf_call_options *options,
+    void (*callback)(const struct smf_result *result,
     const struct smf_test_two_services_Done *response, void *context), void *context);
 
 /* Method ids of smf_test.two_services.Writer: the CRC of the service XOR the CRC of the method. */
@@ -423,8 +435,8 @@ struct smf_test_two_services_Writer_server {
         void *context);
 };
 
-/* Serves an event, if it is a request of the service: then it returns 1. For a program with one service;
- * others are served by a router. */
+/* Serves an event, if it is a request of the service: then it returns 1. Takes notice of callers who gave up
+ * (smf_call_event). For a program with one service; others are served by a router. */
 int smf_test_two_services_Writer_dispatch(const struct smf_test_two_services_Writer_server *server,
     struct smf_core *core, const struct smf_event *event);
 
@@ -441,10 +453,22 @@ int smf_test_two_services_Writer_Get(struct smf_client *client, struct smf_flat_
     uint64_t timeout_us, void (*callback)(const struct smf_result *result,
     const struct smf_test_two_services_Pair *response, void *context), void *context);
 
+/* Likewise, with options, or NULL: smf_client_call_with. */
+int smf_test_two_services_Writer_Get_with(struct smf_client *client,
+    struct smf_flat_builder *request, const struct smf_call_options *options,
+    void (*callback)(const struct smf_result *result,
+    const struct smf_test_two_services_Pair *response, void *context), void *context);
+
 /* Calls Writer.Put with a request that was finished: smf_client_call. response: NULL
  * unless result says that all went well. A builder of the core is empty afterwards. callback may be NULL. */
 int smf_test_two_services_Writer_Put(struct smf_client *client, struct smf_flat_builder *request,
     uint64_t timeout_us, void (*callback)(const struct smf_result *result,
+    const struct smf_test_two_services_Done *response, void *context), void *context);
+
+/* Likewise, with options, or NULL: smf_client_call_with. */
+int smf_test_two_services_Writer_Put_with(struct smf_client *client,
+    struct smf_flat_builder *request, const struct smf_call_options *options,
+    void (*callback)(const struct smf_result *result,
     const struct smf_test_two_services_Done *response, void *context), void *context);
 
 /* Calls Writer.Delete with a request that was finished: smf_client_call. response: NULL
@@ -453,10 +477,22 @@ int smf_test_two_services_Writer_Delete(struct smf_client *client, struct smf_fl
     uint64_t timeout_us, void (*callback)(const struct smf_result *result,
     const struct smf_test_two_services_Done *response, void *context), void *context);
 
+/* Likewise, with options, or NULL: smf_client_call_with. */
+int smf_test_two_services_Writer_Delete_with(struct smf_client *client,
+    struct smf_flat_builder *request, const struct smf_call_options *options,
+    void (*callback)(const struct smf_result *result,
+    const struct smf_test_two_services_Done *response, void *context), void *context);
+
 /* Calls Writer.Ping with a request that was finished: smf_client_call. response: NULL
  * unless result says that all went well. A builder of the core is empty afterwards. callback may be NULL. */
 int smf_test_two_services_Writer_Ping(struct smf_client *client, struct smf_flat_builder *request,
     uint64_t timeout_us, void (*callback)(const struct smf_result *result,
+    const struct smf_test_two_services_Done *response, void *context), void *context);
+
+/* Likewise, with options, or NULL: smf_client_call_with. */
+int smf_test_two_services_Writer_Ping_with(struct smf_client *client,
+    struct smf_flat_builder *request, const struct smf_call_options *options,
+    void (*callback)(const struct smf_result *result,
     const struct smf_test_two_services_Done *response, void *context), void *context);
 
 #ifdef __cplusplus

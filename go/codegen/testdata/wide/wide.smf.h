@@ -782,8 +782,8 @@ struct smf_test_wide_Broad_server {
         void *context);
 };
 
-/* Serves an event, if it is a request of the service: then it returns 1. For a program with one service;
- * others are served by a router. */
+/* Serves an event, if it is a request of the service: then it returns 1. Takes notice of callers who gave up
+ * (smf_call_event). For a program with one service; others are served by a router. */
 int smf_test_wide_Broad_dispatch(const struct smf_test_wide_Broad_server *server,
     struct smf_core *core, const struct smf_event *event);
 
@@ -798,6 +798,11 @@ static inline int smf_test_wide_Broad_serve(struct smf_router *router,
  * unless result says that all went well. A builder of the core is empty afterwards. callback may be NULL. */
 int smf_test_wide_Broad_Walk(struct smf_client *client, struct smf_flat_builder *request,
     uint64_t timeout_us, void (*callback)(const struct smf_result *result,
+    const struct smf_test_wide_Wide *response, void *context), void *context);
+
+/* Likewise, with options, or NULL: smf_client_call_with. */
+int smf_test_wide_Broad_Walk_with(struct smf_client *client, struct smf_flat_builder *request,
+    const struct smf_call_options *options, void (*callback)(const struct smf_result *result,
     const struct smf_test_wide_Wide *response, void *context), void *context);
 
 #ifdef __cplusplus

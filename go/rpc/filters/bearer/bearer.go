@@ -116,7 +116,7 @@ func Static(token string) Source {
 // At level 1 of the wire format the token stays at home; a server that requires one answers 401, and the error's message
 // then says what is missing.
 //
-// Cost: one allocation.
+// Cost: one allocation, of the metadata's value.
 func Send(source Source) rpc.Filter {
 	if source == nil {
 		panic("bearer: Send wants a source of tokens; Static makes one")
@@ -147,6 +147,9 @@ func unsent(err error) error {
 // explained says more of a 401 that says nothing, as those of level 1 do: errors have their messages at
 // level 2.
 func explained(err error) error {
+	if err == nil {
+		return nil
+	}
 	var failure *rpc.Error
 	if !errors.As(err, &failure) || failure.Code != rpc.CodeUnauthenticated || failure.Message != "" {
 		return err

@@ -75,6 +75,8 @@ func TestWhoHasNoTokenStaysOut(t *testing.T) {
 			}
 		})
 	}
+	_, err := bearer.Tokens("", "first")(context.Background(), "")
+	require.Error(t, err, "a token that is empty, as of a setting that was left out, lets nobody in")
 	require.Panics(t, func() { bearer.Require(nil) })
 	require.Panics(t, func() { bearer.Send(nil) })
 }

@@ -8,8 +8,8 @@
 // The codecs are in packages below it: zstd, which needs a C compiler as smf itself does, and lz4, which
 // is Go.
 //
-// Put it innermost in ServerOptions.Filters and in ClientOptions.Filters, where other filters (an access log, a
-// limit of sizes) should see payloads as they are on the wire, and outermost where they should not.
+// In a server the filters in front of it in the list see payloads as they are on the wire, those behind it as they
+// are for the handler; in a client it is the other way round.
 //
 // At level 1 of the wire format nobody says what he understands: whoever compresses must know that the
 // other side can take it. A peer without a filter for it answers 501.

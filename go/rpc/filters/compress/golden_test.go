@@ -1,6 +1,7 @@
 package compress_test
 
 import (
+	"bytes"
 	"crypto/rand"
 	"encoding/hex"
 	"os"
@@ -164,4 +165,24 @@ func randomText(size int) string {
 	b := make([]byte, size)
 	_, _ = rand.Read(b)
 	return string(b)
+}
+
+// What so few bytes can't become is found without memory for it.
+func TestBoastsAreFoundBeforeMemoryIsSpent(t *testing.T) {
+	for name, g := range goldens(t, "bad_*_boast.hex", 2) {
+		codec := codecNamed(t, g.fields["compression"])
+		size, err := codec.Size(g.bytes)
+		require.NoError(t, err, name)
+		require.Error(t, codec.Check(g.bytes, size), name)
+	}
+}
+
+// The library would step over a frame that decompresses to nothing.
+func TestNothingMayFollowAFrame(t *testing.T) {
+	whole := readGolden(t, filepath.Join(goldenDir, "zstd_text.hex")).bytes
+	skippable := []byte{0x50, 0x2a, 0x4d, 0x18, 0, 0, 0, 0}
+	for _, both := range [][]byte{append(bytes.Clone(whole), skippable...), append(bytes.Clone(skippable), whole...)} {
+		_, code := decompress(newZstd(t), both, compress.MaxBytesDefault)
+		require.Equal(t, rpc.CodeBadRequest, code)
+	}
 }

@@ -1,0 +1,240 @@
+/* Large messages where memory is short, or the peer does not read: who waits, and who goes on. */
+#include "test_stream.h"
+
+#define KIB 1024u
+#define MIB (1u << 20)
+#define SLICE_BYTES (64u * KIB)
+#define HELD_MAX 64
+
+/* Buffers that somebody works with, so that there is no memory for anything else. */
+static struct {
+    struct smf_buffer *buffers[HELD_MAX];
+    uint16_t sessions[HELD_MAX];
+    uint32_t count;
+} held;
+
+static void hold_request(struct party *party, int of, const struct smf_event *event)
+{
+    if (of != SERVER || event->kind != SMF_EVENT_REQUEST)
+        return;
+    CHECK_LT(held.count, HELD_MAX);
+    smf_core_retain(party->world.server, event->buffer);
+    held.buffers[held.count] = event->buffer;
+    held.sessions[held.count++] = event->session;
+}
+
+static struct party *party_in_little_memory(uint64_t memory_bytes)
+{
+    struct smf__rpc_config limits = world_limits();
+    struct party *party = party_open_with(&limits, memory_bytes);
+
+    memset(&held, 0, sizeof held);
+    smf__core_close(party->world.client);
+    party->world.client = world_core(&party->world, 1ull << 30, &limits, test_seed() + 1);
+    party_connect(party);
+    return party;
+}
+
+/* Handlers keep what they got: the core stops reading, and goes on when they are done, one after the other. */
+static void handlers_that_hold_memory_stop_the_reading(void)
+{
+    enum { CALLS = 40 };
+    struct party *party = party_in_little_memory(16ull << 20);
+    uint32_t answered = 0;
+
+    party->heard = hold_request;
+    for (uint16_t session = 1; session <= CALLS; session++)
+        party_call(party, session, 0, 512 * KIB + 8); /* 1 MiB each, in the pool */
+    world_run(&party->world, 1000);
+    CHECK_GT(held.count, 4);
+    CHECK_LT(held.count, 16);
+    CHECK_GT(world_stats(party->world.server).reads_paused, 0);
+    while (answered < held.count) {
+        smf_core_release(party->world.server, held.buffers[answered]);
+        party_answer(party, held.sessions[answered++], 0, 5);
+        world_run(&party->world, 50);
+    }
+    CHECK_EQ(answered, CALLS);
+    for (uint16_t session = 1; session <= CALLS; session++)
+        CHECK_EQ(party->talks[CLIENT][session].status, SMF_CODE_OK);
+    party_close(party);
+}
+
+/* Takes memory until a message of so many bytes has to wait. */
+static void use_up(struct party *party, uint64_t size)
+{
+    struct smf_core *core = party->world.server;
+
+    while (smf__rpc_body_fits(smf__rpc_of(core), size)) {
+        CHECK_LT(held.count, HELD_MAX);
+        held.buffers[held.count] = smf__pool_get(core->pool, MIB);
+        CHECK(held.buffers[held.count++] != NULL);
+    }
+}
+
+static void give_back(struct party *party)
+{
+    while (held.count > 0)
+        smf__buffer_unref(party->world.server->pool, held.buffers[--held.count]);
+}
+
+/* A frame of a message, as party_send_as makes them: size bytes from at, behind a prefix. */
+static void send_part(struct raw *raw, uint16_t session, uint32_t flags, uint32_t whole,
+                      uint32_t at, uint32_t size)
+{
+    static uint8_t payload[SLICE_BYTES], bytes[HEADER + SLICE_BYTES];
+    uint32_t prefix = (flags & SMF_FRAME_MORE) && at == 0 ? 4 : 0;
+    struct smf_frame frame = {
+        .flags = (uint8_t)flags, .session = session, .size = prefix + size, .meta = PARTY_METHOD};
+
+    if (prefix != 0)
+        smf_flat_store_u32(payload, whole);
+    for (uint32_t i = 0; i < size; i++)
+        payload[prefix + i] = party_byte(CLIENT, session, 0, at + i);
+    CHECK(raw_send(raw, bytes, level2_frame(bytes, frame, payload)));
+}
+
+/* The next slice of a message; *at: bytes of it that are sent. */
+static void send_slice(struct raw *raw, uint16_t session, uint32_t whole, uint32_t *at)
+{
+    uint32_t room = SLICE_BYTES - (*at == 0 ? 4 : 0);
+    uint32_t size = whole - *at < room ? whole - *at : room;
+
+    send_part(raw, session, *at + size < whole ? SMF_FRAME_MORE : 0, whole, *at, size);
+    *at += size;
+}
+
+/* What credit a raw peer got for a session; forgets it. */
+static uint32_t credit_of(struct raw *raw, uint16_t session)
+{
+    const uint8_t *payload;
+    struct smf_frame frame;
+    uint32_t credit = 0;
+    size_t at = 0;
+
+    while (raw_next2(raw, &at, &frame, &payload)) {
+        if ((frame.flags & SMF_FRAME_CREDIT) && frame.session == session)
+            credit += smf_flat_load_u32(payload);
+    }
+    raw_forget(raw);
+    return credit;
+}
+
+/* One message has its memory, the next one has not: the connection is read on for the first. The second one
+ * brings no more than a window until there is memory. */
+static void a_message_is_parked_behind_one_that_goes_on(void)
+{
+    struct party *party = party_in_little_memory(64ull << 20);
+    struct raw *raw = raw_open2(&party->world);
+    uint32_t first = 0, second = 0, credit;
+
+    use_up(party, 3 * MIB);
+    send_slice(raw, 1, 200 * KIB, &first);
+    send_slice(raw, 2, 3 * MIB, &second);
+    for (int i = 0; i < 3; i++) {
+        send_slice(raw, 2, 3 * MIB, &second);
+        send_slice(raw, 1, 200 * KIB, &first);
+    }
+    CHECK_EQ(first, 200 * KIB);
+    world_run(&party->world, 50);
+    CHECK_EQ(party->talks[SERVER][1].requests, 1);
+    CHECK_EQ(party->talks[SERVER][1].bytes, 200 * KIB);
+    CHECK_EQ(credit_of(raw, 2), 0);
+    give_back(party);
+    world_run(&party->world, 50);
+    credit = credit_of(raw, 2);
+    CHECK_GE(credit, 3 * SLICE_BYTES);
+    while (second < 3 * MIB) {
+        for (; credit >= SLICE_BYTES && second < 3 * MIB; credit -= SLICE_BYTES)
+            send_slice(raw, 2, 3 * MIB, &second);
+        world_run(&party->world, 5);
+        credit += credit_of(raw, 2);
+    }
+    world_run(&party->world, 50);
+    CHECK_EQ(party->talks[SERVER][2].bytes, 3 * MIB);
+    party_answer(party, 1, 0, 5);
+    party_answer(party, 2, 0, 5);
+    world_run(&party->world, 5);
+    raw_close(raw);
+    world_run(&party->world, 5);
+    party_close(party);
+}
+
+/* Calls of a raw peer that are answered with 1 MiB each. */
+static void answer_large(struct party *party, struct raw *raw, uint16_t count)
+{
+    for (uint16_t session = 1; session <= count; session++)
+        send_part(raw, session, 0, 10, 0, 10);
+    world_run(&party->world, 5);
+    for (uint16_t session = 1; session <= count; session++)
+        party_answer(party, session, 0, MIB);
+}
+
+/* The peer needs memory for each large message that it was sent the beginning of. */
+static void few_large_messages_go_side_by_side(void)
+{
+    struct party *party = party_open();
+    struct raw *raw = raw_open2(&party->world);
+    const uint8_t *payload;
+    struct smf_frame frame;
+    uint8_t begun[PARTY_SESSIONS] = {0};
+    uint32_t sessions = 0, small = 0;
+    size_t at = 0;
+
+    answer_large(party, raw, 9);
+    send_part(raw, 20, 0, 10, 0, 10);
+    world_run(&party->world, 5);
+    party_answer(party, 20, 0, 10);
+    world_run(&party->world, 50);
+    while (raw_next2(raw, &at, &frame, &payload)) {
+        if (frame.flags & SMF_FRAME_MORE)
+            sessions += begun[frame.session]++ == 0;
+        else
+            small += frame.session == 20;
+    }
+    CHECK_EQ(sessions, 4); /* there is credit for a quarter of each */
+    CHECK_EQ(small, 1);
+    raw_forget(raw);
+    raw_cancel(raw, 1); /* one is over, and another one begins */
+    world_run(&party->world, 50);
+    for (sessions = 0, at = 0; raw_next2(raw, &at, &frame, &payload);)
+        sessions += (frame.flags & SMF_FRAME_MORE) && begun[frame.session]++ == 0;
+    CHECK_EQ(sessions, 1);
+    raw_close(raw);
+    world_run(&party->world, 5);
+    party_close(party);
+}
+
+/* Replies that wait for the transport, in sessions' queues, stop the reading as those behind them do. */
+static void who_does_not_read_is_not_read(void)
+{
+    struct party *party = party_open();
+    struct raw *raw = raw_open2(&party->world);
+
+    raw_deaf(raw, 1);
+    answer_large(party, raw, 9);
+    world_run(&party->world, 50);
+    CHECK_EQ(world_stats(party->world.server).paused_unsent, 1);
+    send_part(raw, 20, 0, 10, 0, 10);
+    world_run(&party->world, 50);
+    CHECK_EQ(party->talks[SERVER][20].requests, 0);
+    raw_deaf(raw, 0);
+    world_run(&party->world, 50);
+    CHECK_EQ(party->talks[SERVER][20].requests, 1);
+    party_answer(party, 20, 0, 10);
+    raw_close(raw);
+    world_run(&party->world, 5);
+    party_close(party);
+}
+
+static const struct test tests[] = {
+    TEST(handlers_that_hold_memory_stop_the_reading),
+    TEST(a_message_is_parked_behind_one_that_goes_on),
+    TEST(few_large_messages_go_side_by_side),
+    TEST(who_does_not_read_is_not_read),
+};
+
+int main(int argc, char **argv)
+{
+    return test_main(argc, argv, tests, TEST_COUNT(tests));
+}
