@@ -48,6 +48,9 @@ func (p peer2) gets(of reply2, flags uint8, payload string) {
 func (p peer2) resets(of reply2, code rpc.Code) {
 	p.t.Helper()
 	r := p.receive()
+	for r.Flags == frame.FlagCredit { // of what was used up just now
+		r = p.receive()
+	}
 	require.Equal(p.t, of.Session, r.Session)
 	require.EqualValues(p.t, frame.FlagReset, r.Flags&^frame.FlagStream)
 	require.EqualValues(p.t, code, r.Meta)
