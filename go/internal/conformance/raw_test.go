@@ -240,16 +240,22 @@ func (c *talk) probe() {
 // run sends a row's bytes and says what came: frames, and what has become of the connection.
 func (c *talk) run(send, want string) string {
 	c.hello = strings.Contains(send, "hello") || strings.Contains(send, "meta=980267836")
+	var gathered []byte
 	for _, word := range strings.Fields(send) {
 		switch {
-		case word == "shut":
-			_ = c.conn.(*net.TCPConn).CloseWrite()
+		case word == "shut" || word == "then":
+			c.send(gathered)
+			gathered = nil
+			if word == "shut" {
+				_ = c.conn.(*net.TCPConn).CloseWrite()
+			}
 		case strings.HasPrefix(word, "frame("):
-			c.send(madeFrame(c.t, c.level, word))
+			gathered = append(gathered, madeFrame(c.t, c.level, word)...)
 		default:
-			c.send(bytesOf(c.t, word))
+			gathered = append(gathered, bytesOf(c.t, word)...)
 		}
 	}
+	c.send(gathered)
 	count, end := strings.Count(want, ";"), want[strings.LastIndex(want, " ")+1:]
 	wait := rawPatience
 	if *update {
@@ -263,16 +269,16 @@ func (c *talk) run(send, want string) string {
 			break
 		}
 	}
-	if end == "waits" && !*update {
-		for c.read(silence) == nil {
-		}
-		return c.line("waits")
-	}
-	for c.probe(); !c.probed; {
-		if err := c.read(wait); err != nil && isTimeout(err) {
+	for end == "waits" && !*update {
+		if err := c.read(silence); err != nil && isTimeout(err) {
 			return c.line("waits")
 		} else if err != nil {
 			return c.line("closed")
+		}
+	}
+	for c.probe(); !c.probed; {
+		if err := c.read(wait); err != nil {
+			return c.line("waits") // it took the probe for the rest of something
 		}
 	}
 	return c.line("open")
