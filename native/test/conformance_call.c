@@ -163,8 +163,7 @@ static void add_error(struct asked *asked, uint32_t code, const struct smf_resul
         if (result->retry_after_ms != 0)
             add(asked->outcome, " retry=%u", result->retry_after_ms);
     }
-    add(asked->outcome,
-        result != NULL && result->may_have_run ? " may_have_run" : " has_not_run");
+    add(asked->outcome, result != NULL && result->may_have_run ? " may_have_run" : " has_not_run");
 }
 
 /* The code that a status stands for, where no answer came. */

@@ -77,12 +77,12 @@ static uint32_t fail(struct smf_call *call, question_t question, void *context)
     struct smf_flat_u8_vector details = smf_gen_conformance_Question_details(question);
     char *message = terminated(text.data, text.size_bytes);
     char *details_type = terminated(type.data, type.size_bytes);
-    struct smf_failure failure = {
-        .message = message,
-        .details = details.count == 0 ? NULL : details.data,
-        .details_size_bytes = details.count,
-        .details_type = details_type,
-        .retry_after_ms = smf_gen_conformance_Question_retry_after_ms(question)};
+    struct smf_failure failure = {.message = message,
+                                  .details = details.count == 0 ? NULL : details.data,
+                                  .details_size_bytes = details.count,
+                                  .details_type = details_type,
+                                  .retry_after_ms =
+                                      smf_gen_conformance_Question_retry_after_ms(question)};
     uint32_t code = smf_call_fail(call, smf_gen_conformance_Question_code(question), &failure);
 
     (void)context;
@@ -195,17 +195,16 @@ static uint32_t get(struct smf_call *call, const struct smf_gen_demo_Request *re
 
 void conformance_serve(struct smf_router *router)
 {
-    static const struct smf_gen_conformance_Conformance_server server = {
-        .Echo = echo,
-        .Fail = fail,
-        .Wait = wait_for_end,
-        .Told = told,
-        .Deadline = deadline,
-        .Metadata = metadata,
-        .Count = count,
-        .Counted = counted,
-        .Large = large,
-        .Drain = drain};
+    static const struct smf_gen_conformance_Conformance_server server = {.Echo = echo,
+                                                                         .Fail = fail,
+                                                                         .Wait = wait_for_end,
+                                                                         .Told = told,
+                                                                         .Deadline = deadline,
+                                                                         .Metadata = metadata,
+                                                                         .Count = count,
+                                                                         .Counted = counted,
+                                                                         .Large = large,
+                                                                         .Drain = drain};
     static const struct smf_gen_demo_SmfStorage_server storage = {.Get = get};
     struct smf_error error = {SMF_ENOMEM, 0, "no memory"};
 
