@@ -110,7 +110,8 @@ func panicStack() string {
 		case !panicked || strings.HasPrefix(f.Function, "runtime."):
 		case strings.HasSuffix(f.Function, "/go/rpc.(*worker).Serve"), strings.HasSuffix(f.Function, "/go/rpc.(*worker).serveFiltered"):
 			more = false
-		case strings.Contains(f.Function, ".aroundOne.func"), strings.HasSuffix(f.Function, "/go/rpc.handle"):
+		case strings.Contains(f.Function, ".aroundOne.func"), // func1, or another number where it is inlined
+			strings.HasSuffix(f.Function, "/go/rpc.handle"):
 		default:
 			fmt.Fprintf(&text, "%s\n\t%s:%d\n", f.Function, f.File, f.Line)
 			written++

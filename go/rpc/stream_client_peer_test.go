@@ -137,7 +137,7 @@ func TestCreditGoesBackWhenMessagesAreUsedUp(t *testing.T) {
 		_, err := s.Recv()
 		done <- err
 	}()
-	p.creditOf(r, 3*int(hello.Credit)/4)
+	p.creditOf(r, 3*int(hello.Credit)/4+1) // less than a quarter stays owed
 	s.Close()
 	p.resets(r, rpc.CodeCancelled)
 	require.ErrorIs(t, within(t, done, "receiving ends"), context.Canceled)
