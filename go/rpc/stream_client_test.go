@@ -501,7 +501,7 @@ func TestStreamsEndWithTheClient(t *testing.T) {
 	require.ErrorIs(t, err, rpc.ErrClosed)
 }
 
-func TestAClientsStreamDoesNotAllocate(t *testing.T) {
+func TestAStreamDoesNotAllocate(t *testing.T) {
 	if raceEnabled {
 		t.Skip("the race detector allocates")
 	}
