@@ -66,7 +66,7 @@ static int smf_gen_conformance_Conformance_dispatch_any(const void *any, struct 
     const void *request;
 
     if (event->kind != SMF_EVENT_REQUEST)
-        return 0;
+        return smf_call_event(core, event);
     call.problem = server->problem;
     call.context = server->context;
     switch (event->meta) {
@@ -192,6 +192,16 @@ int smf_gen_conformance_Conformance_Echo(struct smf_client *client,
         context);
 }
 
+int smf_gen_conformance_Conformance_Echo_with(struct smf_client *client,
+    struct smf_flat_builder *request, const struct smf_call_options *options,
+    void (*callback)(const struct smf_result *result,
+    const struct smf_gen_conformance_Answer *response, void *context), void *context)
+{
+    return smf_client_call_with(client, &smf_gen_conformance_Conformance_service_methods[0],
+        request, options, smf_gen_conformance_Conformance_Echo_deliver,
+        (smf_client_callback)callback, context);
+}
+
 static void smf_gen_conformance_Conformance_Fail_deliver(const struct smf_result *result,
     const void *reply, smf_client_callback callback, void *context)
 {
@@ -208,6 +218,16 @@ int smf_gen_conformance_Conformance_Fail(struct smf_client *client,
     return smf_client_call(client, &smf_gen_conformance_Conformance_service_methods[1], request,
         timeout_us, smf_gen_conformance_Conformance_Fail_deliver, (smf_client_callback)callback,
         context);
+}
+
+int smf_gen_conformance_Conformance_Fail_with(struct smf_client *client,
+    struct smf_flat_builder *request, const struct smf_call_options *options,
+    void (*callback)(const struct smf_result *result,
+    const struct smf_gen_conformance_Answer *response, void *context), void *context)
+{
+    return smf_client_call_with(client, &smf_gen_conformance_Conformance_service_methods[1],
+        request, options, smf_gen_conformance_Conformance_Fail_deliver,
+        (smf_client_callback)callback, context);
 }
 
 static void smf_gen_conformance_Conformance_Wait_deliver(const struct smf_result *result,
@@ -228,6 +248,16 @@ int smf_gen_conformance_Conformance_Wait(struct smf_client *client,
         context);
 }
 
+int smf_gen_conformance_Conformance_Wait_with(struct smf_client *client,
+    struct smf_flat_builder *request, const struct smf_call_options *options,
+    void (*callback)(const struct smf_result *result,
+    const struct smf_gen_conformance_Answer *response, void *context), void *context)
+{
+    return smf_client_call_with(client, &smf_gen_conformance_Conformance_service_methods[2],
+        request, options, smf_gen_conformance_Conformance_Wait_deliver,
+        (smf_client_callback)callback, context);
+}
+
 static void smf_gen_conformance_Conformance_Told_deliver(const struct smf_result *result,
     const void *reply, smf_client_callback callback, void *context)
 {
@@ -244,6 +274,16 @@ int smf_gen_conformance_Conformance_Told(struct smf_client *client,
     return smf_client_call(client, &smf_gen_conformance_Conformance_service_methods[3], request,
         timeout_us, smf_gen_conformance_Conformance_Told_deliver, (smf_client_callback)callback,
         context);
+}
+
+int smf_gen_conformance_Conformance_Told_with(struct smf_client *client,
+    struct smf_flat_builder *request, const struct smf_call_options *options,
+    void (*callback)(const struct smf_result *result,
+    const struct smf_gen_conformance_Answer *response, void *context), void *context)
+{
+    return smf_client_call_with(client, &smf_gen_conformance_Conformance_service_methods[3],
+        request, options, smf_gen_conformance_Conformance_Told_deliver,
+        (smf_client_callback)callback, context);
 }
 
 static void smf_gen_conformance_Conformance_Deadline_deliver(const struct smf_result *result,
@@ -264,6 +304,16 @@ int smf_gen_conformance_Conformance_Deadline(struct smf_client *client,
         context);
 }
 
+int smf_gen_conformance_Conformance_Deadline_with(struct smf_client *client,
+    struct smf_flat_builder *request, const struct smf_call_options *options,
+    void (*callback)(const struct smf_result *result,
+    const struct smf_gen_conformance_Answer *response, void *context), void *context)
+{
+    return smf_client_call_with(client, &smf_gen_conformance_Conformance_service_methods[4],
+        request, options, smf_gen_conformance_Conformance_Deadline_deliver,
+        (smf_client_callback)callback, context);
+}
+
 static void smf_gen_conformance_Conformance_Metadata_deliver(const struct smf_result *result,
     const void *reply, smf_client_callback callback, void *context)
 {
@@ -280,6 +330,16 @@ int smf_gen_conformance_Conformance_Metadata(struct smf_client *client,
     return smf_client_call(client, &smf_gen_conformance_Conformance_service_methods[5], request,
         timeout_us, smf_gen_conformance_Conformance_Metadata_deliver, (smf_client_callback)callback,
         context);
+}
+
+int smf_gen_conformance_Conformance_Metadata_with(struct smf_client *client,
+    struct smf_flat_builder *request, const struct smf_call_options *options,
+    void (*callback)(const struct smf_result *result,
+    const struct smf_gen_conformance_Answer *response, void *context), void *context)
+{
+    return smf_client_call_with(client, &smf_gen_conformance_Conformance_service_methods[5],
+        request, options, smf_gen_conformance_Conformance_Metadata_deliver,
+        (smf_client_callback)callback, context);
 }
 
 static void smf_gen_conformance_Conformance_Count_deliver(const struct smf_result *result,
@@ -300,6 +360,16 @@ int smf_gen_conformance_Conformance_Count(struct smf_client *client,
         context);
 }
 
+int smf_gen_conformance_Conformance_Count_with(struct smf_client *client,
+    struct smf_flat_builder *request, const struct smf_call_options *options,
+    void (*callback)(const struct smf_result *result,
+    const struct smf_gen_conformance_Answer *response, void *context), void *context)
+{
+    return smf_client_call_with(client, &smf_gen_conformance_Conformance_service_methods[6],
+        request, options, smf_gen_conformance_Conformance_Count_deliver,
+        (smf_client_callback)callback, context);
+}
+
 static void smf_gen_conformance_Conformance_Counted_deliver(const struct smf_result *result,
     const void *reply, smf_client_callback callback, void *context)
 {
@@ -316,6 +386,16 @@ int smf_gen_conformance_Conformance_Counted(struct smf_client *client,
     return smf_client_call(client, &smf_gen_conformance_Conformance_service_methods[7], request,
         timeout_us, smf_gen_conformance_Conformance_Counted_deliver, (smf_client_callback)callback,
         context);
+}
+
+int smf_gen_conformance_Conformance_Counted_with(struct smf_client *client,
+    struct smf_flat_builder *request, const struct smf_call_options *options,
+    void (*callback)(const struct smf_result *result,
+    const struct smf_gen_conformance_Answer *response, void *context), void *context)
+{
+    return smf_client_call_with(client, &smf_gen_conformance_Conformance_service_methods[7],
+        request, options, smf_gen_conformance_Conformance_Counted_deliver,
+        (smf_client_callback)callback, context);
 }
 
 static void smf_gen_conformance_Conformance_Large_deliver(const struct smf_result *result,
@@ -336,6 +416,16 @@ int smf_gen_conformance_Conformance_Large(struct smf_client *client,
         context);
 }
 
+int smf_gen_conformance_Conformance_Large_with(struct smf_client *client,
+    struct smf_flat_builder *request, const struct smf_call_options *options,
+    void (*callback)(const struct smf_result *result,
+    const struct smf_gen_conformance_Answer *response, void *context), void *context)
+{
+    return smf_client_call_with(client, &smf_gen_conformance_Conformance_service_methods[8],
+        request, options, smf_gen_conformance_Conformance_Large_deliver,
+        (smf_client_callback)callback, context);
+}
+
 static void smf_gen_conformance_Conformance_Drain_deliver(const struct smf_result *result,
     const void *reply, smf_client_callback callback, void *context)
 {
@@ -354,6 +444,16 @@ int smf_gen_conformance_Conformance_Drain(struct smf_client *client,
         context);
 }
 
+int smf_gen_conformance_Conformance_Drain_with(struct smf_client *client,
+    struct smf_flat_builder *request, const struct smf_call_options *options,
+    void (*callback)(const struct smf_result *result,
+    const struct smf_gen_conformance_Answer *response, void *context), void *context)
+{
+    return smf_client_call_with(client, &smf_gen_conformance_Conformance_service_methods[9],
+        request, options, smf_gen_conformance_Conformance_Drain_deliver,
+        (smf_client_callback)callback, context);
+}
+
 static void smf_gen_conformance_Conformance_Missing_deliver(const struct smf_result *result,
     const void *reply, smf_client_callback callback, void *context)
 {
@@ -370,4 +470,14 @@ int smf_gen_conformance_Conformance_Missing(struct smf_client *client,
     return smf_client_call(client, &smf_gen_conformance_Conformance_service_methods[10], request,
         timeout_us, smf_gen_conformance_Conformance_Missing_deliver, (smf_client_callback)callback,
         context);
+}
+
+int smf_gen_conformance_Conformance_Missing_with(struct smf_client *client,
+    struct smf_flat_builder *request, const struct smf_call_options *options,
+    void (*callback)(const struct smf_result *result,
+    const struct smf_gen_conformance_Answer *response, void *context), void *context)
+{
+    return smf_client_call_with(client, &smf_gen_conformance_Conformance_service_methods[10],
+        request, options, smf_gen_conformance_Conformance_Missing_deliver,
+        (smf_client_callback)callback, context);
 }

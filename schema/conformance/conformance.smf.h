@@ -316,8 +316,8 @@ struct smf_gen_conformance_Conformance_server {
         void *context);
 };
 
-/* Serves an event, if it is a request of the service: then it returns 1. For a program with one service;
- * others are served by a router. */
+/* Serves an event, if it is a request of the service: then it returns 1. Takes notice of callers who gave up
+ * (smf_call_event). For a program with one service; others are served by a router. */
 int smf_gen_conformance_Conformance_dispatch(const struct smf_gen_conformance_Conformance_server *server, struct smf_core *core, const struct smf_event *event);
 
 /* Adds the service to a router: smf_router_add. */
@@ -336,12 +336,24 @@ int smf_gen_conformance_Conformance_Echo(struct smf_client *client,
     void (*callback)(const struct smf_result *result,
     const struct smf_gen_conformance_Answer *response, void *context), void *context);
 
+/* Likewise, with options, or NULL: smf_client_call_with. */
+int smf_gen_conformance_Conformance_Echo_with(struct smf_client *client,
+    struct smf_flat_builder *request, const struct smf_call_options *options,
+    void (*callback)(const struct smf_result *result,
+    const struct smf_gen_conformance_Answer *response, void *context), void *context);
+
 /* Fails with the code; the text is the message.
  *
  * Calls Conformance.Fail with a request that was finished: smf_client_call. response: NULL
  * unless result says that all went well. A builder of the core is empty afterwards. callback may be NULL. */
 int smf_gen_conformance_Conformance_Fail(struct smf_client *client,
     struct smf_flat_builder *request, uint64_t timeout_us,
+    void (*callback)(const struct smf_result *result,
+    const struct smf_gen_conformance_Answer *response, void *context), void *context);
+
+/* Likewise, with options, or NULL: smf_client_call_with. */
+int smf_gen_conformance_Conformance_Fail_with(struct smf_client *client,
+    struct smf_flat_builder *request, const struct smf_call_options *options,
     void (*callback)(const struct smf_result *result,
     const struct smf_gen_conformance_Answer *response, void *context), void *context);
 
@@ -354,12 +366,24 @@ int smf_gen_conformance_Conformance_Wait(struct smf_client *client,
     void (*callback)(const struct smf_result *result,
     const struct smf_gen_conformance_Answer *response, void *context), void *context);
 
+/* Likewise, with options, or NULL: smf_client_call_with. */
+int smf_gen_conformance_Conformance_Wait_with(struct smf_client *client,
+    struct smf_flat_builder *request, const struct smf_call_options *options,
+    void (*callback)(const struct smf_result *result,
+    const struct smf_gen_conformance_Answer *response, void *context), void *context);
+
 /* Says of the Wait of that text: "unknown", "waits", or why it ended: "499", "408", "disconnected".
  *
  * Calls Conformance.Told with a request that was finished: smf_client_call. response: NULL
  * unless result says that all went well. A builder of the core is empty afterwards. callback may be NULL. */
 int smf_gen_conformance_Conformance_Told(struct smf_client *client,
     struct smf_flat_builder *request, uint64_t timeout_us,
+    void (*callback)(const struct smf_result *result,
+    const struct smf_gen_conformance_Answer *response, void *context), void *context);
+
+/* Likewise, with options, or NULL: smf_client_call_with. */
+int smf_gen_conformance_Conformance_Told_with(struct smf_client *client,
+    struct smf_flat_builder *request, const struct smf_call_options *options,
     void (*callback)(const struct smf_result *result,
     const struct smf_gen_conformance_Answer *response, void *context), void *context);
 
@@ -372,12 +396,24 @@ int smf_gen_conformance_Conformance_Deadline(struct smf_client *client,
     void (*callback)(const struct smf_result *result,
     const struct smf_gen_conformance_Answer *response, void *context), void *context);
 
+/* Likewise, with options, or NULL: smf_client_call_with. */
+int smf_gen_conformance_Conformance_Deadline_with(struct smf_client *client,
+    struct smf_flat_builder *request, const struct smf_call_options *options,
+    void (*callback)(const struct smf_result *result,
+    const struct smf_gen_conformance_Answer *response, void *context), void *context);
+
 /* Answers with the metadata of the request, and says in number how many entries it has.
  *
  * Calls Conformance.Metadata with a request that was finished: smf_client_call. response: NULL
  * unless result says that all went well. A builder of the core is empty afterwards. callback may be NULL. */
 int smf_gen_conformance_Conformance_Metadata(struct smf_client *client,
     struct smf_flat_builder *request, uint64_t timeout_us,
+    void (*callback)(const struct smf_result *result,
+    const struct smf_gen_conformance_Answer *response, void *context), void *context);
+
+/* Likewise, with options, or NULL: smf_client_call_with. */
+int smf_gen_conformance_Conformance_Metadata_with(struct smf_client *client,
+    struct smf_flat_builder *request, const struct smf_call_options *options,
     void (*callback)(const struct smf_result *result,
     const struct smf_gen_conformance_Answer *response, void *context), void *context);
 
@@ -390,12 +426,24 @@ int smf_gen_conformance_Conformance_Count(struct smf_client *client,
     void (*callback)(const struct smf_result *result,
     const struct smf_gen_conformance_Answer *response, void *context), void *context);
 
+/* Likewise, with options, or NULL: smf_client_call_with. */
+int smf_gen_conformance_Conformance_Count_with(struct smf_client *client,
+    struct smf_flat_builder *request, const struct smf_call_options *options,
+    void (*callback)(const struct smf_result *result,
+    const struct smf_gen_conformance_Answer *response, void *context), void *context);
+
 /* Says in number how many calls of that text were counted.
  *
  * Calls Conformance.Counted with a request that was finished: smf_client_call. response: NULL
  * unless result says that all went well. A builder of the core is empty afterwards. callback may be NULL. */
 int smf_gen_conformance_Conformance_Counted(struct smf_client *client,
     struct smf_flat_builder *request, uint64_t timeout_us,
+    void (*callback)(const struct smf_result *result,
+    const struct smf_gen_conformance_Answer *response, void *context), void *context);
+
+/* Likewise, with options, or NULL: smf_client_call_with. */
+int smf_gen_conformance_Conformance_Counted_with(struct smf_client *client,
+    struct smf_flat_builder *request, const struct smf_call_options *options,
     void (*callback)(const struct smf_result *result,
     const struct smf_gen_conformance_Answer *response, void *context), void *context);
 
@@ -408,6 +456,12 @@ int smf_gen_conformance_Conformance_Large(struct smf_client *client,
     void (*callback)(const struct smf_result *result,
     const struct smf_gen_conformance_Answer *response, void *context), void *context);
 
+/* Likewise, with options, or NULL: smf_client_call_with. */
+int smf_gen_conformance_Conformance_Large_with(struct smf_client *client,
+    struct smf_flat_builder *request, const struct smf_call_options *options,
+    void (*callback)(const struct smf_result *result,
+    const struct smf_gen_conformance_Answer *response, void *context), void *context);
+
 /* Begins to drain the server.
  *
  * Calls Conformance.Drain with a request that was finished: smf_client_call. response: NULL
@@ -417,12 +471,24 @@ int smf_gen_conformance_Conformance_Drain(struct smf_client *client,
     void (*callback)(const struct smf_result *result,
     const struct smf_gen_conformance_Answer *response, void *context), void *context);
 
+/* Likewise, with options, or NULL: smf_client_call_with. */
+int smf_gen_conformance_Conformance_Drain_with(struct smf_client *client,
+    struct smf_flat_builder *request, const struct smf_call_options *options,
+    void (*callback)(const struct smf_result *result,
+    const struct smf_gen_conformance_Answer *response, void *context), void *context);
+
 /* Nobody has written this one.
  *
  * Calls Conformance.Missing with a request that was finished: smf_client_call. response: NULL
  * unless result says that all went well. A builder of the core is empty afterwards. callback may be NULL. */
 int smf_gen_conformance_Conformance_Missing(struct smf_client *client,
     struct smf_flat_builder *request, uint64_t timeout_us,
+    void (*callback)(const struct smf_result *result,
+    const struct smf_gen_conformance_Answer *response, void *context), void *context);
+
+/* Likewise, with options, or NULL: smf_client_call_with. */
+int smf_gen_conformance_Conformance_Missing_with(struct smf_client *client,
+    struct smf_flat_builder *request, const struct smf_call_options *options,
     void (*callback)(const struct smf_result *result,
     const struct smf_gen_conformance_Answer *response, void *context), void *context);
 
