@@ -48,8 +48,9 @@ static inline void notes_handle(struct world *world, struct smf_core *core,
                           .size = event->size_bytes,
                           .metadata_size = event->metadata_size_bytes,
                           .conn = event->conn};
-    memcpy(note->bytes, event->payload - event->metadata_size_bytes,
-           whole < NOTE_BYTES_MAX ? whole : NOTE_BYTES_MAX);
+    if (whole != 0)
+        memcpy(note->bytes, event->payload - event->metadata_size_bytes,
+               whole < NOTE_BYTES_MAX ? whole : NOTE_BYTES_MAX);
     if (event->kind == SMF_EVENT_REQUEST && !notes->hold)
         CHECK_EQ(smf_core_send_with(core, event->conn, event->session, SMF_CODE_OK,
                                     event->flags & SMF_FRAME_METADATA, event->compression,

@@ -173,10 +173,7 @@ func TestEveryStatusHasRows(t *testing.T) {
 	_, chapter, found := strings.Cut(string(wire), "### Status\n")
 	require.True(t, found)
 	chapter, _, _ = strings.Cut(chapter, "A status other than 200")
-	var statuses []string
-	for _, word := range strings.FieldsFunc(chapter, func(r rune) bool { return r < '0' || r > '9' }) {
-		statuses = append(statuses, word)
-	}
+	statuses := strings.FieldsFunc(chapter, func(r rune) bool { return r < '0' || r > '9' })
 	require.Contains(t, statuses, "507")
 	for _, status := range statuses {
 		for _, level := range []string{"1", "2"} {

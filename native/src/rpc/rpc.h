@@ -201,7 +201,7 @@ struct smf__rpc {
     struct smf_buffer *chunk; /* what sockets are read into now */
     uint32_t chunk_fill;
     uint32_t chunks_of_turn;
-    struct smf_buffer *lent[SMF__CORE_EVENTS_MAX + SMF__RPC_CHUNKS_OF_TURN_MAX + 1];
+    struct smf_buffer *lent[2 * SMF__CORE_EVENTS_MAX + SMF__RPC_CHUNKS_OF_TURN_MAX + 1];
     uint32_t lent_count; /* bodies and full chunks that this turn's events point into */
     struct smf__listener *listeners[SMF__RPC_LISTENERS_MAX];
     struct smf__group *group; /* the cores that listen together; NULL: this one alone */

@@ -81,6 +81,9 @@ int smf__session_emit(struct smf__conn *conn, const uint8_t *payload, struct smf
  * has been written. Returns SMF__SESSION_NONE, or 1: it is dealt with, and counted. */
 int smf__session_send(struct smf__conn *conn, struct smf_buffer *buffer, uint8_t *bytes,
                       const struct smf_frame *frame);
+/* The connection has to be read on even where memory is short: a message that has its memory is in the middle,
+ * or what waits to be sent needs credit, which comes by reading. */
+int smf__session_must_read(const struct smf__conn *conn);
 /* Of the payload of conn->frame, which has MORE, have bytes are here: how many bytes have to be free before
  * it is looked at, or 0: it may be now. */
 uint64_t smf__session_must_wait(const struct smf__conn *conn, const uint8_t *payload,

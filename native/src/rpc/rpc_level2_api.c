@@ -44,9 +44,13 @@ static int is_sendable(const struct smf_core *core, const struct smf__conn *conn
     struct smf_frame bare = *frame;
     struct smf_metadata block;
 
-    if (conn != NULL && conn->mode >= SMF__MODE_ASKING &&
-        rpc->config.message_size_bytes_max + SMF_METADATA_SIZE_BYTES_MAX > size_max)
+    if (frame->flags & SMF_FRAME_ONE_WAY) { /* it goes in one frame */
+        if (conn != NULL && conn->level == 2 && conn->agreed.frame_size_bytes_max < size_max)
+            size_max = conn->agreed.frame_size_bytes_max;
+    } else if (conn != NULL && conn->mode >= SMF__MODE_ASKING &&
+               rpc->config.message_size_bytes_max + SMF_METADATA_SIZE_BYTES_MAX > size_max) {
         size_max = rpc->config.message_size_bytes_max + SMF_METADATA_SIZE_BYTES_MAX;
+    }
     bare.flags &= (uint8_t)~SMF_SEND_MAY_PAD;
     if ((frame->flags & ~(uint32_t)FLAGS_OF_PROGRAMS) != 0 || frame->size > size_max)
         return 0;

@@ -246,7 +246,9 @@ static void parse(struct smf__conn *conn, uint8_t *at, uint32_t size, struct smf
         if (size < conn->frame.size) {
             if (size == 0)
                 return;
-            conn->body = smf__rpc_body_get(conn->rpc, conn->frame.size);
+            conn->body = smf__session_must_read(conn)
+                             ? smf__pool_get(conn->rpc->core->pool, conn->frame.size)
+                             : smf__rpc_body_get(conn->rpc, conn->frame.size);
             if (conn->body == NULL) {
                 conn->wanted_bytes = conn->frame.size;
                 keep_rest(conn, at, size, buffer, SMF__PAUSE_MEMORY);
@@ -494,7 +496,8 @@ void smf__rpc_feed(struct smf__rpc *rpc)
         if (frames_full(rpc))
             break;
         rpc->hungry_next = conn == rpc->hungry_end ? NULL : conn->next;
-        if (conn->state == SMF__CONN_OPEN && !body_comes(rpc, conn->wanted_bytes))
+        if (conn->state == SMF__CONN_OPEN && !smf__session_must_read(conn) &&
+            !body_comes(rpc, conn->wanted_bytes))
             continue;
         smf__conn_no_longer_hungry(conn);
         go_on(conn, conn->state == SMF__CONN_OPEN ? pauses_left(conn) : 0);

@@ -217,6 +217,9 @@ void smf__session_forget(struct smf__conn *conn)
         }
         if (conn->accepted && !session->told && !session->answered)
             (void)smf__level2_answered(conn, session->id); /* nobody else will */
+        /* A stream's handler may wait for what can't come any more: the end of the connection tells it. */
+        if (conn->accepted && session->told && !session->answered && session->flow.stream)
+            conn->forget_calls = 1;
         smf__session_free(session);
     }
 }
@@ -235,8 +238,8 @@ static void timed_out(struct smf__timer *timer)
     struct smf__rpc *rpc = conn->rpc;
     struct smf_turn *turn = &rpc->core->turn;
 
-    if (session->flow.untaken != 0 || session->flow.holds || conn->pauses != 0 ||
-        turn->event_count == turn->event_capacity) {
+    if (session->flow.untaken != 0 || session->flow.holds ||
+        (conn->pauses & SMF__PAUSE_MEMORY) != 0 || turn->event_count == turn->event_capacity) {
         smf__timer_start(rpc->core->timers, timer,
                          turn->now_ns + rpc->config.body_timeout_ms * 1000000ull);
         return;

@@ -17,7 +17,9 @@
 #define COPIES_SIZE_BYTES (16u << 10)
 #define BATCH_SIZE_BYTES SMF__SLICE_SIZE_BYTES
 #define PIECES_OF_FRAME_MAX 4 /* header, metadata block, size, message */
-#define SLICING_MAX 4u        /* large messages that a connection sends side by side */
+#define PARKED_DIVISOR 4u     /* of the reserve, 3/4 are for what is parked */
+#define PARKED_MULTIPLIER 3u
+#define SLICING_MAX 4u /* large messages that a connection sends side by side */
 #define HEAD_SIZE_BYTES (SMF_FRAME_HEADER_SIZE_BYTES + SMF__FLOW_PREFIX_SIZE_BYTES)
 
 /* Frames that are written together. */
@@ -61,21 +63,24 @@ void smf__session_mark_ready(struct smf__session *session)
     smf__link_append(&session->of->conn->rpc->pumping, &session->of->pumping);
 }
 
+/* A large message that waits is begun, if there is a place for it. Whoever was woken and goes without taking
+ * the place has to wake the next one. */
+static void begin_next(struct smf__sessions *sessions)
+{
+    struct smf__session *next;
+
+    if (sessions->slicing >= SLICING_MAX || smf__link_alone(&sessions->waiting))
+        return;
+    next = SMF__LINK_OF(sessions->waiting.next, struct smf__session, ready);
+    smf__link_remove(&next->ready);
+    smf__session_mark_ready(next);
+}
+
 void smf__session_stop_slicing(struct smf__session *session)
 {
-    struct smf__sessions *sessions = session->of;
-
-    if (!session->slicing)
-        return;
+    session->of->slicing -= session->slicing;
     session->slicing = 0;
-    sessions->slicing--;
-    if (!smf__link_alone(&sessions->waiting)) {
-        struct smf__session *next =
-            SMF__LINK_OF(sessions->waiting.next, struct smf__session, ready);
-
-        smf__link_remove(&next->ready);
-        smf__session_mark_ready(next);
-    }
+    begin_next(session->of);
 }
 
 /* Whether a message may go out now, or go on. The peer has memory for a part of each large message that was
@@ -129,8 +134,8 @@ void smf__session_drop_queue(struct smf__session *session)
 {
     while (session->out_first != NULL)
         outgoing_free(session->of->conn->rpc, dequeue(session));
+    smf__link_remove(&session->ready); /* it may be the next one that waits */
     smf__session_stop_slicing(session);
-    smf__link_remove(&session->ready);
 }
 
 /* Memory for a small message that waits: many share a buffer. NULL: there is none. */
@@ -211,6 +216,8 @@ int smf__session_queue(struct smf__session *session, struct smf_buffer *buffer, 
         session->out_first = outgoing;
     session->out_last = outgoing;
     session->of->queued_bytes += frame->size;
+    if (conn->pauses & SMF__PAUSE_MEMORY) /* its credit may be in what was not read: look again */
+        conn->rpc->hungry_returns = UINT64_MAX;
     smf__session_mark_ready(session);
     return 1;
 }
@@ -429,14 +436,19 @@ static uint64_t bytes_of_message(const struct smf__conn *conn, const uint8_t *pa
 }
 
 /* Where memory is short, a message that begins waits with its connection, which is not read until there is
- * some. But not where an earlier one has its memory, and needs the connection to be read for the rest of it:
- * then this one is parked (smf__session_body). */
+ * some. But not where that has to be read on: then the message is parked (smf__session_body). */
+int smf__session_must_read(const struct smf__conn *conn)
+{
+    return conn->sessions != NULL &&
+           (conn->sessions->whole != 0 || conn->sessions->queued_bytes != 0);
+}
+
 uint64_t smf__session_must_wait(const struct smf__conn *conn, const uint8_t *payload, uint32_t have)
 {
     const struct smf__session *session = smf__session_find(conn, conn->frame.session);
     uint64_t size;
 
-    if (conn->sessions != NULL && conn->sessions->whole != 0)
+    if (smf__session_must_read(conn))
         return 0;
     if (session != NULL && (session->flow.in_size != 0 || session->flow.discards))
         return 0;
@@ -463,7 +475,8 @@ static struct smf_buffer *park(struct smf__session *session, uint64_t size)
     struct smf_buffer *body;
 
     smf__pool_stats(rpc->core->pool, &stats);
-    if (rpc->parked_bytes + block > stats.budget_bytes / SMF__RPC_BODY_RESERVE_DIVISOR)
+    if (rpc->parked_bytes + block >
+        stats.budget_bytes / SMF__RPC_BODY_RESERVE_DIVISOR / PARKED_DIVISOR * PARKED_MULTIPLIER)
         return NULL;
     body = smf__pool_get(rpc->core->pool, size);
     if (body != NULL) {

@@ -89,15 +89,18 @@ static void tell_cancel(struct smf__session *session, uint32_t status)
 /* The engine answers a call that the driver has not seen. */
 static void answer_unseen(struct smf__session *session, uint32_t status)
 {
+    int resets = smf__flow_reset(&session->flow);
+
     session->answered = 1;
-    if (smf__flow_reset(&session->flow))
-        smf__session_put_reset(session, status);
     (void)smf__level2_answered(session->of->conn, session->id);
+    if (resets)
+        smf__session_put_reset(session, status); /* which may close the connection: it comes last */
 }
 
 void smf__session_overrule(struct smf__session *session, uint32_t status)
 {
     struct smf__conn *conn = session->of->conn;
+    int resets = 0;
 
     smf__session_drop_body(session);
     if (conn->accepted && !session->told) {
@@ -108,14 +111,15 @@ void smf__session_overrule(struct smf__session *session, uint32_t status)
     session->verdict = status;
     if (!conn->accepted) {
         smf__session_drop_queue(session);
-        if (smf__flow_reset(&session->flow))
-            smf__session_put_reset(session, SMF_CODE_CANCELLED);
+        resets = smf__flow_reset(&session->flow);
     } else {
         smf__flow_discard(&session->flow);
         if (!session->answered)
             tell_cancel(session, status);
     }
     smf__session_mark_giving(session);
+    if (resets)
+        smf__session_put_reset(session, SMF_CODE_CANCELLED); /* may close the connection */
 }
 
 /* The caller gave up. */
@@ -320,8 +324,8 @@ static void give_up(struct smf__session *session, uint32_t status)
     if (!smf__flow_reset(&session->flow))
         return;
     if (session->begun || !sends) {
-        smf__session_put_reset(session, status);
         smf__session_mark_giving(session);
+        smf__session_put_reset(session, status); /* may close the connection */
         return;
     }
     session->unborn = 1;
@@ -335,7 +339,9 @@ static int send_call(struct smf__conn *conn, struct smf_buffer *buffer, uint8_t 
 {
     struct smf__session *session = smf__session_find(conn, frame->session);
     uint8_t *payload = bytes + SMF_FRAME_HEADER_SIZE_BYTES;
-    int opens = (frame->flags & SMF_FRAME_STREAM) || frame->size > SMF__SLICE_SIZE_BYTES;
+    int opens =
+        (frame->flags & SMF_FRAME_STREAM) ||
+        (frame->size > SMF__SLICE_SIZE_BYTES && !(frame->flags & SMF_FRAME_ONE_WAY)); /* whole */
 
     if (session != NULL && smf__flow_over(&session->flow)) {
         if (frame->flags & (SMF_FRAME_STREAM | SMF_FRAME_RESET))
