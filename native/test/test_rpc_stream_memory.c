@@ -205,6 +205,76 @@ static void few_large_messages_go_side_by_side(void)
     party_close(party);
 }
 
+/* Those that were next are given up together with those before them: the one behind them begins. */
+static void who_waits_is_woken_by_those_that_go(void)
+{
+    struct party *party = party_open();
+    struct raw *raw = raw_open2(&party->world);
+    const uint8_t *payload;
+    struct smf_frame frame;
+    uint32_t begun = 0;
+    size_t at = 0;
+
+    answer_large(party, raw, 9);
+    world_run(&party->world, 50);
+    raw_forget(raw);
+    for (uint16_t session = 1; session <= 8; session++)
+        raw_cancel(raw, session);
+    world_run(&party->world, 50);
+    while (raw_next2(raw, &at, &frame, &payload))
+        begun += (frame.flags & SMF_FRAME_MORE) && frame.session == 9;
+    CHECK_GE(begun, 4); /* a window of it */
+    raw_close(raw);
+    world_run(&party->world, 5);
+    party_close(party);
+}
+
+/* Hundreds of messages that are refused, by a peer that has gone: the refusals end the connection in the middle
+ * of what is done about one of them. */
+static void refusals_may_end_the_connection(void)
+{
+    static uint8_t bytes[600 * (HEADER + 5)];
+
+    for (int deaf = 0; deaf < 2; deaf++) {
+        struct party *party = party_open();
+        struct raw *raw = raw_open2(&party->world);
+        static const uint8_t payload[5] = {0xff, 0xff, 0xff, 0xff, 1};
+        size_t size = 0;
+
+        for (uint16_t session = 1; session <= 600; session++)
+            size += level2_frame(bytes + size,
+                                 (struct smf_frame){.flags = SMF_FRAME_MORE,
+                                                    .session = session,
+                                                    .size = sizeof payload,
+                                                    .meta = PARTY_METHOD},
+                                 payload);
+        raw_deaf(raw, deaf);
+        CHECK(raw_send(raw, bytes, size));
+        raw_close(raw);
+        world_run(&party->world, 50);
+        CHECK_EQ(party_sessions(party, SERVER), 0);
+        party_close(party);
+    }
+}
+
+/* A stream's handler hears of the end of a connection that broke the rules. */
+static void the_handlers_of_a_broken_connection_hear_of_it(void)
+{
+    struct party *party = party_open();
+    struct raw *raw = raw_open2(&party->world);
+
+    send_part(raw, 1, SMF_FRAME_STREAM, 10, 0, 10);
+    world_run(&party->world, 5);
+    CHECK_EQ(party->talks[SERVER][1].requests, 1);
+    CHECK(raw_frame(raw, (struct smf_frame){.flags = SMF_FRAME_CREDIT, .session = 1, .size = 3},
+                    "abc"));
+    world_run(&party->world, 3000);
+    CHECK_EQ(party->world.closed, 1);
+    CHECK_EQ(smf_core_turn(party->world.server)->in_flight, 0);
+    raw_close(raw);
+    party_close(party);
+}
+
 /* Replies that wait for the transport, in sessions' queues, stop the reading as those behind them do. */
 static void who_does_not_read_is_not_read(void)
 {
@@ -231,6 +301,9 @@ static const struct test tests[] = {
     TEST(handlers_that_hold_memory_stop_the_reading),
     TEST(a_message_is_parked_behind_one_that_goes_on),
     TEST(few_large_messages_go_side_by_side),
+    TEST(who_waits_is_woken_by_those_that_go),
+    TEST(refusals_may_end_the_connection),
+    TEST(the_handlers_of_a_broken_connection_hear_of_it),
     TEST(who_does_not_read_is_not_read),
 };
 
