@@ -280,18 +280,32 @@ func TestWhatALostConnectionLeaves(t *testing.T) {
 	p.receive()
 	large := make([]byte, 60<<10)
 	var running sync.WaitGroup
+	var called atomic.Int64
 	for range 200 {
 		running.Go(func() {
+			called.Add(1)
 			_, err := c.Call(context.Background(), idWork, large)
 			if err == nil {
 				t.Error("a reply to what nobody read")
 			}
 		})
 	}
-	time.Sleep(100 * time.Millisecond) // they are queued by then; if not, fewer are behind them
+	settled := func(calls int64) {
+		before := rpc.ClientCoreStats{}
+		eventually(t, "nothing more goes to the core", func() bool {
+			stats := rpc.ClientStats()
+			same := stats.Calls == before.Calls && called.Load() == calls
+			before = stats
+			time.Sleep(100 * time.Millisecond)
+			return same
+		})
+	}
+	settled(200)
+	require.Less(t, rpc.ClientStats().Calls, uint64(201), "some are left in the client")
 	var unsent atomic.Int64
 	for range 50 {
 		running.Go(func() {
+			called.Add(1)
 			_, err := c.Call(context.Background(), idWork, []byte("unsent"))
 			var e *rpc.Error
 			if errors.As(err, &e) && e.Code == rpc.CodeUnavailable && !e.MayHaveRun {
@@ -299,7 +313,7 @@ func TestWhatALostConnectionLeaves(t *testing.T) {
 			}
 		})
 	}
-	time.Sleep(100 * time.Millisecond)
+	settled(250)
 	require.NoError(t, p.Close())
 	e := asError(t, within(t, sent, "the caller is told"))
 	require.Equal(t, rpc.CodeUnavailable, e.Code)
