@@ -123,6 +123,7 @@ func (c *clientConn) isDown(why *Error) {
 	c.up = false
 	c.down = why // nobody takes a session any more
 	unsent := sessionsOf(c.frames)
+	c.frames, c.count = c.frames[:0], 0 // or a flush sends what callers hear was not sent
 	pings := c.pings
 	c.pings = nil
 	c.admit()

@@ -121,6 +121,7 @@ func (c *Call) message() *Message {
 			m.metadata.add(key, value)
 		}
 	}
+	m.compression = CompressionNone // filters have seen to it
 	if samePlace(c.reply, m.payload) {
 		return m
 	}

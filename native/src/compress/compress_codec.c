@@ -5,6 +5,7 @@
 #include <lz4hc.h>
 #include <zstd.h>
 
+#include <smf/flat.h>
 #include <smf/frame.h>
 #include <smf/status.h>
 
@@ -34,7 +35,9 @@ static int zstd_plain_size(const uint8_t *bytes, size_t size, uint64_t size_max,
 {
     unsigned long long plain = ZSTD_getFrameContentSize(bytes, size);
 
-    if (plain == ZSTD_CONTENTSIZE_ERROR)
+    /* Formats from before RFC 8878, which a library may still read, are none. */
+    if (plain == ZSTD_CONTENTSIZE_ERROR || size < sizeof(uint32_t) ||
+        smf_flat_load_u32(bytes) != ZSTD_MAGICNUMBER)
         return malformed(problem_out, "the payload is no zstd frame");
     if (plain == ZSTD_CONTENTSIZE_UNKNOWN)
         return malformed(problem_out,

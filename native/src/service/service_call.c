@@ -210,6 +210,7 @@ static int send_code(struct smf_call *call, struct smf__message *message, uint32
 {
     int unseen = call->state == SMF__CALL_UNSEEN, status;
 
+    message->compression = SMF_COMPRESSION_NONE; /* not that of a reply which could not be sent */
     if (call->level < 2 || code == SMF_CODE_OK) {
         smf_flat_builder_fini(&call->reply); /* first: it may hold the loan */
         message->meta = code;
@@ -217,7 +218,6 @@ static int send_code(struct smf_call *call, struct smf__message *message, uint32
                                  SMF__EMPTY_TABLE_SIZE_BYTES);
     }
     message->meta = code;
-    message->compression = SMF_COMPRESSION_NONE;
     if (unseen && !(call->flags & SMF_FRAME_ONE_WAY))
         message->flags = SMF_FRAME_RESET;
     if (call->failed == code) {
