@@ -9,7 +9,7 @@ struct tag {
     int puts;      /* a request's payload, too */
     int stops;     /* with a code */
     uint32_t code; /* what a reply's becomes */
-    int dones;
+    int requests, dones;
 };
 
 static uint32_t tag_request(struct smf_filter_call *filtered, void *context)
@@ -34,6 +34,9 @@ static uint32_t tag_request(struct smf_filter_call *filtered, void *context)
                  SMF_OK);
     CHECK_EQ(smf_filter_add_metadata(filtered, "NO", "tagged", 6), SMF_EINVAL);
     CHECK_EQ(smf_filter_put_metadata(filtered, "nonsense", 8), SMF_EINVAL);
+    tag->requests++;
+    if (tag->stops)
+        filtered->problem = "not today";
     return (uint32_t)tag->stops;
 }
 
@@ -108,6 +111,7 @@ static void filters_see_metadata(void)
     of_server.puts = 2;
     CHECK_EQ(call_once(rig, 0, NULL)->code, SMF_CODE_PERMISSION);
     CHECK_EQ(rig->result.may_have_run, 0);
+    CHECK_STR(rig->message, "not today");
     CHECK(rig->result.metadata == NULL); /* that of the request is not the reply's */
     CHECK_EQ(rig->handled, 4);
     CHECK_EQ(of_client.dones, 5);
@@ -185,12 +189,37 @@ static void filters_and_one_way_messages(void)
     rig_close(rig);
 }
 
+/* What they would do for it, such as decompressing, would be in vain. */
+static void filters_see_no_call_that_will_be_refused(void)
+{
+    struct smf_call_options options = with_timeout(10000);
+    struct tag tag;
+    struct smf_filter filter = filter_of(&tag);
+    struct rig *rig = rig_open();
+    struct smf_error error;
+
+    CHECK_EQ(smf_router_filter(rig->router, NULL, NULL, &filter, &error), SMF_OK);
+    CHECK_EQ(call_once(rig, 2, NULL)->code, SMF_CODE_NOT_IMPLEMENTED);
+    CHECK_STR(rig->message, "the method has no handler");
+    CHECK_EQ(tag.requests, 0);
+    rig->late_ms = 20;
+    CHECK_EQ(call(rig, 0, NULL), SMF_OK);
+    CHECK_EQ(call(rig, 0, &options), SMF_OK); /* is over when the first one is */
+    world_run(&rig->world, 50);
+    CHECK_STR(rig->problem, "Echo 408 its deadline has passed");
+    CHECK_EQ(rig->handled, 1);
+    CHECK_EQ(tag.requests, 1);
+    CHECK_EQ(tag.dones, 1);
+    rig_close(rig);
+}
+
 int main(int argc, char **argv)
 {
     static const struct test tests[] = {
         TEST(filters_see_metadata),
         TEST(filters_and_deferred_calls),
         TEST(filters_and_one_way_messages),
+        TEST(filters_see_no_call_that_will_be_refused),
     };
 
     return test_main(argc, argv, tests, TEST_COUNT(tests));

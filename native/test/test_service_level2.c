@@ -1,5 +1,6 @@
 /* Services and clients at level 2, on a simulated network: metadata, deadlines, errors, callers who give up,
  * one-way messages, and what servers of level 1 make of it. */
+#include "frame/frame_error.h"
 #include "test_service_rig.h"
 
 static void metadata_both_ways(void)
@@ -126,7 +127,7 @@ static void late_work_is_not_started(void)
         refused++;
         CHECK_EQ(frame.meta, SMF_CODE_DEADLINE);
         CHECK_EQ(frame.flags, SMF_FRAME_RESET);
-        CHECK_EQ(frame.size, 0);
+        CHECK_GT(frame.size, 0);
     }
     CHECK_EQ(refused, 1);
     CHECK_EQ(served, 2);
@@ -135,20 +136,24 @@ static void late_work_is_not_started(void)
     rig_close(rig);
 }
 
-/* What no handler saw is refused by a reset. */
+/* What no handler saw is refused by a reset that says why. */
 static void refusals(void)
 {
     static const struct {
         uint32_t method, code;
         uint8_t flags, compression;
+        const char *message;
     } cases[] = {
-        {77, SMF_CODE_NOT_FOUND, 0, 0},
-        {MISSING_ID, SMF_CODE_NOT_IMPLEMENTED, 0, 0},
-        {ECHO_ID, SMF_CODE_BAD_REQUEST, 0, 0},
-        {ECHO_ID, SMF_CODE_NOT_IMPLEMENTED, 0, SMF_COMPRESSION_ZSTD},
-        {ECHO_ID, SMF_CODE_NOT_IMPLEMENTED, SMF_FRAME_STREAM, 0},
-        {77, SMF_CODE_NOT_FOUND, SMF_FRAME_STREAM, 0},
+        {77, SMF_CODE_NOT_FOUND, 0, 0, "no such method"},
+        {MISSING_ID, SMF_CODE_NOT_IMPLEMENTED, 0, 0, "the method has no handler"},
+        {ECHO_ID, SMF_CODE_BAD_REQUEST, 0, 0, "Node: root offset is out of range (at byte 0)"},
+        {ECHO_ID, SMF_CODE_NOT_IMPLEMENTED, 0, SMF_COMPRESSION_ZSTD, "the request is compressed"},
+        {ECHO_ID, SMF_CODE_NOT_IMPLEMENTED, SMF_FRAME_STREAM, 0, "the method is no stream"},
+        {77, SMF_CODE_NOT_FOUND, SMF_FRAME_STREAM, 0, "no such method"},
     };
+    struct smf_call_options options = with_timeout(0);
+    uint8_t payload[256];
+    struct smf__error error;
     struct rig *rig = rig_open();
     struct raw *raw = raw_open2(&rig->world);
 
@@ -161,15 +166,23 @@ static void refusals(void)
 
         CHECK(raw_frame(raw, frame, "not a FlatBuffer"));
         world_run(&rig->world, 10);
-        frame = raw_only(raw, NULL);
+        frame = raw_only(raw, payload);
         CHECK_EQ(frame.flags & ~SMF_FRAME_STREAM, SMF_FRAME_RESET);
         CHECK_EQ(frame.meta, cases[i].code);
         CHECK_EQ(frame.session, i + 1);
-        CHECK_EQ(frame.size, 0);
+        CHECK_GT(frame.size, 0);
+        CHECK_EQ(smf__error_read(payload, frame.size, &error, NULL), SMF_OK);
+        CHECK_STR(error.message.data, cases[i].message);
+        CHECK_EQ(error.may_have_run, false);
     }
     CHECK_EQ(rig->handled, 0);
     CHECK_EQ(call_once(rig, 2, NULL)->code, SMF_CODE_NOT_IMPLEMENTED);
     CHECK_EQ(rig->result.may_have_run, 0);
+    CHECK_STR(rig->message, "the method has no handler");
+    options.flags = SMF_CALL_ONE_WAY;
+    CHECK_EQ(call(rig, 2, &options), SMF_OK);
+    world_run(&rig->world, 10);
+    CHECK_EQ(smf_core_turn(rig->world.server)->in_flight, 0);
     rig_close(rig);
 }
 

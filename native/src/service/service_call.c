@@ -22,26 +22,55 @@ static uint32_t tell(const struct smf_call *call, uint32_t code, const char *tex
     return code;
 }
 
-/* Returns 0 when a request is what its method takes. */
-static uint32_t refuse(const struct smf_call *call, uint8_t compression, int implemented,
-                       int unverified)
+static struct smf_flat_string text_of(const char *text, size_t size_max)
+{
+    size_t size = text != NULL ? strlen(text) : 0;
+
+    if (size > size_max) {
+        for (size = size_max; size > 0 && ((uint8_t)text[size] & 0xc0) == 0x80;) /* whole letters */
+            size--;
+    }
+    return (struct smf_flat_string){text != NULL ? text : "", (uint32_t)size};
+}
+
+/* Has a call end before a handler sees it: tells the server's owner why, and at level 2 its caller. */
+static uint32_t refuse(struct smf_call *call, uint32_t code, const char *text)
+{
+    struct smf__error error = {.message = text_of(text, MESSAGE_SIZE_BYTES_MAX)};
+
+    (void)tell(call, code, text);
+    if (call->level < 2 || (call->flags & SMF_FRAME_ONE_WAY))
+        return code;
+    call->failed = code;
+    (void)smf__error_write(&call->reply, &error);
+    return code;
+}
+
+/* Returns 0 when a call is worth passing filters. What they would do for another one is in vain. */
+static uint32_t look_at_call(struct smf_call *call, int implemented)
+{
+    if (!implemented)
+        return refuse(call, SMF_CODE_NOT_IMPLEMENTED, "the method has no handler");
+    if (call->flags & SMF_FRAME_STREAM)
+        return refuse(call, SMF_CODE_NOT_IMPLEMENTED, "the method is no stream");
+    if (call->deadline_ns != 0 && smf__clock_now_ns(&call->core->clock) >= call->deadline_ns)
+        return refuse(call, SMF_CODE_DEADLINE, "its deadline has passed");
+    return 0;
+}
+
+/* Returns 0 when a request, as filters have left it, is what its method takes. */
+static uint32_t look_at_request(struct smf_call *call, uint8_t compression, int unverified)
 {
     struct smf_flat_error error;
     char text[SMF_ERROR_TEXT_SIZE_BYTES];
 
-    if (!implemented)
-        return tell(call, SMF_CODE_NOT_IMPLEMENTED, "the method has no handler");
-    if (call->flags & SMF_FRAME_STREAM)
-        return tell(call, SMF_CODE_NOT_IMPLEMENTED, "the method is no stream");
-    if (call->deadline_ns != 0 && smf__clock_now_ns(&call->core->clock) >= call->deadline_ns)
-        return tell(call, SMF_CODE_DEADLINE, "its deadline has passed");
     if (smf__is_compressed(compression))
-        return tell(call, SMF_CODE_NOT_IMPLEMENTED, "the request is compressed");
+        return refuse(call, SMF_CODE_NOT_IMPLEMENTED, "the request is compressed");
     if (unverified ||
         smf_flat_verify(call->method->in, call->payload, call->size_bytes, &error) == SMF_OK)
         return 0;
     smf_flat_error_text(&error, text, sizeof text);
-    return tell(call, SMF_CODE_BAD_REQUEST, text);
+    return refuse(call, SMF_CODE_BAD_REQUEST, text);
 }
 
 /* Has a request pass its filters, before anybody looks into it. Returns 0, or the code that one has stopped
@@ -54,7 +83,7 @@ static uint32_t pass_filters(struct smf_call *call, uint8_t *compression)
 
     call->core->filters = NULL; /* they are taken: what the handler dispatches has its own */
     if (filtered == NULL)
-        return tell(call, SMF_CODE_UNAVAILABLE, "there is no memory for its way through filters");
+        return refuse(call, SMF_CODE_UNAVAILABLE, "there is no memory for its way through filters");
     passing = call->filtered = &filtered->call;
     passing->method = call->method;
     passing->conn = call->conn;
@@ -71,8 +100,9 @@ static uint32_t pass_filters(struct smf_call *call, uint8_t *compression)
         passing->compressions = smf__filter_compressions(call->core, call->conn, 0);
     code = smf__filter_request(filtered);
     if (code != 0 && code != SMF_CODE_OK)
-        return tell(call, code,
-                    passing->problem != NULL ? passing->problem : "a filter has stopped the call");
+        return refuse(call, code,
+                      passing->problem != NULL ? passing->problem
+                                               : "a filter has stopped the call");
     if (filtered->put != NULL && code == 0) {
         call->payload = passing->payload;
         call->size_bytes = passing->size_bytes;
@@ -109,7 +139,7 @@ const void *smf_call_begin(struct smf_call *call, struct smf_core *core,
                            int implemented, int unverified)
 {
     uint8_t compression = event->compression;
-    uint32_t code = 0;
+    uint32_t code;
 
     call->core = core;
     call->method = method;
@@ -127,10 +157,11 @@ const void *smf_call_begin(struct smf_call *call, struct smf_core *core,
     call->reserved = 0;
     begin_metadata(call, event);
     smf_flat_builder_init_core(&call->reply, core);
-    if (core->filters != NULL)
+    code = look_at_call(call, implemented);
+    if (code == 0 && core->filters != NULL)
         code = pass_filters(call, &compression);
     if (code == 0)
-        code = refuse(call, compression, implemented, unverified);
+        code = look_at_request(call, compression, unverified);
     if (code == 0) {
         call->state = SMF__CALL_SERVED;
         return smf_flat_root(call->payload);
@@ -405,17 +436,6 @@ uint64_t smf_call_time_left_us(const struct smf_call *call)
         return SMF_CLIENT_NO_TIMEOUT;
     now_ns = smf__clock_now_ns(&call->core->clock);
     return call->deadline_ns > now_ns ? (call->deadline_ns - now_ns) / NS_PER_US : 0;
-}
-
-static struct smf_flat_string text_of(const char *text, size_t size_max)
-{
-    size_t size = text != NULL ? strlen(text) : 0;
-
-    if (size > size_max) {
-        for (size = size_max; size > 0 && ((uint8_t)text[size] & 0xc0) == 0x80;) /* whole letters */
-            size--;
-    }
-    return (struct smf_flat_string){text != NULL ? text : "", (uint32_t)size};
 }
 
 uint32_t smf_call_fail(struct smf_call *call, uint32_t code, const struct smf_failure *failure)

@@ -5,6 +5,7 @@
 
 #include <smf/level2.h>
 
+#include "frame/frame_error.h"
 #include "service/service_filter.h"
 
 #define ENTRIES_MIN 64u
@@ -325,11 +326,23 @@ int smf_router_filter(struct smf_router *router, const struct smf_service *servi
 /* No handler has seen the call. */
 static int refuse(struct smf_core *core, const struct smf_event *event)
 {
+    static const char text[] = "no such method";
+    const struct smf__error error = {.message = {text, sizeof text - 1}};
+    struct smf__message message = {
+        .conn = event->conn, .session = event->session, .meta = SMF_CODE_NOT_FOUND};
+    struct smf_flat_builder table;
+    int status;
+
     if (event->level < 2)
         return smf_core_send_code(core, event->conn, event->session, SMF_CODE_NOT_FOUND);
-    return smf_core_send_with(core, event->conn, event->session, SMF_CODE_NOT_FOUND,
-                              event->flags & SMF_FRAME_ONE_WAY ? 0 : SMF_FRAME_RESET,
-                              SMF_COMPRESSION_NONE, NULL, 0);
+    if (event->flags & SMF_FRAME_ONE_WAY)
+        return smf__message_send(core, &message, NULL, 0);
+    message.flags = SMF_FRAME_RESET;
+    smf_flat_builder_init_core(&table, core);
+    (void)smf__error_write(&table, &error);
+    status = smf__message_send_built(core, &message, &table);
+    smf_flat_builder_fini(&table);
+    return status == SMF_OK ? SMF_OK : smf__message_send(core, &message, NULL, 0);
 }
 
 void smf_router_handle(struct smf_core *core, const struct smf_event *event, void *context)
