@@ -474,6 +474,41 @@ static void a_message_must_end_in_time(void)
     party_close(party);
 }
 
+/* What the call was answered with is not sent, and its last frame does not say what that was. */
+static void an_answer_that_is_overruled_says_nothing(void)
+{
+    struct smf__rpc_config limits = world_limits();
+    struct party *party;
+    struct smf_frame frame = {.flags = STREAM, .session = 10, .size = 0, .meta = PARTY_METHOD};
+    uint8_t payload[104] = {0, 0, 16};
+    struct raw *raw;
+
+    limits.body_timeout_ms = 500;
+    party = party_open_with(&limits, 1ull << 30);
+    party_connect(party);
+    raw = raw_open2(&party->world);
+    CHECK(raw_frame(raw, frame, payload));
+    frame.flags = STREAM | MORE;
+    frame.size = 104;
+    CHECK(raw_frame(raw, frame, payload));
+    world_run(&party->world, 700);
+    CHECK_EQ(party->talks[SERVER][10].cancels, 1);
+    CHECK_EQ(party->talks[SERVER][10].status, SMF_CODE_DEADLINE);
+    CHECK_EQ(smf_core_send_with(party->world.server, party->server_conn, 10, SMF_CODE_OK,
+                                STREAM | FIN, SMF_COMPRESSION_LZ4, "compressed", 10),
+             SMF_OK);
+    world_run(&party->world, 100);
+    frame = raw_only(raw, NULL);
+    CHECK_EQ(frame.session, 10);
+    CHECK_EQ(frame.flags, STREAM | FIN);
+    CHECK_EQ(frame.meta, SMF_CODE_DEADLINE);
+    CHECK_EQ(frame.size, 0);
+    CHECK_EQ(frame.compression, SMF_COMPRESSION_NONE);
+    raw_close(raw);
+    world_run(&party->world, 5);
+    party_close(party);
+}
+
 /* More than there is memory for, all at once and on one connection. */
 static void messages_wait_for_memory(void)
 {
@@ -638,6 +673,7 @@ static const struct test tests[] = {
     TEST(a_reply_over_the_limit_ends_its_call),
     TEST(too_many_streams_are_refused),
     TEST(a_message_must_end_in_time),
+    TEST(an_answer_that_is_overruled_says_nothing),
     TEST(messages_wait_for_memory),
     TEST(lies_end_the_connection),
     TEST(entries_are_bounded),

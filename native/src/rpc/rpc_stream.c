@@ -241,8 +241,10 @@ static int send_last(struct smf__session *session, struct smf_buffer *buffer, ui
     }
     if (session->flow.out_torn && frame.size > SMF__SLICE_SIZE_BYTES)
         frame.size = 0; /* in one frame, for a caller that gave up */
-    if (frame.size == 0)
+    if (frame.size == 0) {
         frame.flags &= (uint8_t)~SMF_FRAME_METADATA;
+        frame.compression = SMF_COMPRESSION_NONE;
+    }
     if (!(frame.flags & SMF_FRAME_RESET))
         return smf__session_queue(session, buffer, payload, &frame);
     smf__session_drop_queue(session);
