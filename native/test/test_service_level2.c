@@ -689,6 +689,33 @@ static void everything_at_once(void)
     rig_close(rig);
 }
 
+/* A reply that nobody gets is no error, however large it is. */
+static void replies_to_nobody(void)
+{
+    static const uint32_t sizes[] = {5, 100u << 10, 200u << 10};
+    static char big[200u << 10];
+    struct smf__rpc_config limits = world_limits();
+    struct rig *rig;
+
+    limits.frame_size_bytes_max = 128u << 10;
+    rig = rig_with(&limits, 0, SMF_CONNECT_HELLO);
+    memset(big, 'b', sizeof big);
+    for (int i = 0; i < 3; i++)
+        CHECK_EQ(call(rig, 1, NULL), SMF_OK);
+    world_run(&rig->world, 5);
+    CHECK_EQ(rig->later_count, 3);
+    smf_core_disconnect_all(rig->world.server);
+    world_run(&rig->world, 5);
+    for (int i = 0; i < 3; i++) {
+        rig->later[i].over = 1;
+        build_node(&rig->later[i].call.reply, big, sizes[i]);
+        smf_call_answer(&rig->later[i].call, SMF_CODE_OK);
+        CHECK_STR(rig->problem, "");
+    }
+    world_run(&rig->world, 5);
+    rig_close(rig);
+}
+
 int main(int argc, char **argv)
 {
     static const struct test tests[] = {
@@ -705,6 +732,7 @@ int main(int argc, char **argv)
         TEST(ends_cancel),
         TEST(very_many_deferred_calls),
         TEST(one_way_messages),
+        TEST(replies_to_nobody),
         TEST(large_messages),
         TEST(blocks_without_room),
         TEST(pings),

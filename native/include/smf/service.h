@@ -168,7 +168,8 @@ uint32_t smf_call_defer(struct smf_call *call, struct smf_call *later_out);
  * empty table, or with what smf_call_fail has said. Threads: the driver. Errors: 500 for a reply that can't be built or sent, was not
  * finished, or was not begun though its table has required fields, and for what is no code (0,
  * SMF_CALL_LATER, a negative status), 413 for a reply that is larger than may be sent; where there is
- * no memory even for that, the connection is closed.
+ * no memory even for that, the connection is closed. That the connection is gone is no error, whatever the
+ * reply's size.
  * A second answer, and one of a call that was not deferred, does nothing. Cost: no copy. */
 void smf_call_answer(struct smf_call *later, uint32_t code);
 

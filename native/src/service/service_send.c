@@ -8,16 +8,20 @@
 
 #define COPIED_MAX (32u << 10) /* bytes; what is larger becomes the loan, with a block of its own */
 
-/* Large messages go in slices, if the connection is of level 2. */
-static int may_be_sent(const struct smf_core *core, const struct smf__message *message,
-                       uint64_t size)
+/* Large messages go in slices, if the connection is of level 2. Returns SMF_OK, SMF_EINVAL, or SMF_ECLOSED: it is
+ * gone, and a large message is to be dropped, as the core drops a small one. */
+static int look_at_size(const struct smf_core *core, const struct smf__message *message,
+                        uint64_t size)
 {
     struct smf_level level;
+    int status;
 
     if (size + message->block_size <= core->payload_size_bytes_max)
-        return 1;
-    return smf_core_level(core, message->conn, &level) == SMF_OK && level.level == 2 &&
-           size <= level.message_size_bytes_max;
+        return SMF_OK;
+    status = smf_core_level(core, message->conn, &level);
+    if (status != SMF_OK)
+        return status;
+    return level.level == 2 && size <= level.message_size_bytes_max ? SMF_OK : SMF_EINVAL;
 }
 
 static int is_plain(const struct smf__message *message)
@@ -73,8 +77,9 @@ int smf__message_send_in_place(struct smf_core *core, const struct smf__message 
                                  compressed ? 0 : SMF_SEND_MAY_PAD);
         return status;
     }
-    if (!may_be_sent(core, message, size))
-        return SMF_EINVAL;
+    status = look_at_size(core, message, size);
+    if (status != SMF_OK)
+        return status == SMF_ECLOSED ? SMF_OK : status;
     if (message->block != NULL)
         place_block(message, turn->loan_top - size - message->block_size);
     add(core, message, size + message->block_size);
@@ -86,9 +91,10 @@ int smf__message_send(struct smf_core *core, const struct smf__message *message,
 {
     uint64_t whole = (uint64_t)size + message->block_size + SMF_FRAME_HEADER_SIZE_BYTES;
     struct smf_turn *turn = &core->turn;
+    int status = look_at_size(core, message, size);
 
-    if (!may_be_sent(core, message, size))
-        return SMF_EINVAL;
+    if (status != SMF_OK)
+        return status == SMF_ECLOSED ? SMF_OK : status;
     if (turn->send_count == turn->send_capacity)
         return SMF_ELIMIT;
     if ((uint64_t)(turn->loan_top - turn->loan) < whole && smf_core_loan(core, whole) != SMF_OK)
@@ -103,7 +109,7 @@ int smf__message_send_buffer(struct smf_core *core, const struct smf__message *m
 {
     const uint8_t *payload = (*buffer)->data + SMF_FRAME_HEADER_SIZE_BYTES;
 
-    if (size <= COPIED_MAX || message->block != NULL || !may_be_sent(core, message, size))
+    if (size <= COPIED_MAX || message->block != NULL || look_at_size(core, message, size) != SMF_OK)
         return smf__message_send(core, message, payload, size);
     if (core->turn.send_count == core->turn.send_capacity)
         return SMF_ELIMIT;

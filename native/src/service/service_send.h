@@ -20,7 +20,8 @@ struct smf__message {
 };
 
 /* Copies a payload, which may be empty at level 2. Returns as smf_core_send; at level 2, where large
- * payloads go in slices, SMF_EINVAL is for what the connection agreed not to send. */
+ * payloads go in slices, SMF_EINVAL is for what the connection agreed not to send. To a connection that is gone
+ * everything is sent, whatever its size, and lost. */
 int smf__message_send(struct smf_core *core, const struct smf__message *message,
                       const void *payload, uint32_t size);
 
