@@ -6,9 +6,10 @@ struct tag {
     uint32_t compressions;
     uint8_t level, flags;
     uint64_t deadline_ns;
-    int puts;      /* a request's payload, too */
-    int stops;     /* with a code */
-    uint32_t code; /* what a reply's becomes */
+    int puts;          /* a request's payload, too, */
+    uint32_t put_size; /* of so many bytes; 0: as it was */
+    int stops;         /* with a code */
+    uint32_t code;     /* what a reply's becomes */
     int requests, dones;
 };
 
@@ -16,7 +17,7 @@ static uint32_t tag_request(struct smf_filter_call *filtered, void *context)
 {
     struct tag *tag = context;
     struct smf_metadata block;
-    uint8_t copy[256];
+    static uint8_t copy[70000];
 
     (void)smf_filter_metadata(filtered, &block);
     (void)value_of(&block, "key", tag->request);
@@ -27,7 +28,9 @@ static uint32_t tag_request(struct smf_filter_call *filtered, void *context)
     if (tag->puts) {
         CHECK_LE(filtered->size_bytes, sizeof copy);
         memcpy(copy, filtered->payload, filtered->size_bytes);
-        CHECK_EQ(smf_filter_put(filtered, copy, filtered->size_bytes, 0), SMF_OK);
+        CHECK_EQ(smf_filter_put(filtered, copy,
+                                tag->put_size != 0 ? tag->put_size : filtered->size_bytes, 0),
+                 SMF_OK);
     }
     if (tag->puts < 2)
         CHECK_EQ(smf_filter_add_metadata(filtered, filtered->side ? "key" : "more", "tagged", 6),
@@ -189,6 +192,31 @@ static void filters_and_one_way_messages(void)
     rig_close(rig);
 }
 
+/* What filters have left is what has to fit. */
+static void filters_may_not_enlarge_one_way_messages_for_ever(void)
+{
+    struct smf_call_options options = with_timeout(0);
+    struct tag tag;
+    struct smf_filter filter = filter_of(&tag);
+    struct rig *rig = rig_open();
+    struct smf_error error;
+
+    CHECK_EQ(smf_client_filter(rig->client, &filter, &error), SMF_OK);
+    options.flags = SMF_CALL_ONE_WAY;
+    tag.puts = 1;
+    tag.put_size = 65537;
+    CHECK_EQ(call(rig, 0, &options), SMF_EINVAL);
+    CHECK_EQ(tag.dones, 1);
+    world_run(&rig->world, 5);
+    CHECK_EQ(call_once(rig, 0, NULL)->code, SMF_CODE_OK); /* one with an answer may have any size */
+    tag.put_size = 64;                                    /* and those that get smaller are taken */
+    CHECK_EQ(call_sized(rig, 0, &options, 66000), SMF_OK);
+    CHECK_EQ(tag.dones, 3);
+    world_run(&rig->world, 5);
+    CHECK_EQ(smf_core_turn(rig->world.server)->in_flight, 0);
+    rig_close(rig);
+}
+
 /* What they would do for it, such as decompressing, would be in vain. */
 static void filters_see_no_call_that_will_be_refused(void)
 {
@@ -219,6 +247,7 @@ int main(int argc, char **argv)
         TEST(filters_see_metadata),
         TEST(filters_and_deferred_calls),
         TEST(filters_and_one_way_messages),
+        TEST(filters_may_not_enlarge_one_way_messages_for_ever),
         TEST(filters_see_no_call_that_will_be_refused),
     };
 

@@ -149,7 +149,8 @@ int smf_client_call(struct smf_client *client, const struct smf_method *method,
 
 /* Likewise, with options; NULL: none. Errors, too: SMF_EINVAL (options without size, or that set what this
  * library does not know; metadata that is no block; a one-way message with a callback, which would never run,
- * or of more than 64 KiB), SMF_EUNSUPPORTED (a one-way message at level 1), SMF_EPERMISSION (a filter has
+ * or of more than 64 KiB as its filters have left it, as the builder's problem then says: make a call of it),
+ * SMF_EUNSUPPORTED (a one-way message at level 1), SMF_EPERMISSION (a filter has
  * stopped a one-way message). */
 int smf_client_call_with(struct smf_client *client, const struct smf_method *method,
                          struct smf_flat_builder *request, const struct smf_call_options *options,

@@ -62,6 +62,17 @@ static void fill_passing(const struct smf_client *client, const struct call *cal
             smf__due_ns(smf__clock_now_ns(&client->core->clock), call->timeout_us);
 }
 
+/* A message without an answer goes in one frame, which is no larger than every peer takes. size: as filters have
+ * left it. */
+static int fits_its_frame(const struct call *call, uint32_t size)
+{
+    if (!(call->message.flags & SMF_FRAME_ONE_WAY) || size <= ONE_WAY_SIZE_BYTES_MAX)
+        return 1;
+    call->request->problem =
+        "a one-way message has more than 64 KiB, filtered: make a call of it, or several";
+    return 0;
+}
+
 /* Has a request pass the filters, and sends what comes of it, unless one has stopped the call. Returns as
  * smf_core_send_built, and then, with SMF_OK, the call's way. */
 static int send_filtered(struct smf_client *client, struct call *call)
@@ -87,6 +98,8 @@ static int send_filtered(struct smf_client *client, struct call *call)
         smf_flat_builder_fini(call->request);
         return SMF_OK;
     }
+    if (!fits_its_frame(call, passing->size_bytes))
+        return give_up(filtered, SMF_EINVAL);
     smf__filter_metadata_of(filtered, &call->message);
     time_block(client, call);
     passing->request_compression = passing->compression;
@@ -103,6 +116,8 @@ static int send_call(struct smf_client *client, struct call *call)
 {
     if (client->filters != NULL)
         return send_filtered(client, call);
+    if (!fits_its_frame(call, smf_flat_size_bytes(call->request)))
+        return SMF_EINVAL;
     time_block(client, call);
     return smf__message_send_built(client->core, &call->message, call->request);
 }
@@ -114,9 +129,6 @@ static int send_one_way(struct smf_client *client, struct call *call)
 
     if (client->level != 2)
         return SMF_EUNSUPPORTED;
-    if (smf_flat_payload(call->request) != NULL &&
-        smf_flat_size_bytes(call->request) > ONE_WAY_SIZE_BYTES_MAX)
-        return SMF_EINVAL;
     call->message.flags = SMF_FRAME_ONE_WAY;
     status = send_call(client, call);
     if (status != SMF_OK || call->filtered == NULL)
