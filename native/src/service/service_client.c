@@ -310,11 +310,13 @@ static void look_at_deadlines(struct smf_core *core, void *context)
 int smf_client_cancel(struct smf_client *client, uint64_t call)
 {
     uint32_t number = call & UINT16_MAX;
-    const struct smf__slot *slot = &client->slots[number];
+    const struct smf__slot *slot;
     uint64_t now_ns;
 
-    if (number == 0 || number > client->slots_used || slot->call != call ||
-        (slot->state != SMF__SLOT_WAITS && slot->state != SMF__SLOT_STOPPED))
+    if (number == 0 || number > client->slots_used)
+        return SMF_ENOTFOUND;
+    slot = &client->slots[number];
+    if (slot->call != call || (slot->state != SMF__SLOT_WAITS && slot->state != SMF__SLOT_STOPPED))
         return SMF_ENOTFOUND;
     end_early(client, number, SMF_ECANCELLED, SMF_CODE_CANCELLED);
     if (client->cancels_due != 0) {
