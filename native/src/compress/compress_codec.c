@@ -1,4 +1,5 @@
 /* zstd and lz4 behind one door. */
+#include <limits.h>
 #include <stdlib.h>
 
 #include <lz4.h>
@@ -15,7 +16,11 @@
 #define ZSTD_BLOCK_MIN_BYTES                                                                       \
     4u /* of a block that repeats one byte: the smallest that says anything */
 #define ZSTD_BLOCK_PLAIN_BYTES_MAX (128u << 10) /* that comes of one block */
+#define ZSTD_MAGIC_0_1 0x1EB52FFDu              /* its bytes the other way round */
+#define ZSTD_MAGIC_0_2 0xFD2FB522u              /* and then one more with each version */
 #define LZ4_PLAIN_BYTES_MAX 255u                /* that come of one byte */
+#define LZ4_BLOCK_BYTES_MAX                                                                        \
+    ((size_t)LZ4_COMPRESSBOUND(LZ4_MAX_INPUT_SIZE)) /* which an int holds, as lz4 needs it */
 
 static int malformed(const char **problem_out, const char *problem)
 {
@@ -29,13 +34,21 @@ static int too_large(const char **problem_out)
     return SMF_ELIMIT;
 }
 
+/* Of formats from before RFC 8878, 0.1 to 0.7, which a library may still read. */
+static int is_old_zstd(uint32_t magic)
+{
+    return magic == ZSTD_MAGIC_0_1 || (magic >= ZSTD_MAGIC_0_2 && magic < ZSTD_MAGICNUMBER);
+}
+
 /* A frame says how large it becomes before its first block, and how long a block is before the block. */
 static int zstd_plain_size(const uint8_t *bytes, size_t size, uint64_t size_max,
                            uint32_t *plain_size_out, const char **problem_out)
 {
     unsigned long long plain = ZSTD_getFrameContentSize(bytes, size);
 
-    /* Formats from before RFC 8878, which a library may still read, are none. */
+    if (size >= sizeof(uint32_t) && is_old_zstd(smf_flat_load_u32(bytes)))
+        return malformed(problem_out,
+                         "the payload is a frame of a zstd before 0.8, which is not read");
     if (plain == ZSTD_CONTENTSIZE_ERROR || size < sizeof(uint32_t) ||
         smf_flat_load_u32(bytes) != ZSTD_MAGICNUMBER)
         return malformed(problem_out, "the payload is no zstd frame");
@@ -60,6 +73,8 @@ static int lz4_plain_size(const uint8_t *bytes, size_t size, uint64_t size_max,
 
     if (size <= SMF__LZ4_HEADER_SIZE_BYTES)
         return malformed(problem_out, "the payload is shorter than anything that lz4 makes");
+    if (size - SMF__LZ4_HEADER_SIZE_BYTES > LZ4_BLOCK_BYTES_MAX)
+        return malformed(problem_out, "the payload is longer than anything that lz4 makes");
     plain = (uint32_t)bytes[0] | (uint32_t)bytes[1] << 8 | (uint32_t)bytes[2] << 16 |
             (uint32_t)bytes[3] << 24;
     if (plain > size_max || plain > LZ4_MAX_INPUT_SIZE)
@@ -85,10 +100,14 @@ int smf__codec_decompress(struct smf__codec *codec, uint32_t compression, const 
     size_t got;
 
     if (compression == SMF_COMPRESSION_LZ4) {
-        int made =
+        int made;
+
+        if (size <= SMF__LZ4_HEADER_SIZE_BYTES || plain_size > LZ4_MAX_INPUT_SIZE ||
+            size - SMF__LZ4_HEADER_SIZE_BYTES > LZ4_BLOCK_BYTES_MAX)
+            return SMF_EINVAL;
+        made =
             LZ4_decompress_safe((const char *)bytes + SMF__LZ4_HEADER_SIZE_BYTES, (char *)plain_out,
                                 (int)(size - SMF__LZ4_HEADER_SIZE_BYTES), (int)plain_size);
-
         if (made < 0 || (uint32_t)made != plain_size)
             return SMF_EINVAL;
     } else {
@@ -131,7 +150,8 @@ static uint32_t lz4_compress(struct smf__codec *codec, int level, const uint8_t 
         codec->lz4_out = malloc((size_t)(fast ? LZ4_sizeofState() : LZ4_sizeofStateHC()));
     if (codec->lz4_out == NULL)
         return 0;
-    room = (int)(capacity - SMF__LZ4_HEADER_SIZE_BYTES);
+    capacity -= SMF__LZ4_HEADER_SIZE_BYTES;
+    room = capacity < INT_MAX ? (int)capacity : INT_MAX;
     made = fast ? LZ4_compress_fast_extState(codec->lz4_out, (const char *)plain, block,
                                              (int)plain_size, room, 1)
                 : LZ4_compress_HC_extStateHC(codec->lz4_out, (const char *)plain, block,

@@ -1,6 +1,7 @@
 /* Payloads from compressed to plain and back: bytes in memory of others, as docs/wire.md has them.
  *
- * zstd: one frame with its content size in it. lz4: the size as a little-endian u32, then one raw block. */
+ * zstd: one frame of RFC 8878 with its content size in it. lz4: the size as a little-endian u32, then one raw
+ * block. */
 #ifndef SMF_COMPRESS_CODEC_H
 #define SMF_COMPRESS_CODEC_H
 
@@ -17,9 +18,11 @@ struct smf__codec {
     void *lz4_out;  /* lz4's state, for the mode of its level */
 };
 
-/* How large a payload is when it is decompressed, looking at its ends and not at what is in between. Returns 0;
+/* How large a payload is when it is decompressed: looks at its head, and with zstd at the head of each block, and
+ * not at what is in them. Returns 0;
  * SMF_ELIMIT: it says that it is larger than size_max; SMF_EINVAL: it is malformed, or can't become as
- * large as it says. *problem_out says why. Cost: none to speak of; no allocation. */
+ * large as it says. *problem_out says why, and is not written to else. Cost: a few nanoseconds for each 128 KiB that
+ * come of it; no allocation. */
 int smf__codec_plain_size(uint32_t compression, const uint8_t *bytes, size_t size,
                           uint64_t size_max, uint32_t *plain_size_out, const char **problem_out);
 
@@ -28,7 +31,8 @@ int smf__codec_plain_size(uint32_t compression, const uint8_t *bytes, size_t siz
 int smf__codec_decompress(struct smf__codec *codec, uint32_t compression, const uint8_t *bytes,
                           size_t size, uint8_t *plain_out, uint32_t plain_size);
 
-/* Compresses into at most capacity bytes. Returns how many it were; 0: they do not fit, or there is no memory. */
+/* Compresses into at most capacity bytes; a codec is for one level. Returns how many it were; 0: they do not fit, there
+ * is no memory, or lz4 does not take so many (its limit is 2 GiB less 32 MiB). */
 uint32_t smf__codec_compress(struct smf__codec *codec, uint32_t compression, int level,
                              const uint8_t *plain, uint32_t plain_size, uint8_t *bytes_out,
                              uint32_t capacity);
