@@ -35,9 +35,8 @@ func Within(limit time.Duration) rpc.Filter {
 			return next(ctx, call)
 		}
 		limited := &deadlineContext{Context: ctx, at: at}
-		err := next(limited, call)
-		limited.end()
-		return err
+		defer limited.end() // also if what is inside panics: its timer would go on
+		return next(limited, call)
 	}
 }
 

@@ -94,3 +94,17 @@ func TestWorkThatIsTooLateIsNotStarted(t *testing.T) {
 	require.False(t, started)
 	require.Panics(t, func() { deadline.Within(0) })
 }
+
+// A filter of a client that panics is the caller's, who may recover: what it was handed ends with the call, and not an
+// hour later.
+func TestAPanicEndsTheContext(t *testing.T) {
+	var limited context.Context
+	require.Panics(t, func() {
+		_ = deadline.Within(time.Hour)(t.Context(), new(rpc.Call), func(ctx context.Context, _ *rpc.Call) error {
+			limited = ctx
+			_ = ctx.Done() // from now on there is a timer
+			panic("on purpose")
+		})
+	})
+	require.ErrorIs(t, limited.Err(), context.Canceled)
+}
