@@ -16,15 +16,22 @@ import (
 const (
 	errorMessageMax     = 4 << 10
 	errorDetailsTypeMax = 255
-	errorTableMore      = 128 // what a table has beside its texts, at most
+	errorTableMore      = 128      // what a table has beside its texts, at most
+	refusalMax          = 64 << 10 // of a table in a reset, which goes in one frame
 )
 
-// failed makes out the answer that an error is. ran says that a handler has begun with the call.
+// failed makes out the answer that an error is. ran says that a handler has begun with the call: at level 2, what
+// none saw is refused by a reset.
 func failed(err error, level uint8, payloadMax int, ran bool, out *native.Reply) {
 	out.Status, out.Flags, out.Compression, out.Payload = uint32(CodeOf(err)), native.MayPad, 0, loop.EmptyTable
 	out.InLoan, out.Deferred = false, false
-	if level >= 2 {
-		out.Payload = errorTable(err, payloadMax, ran)
+	switch {
+	case level < 2:
+	case ran:
+		out.Payload = errorTable(err, payloadMax, true)
+	default:
+		out.Flags = native.FlagReset
+		out.Payload = errorTable(err, min(payloadMax, refusalMax), false)
 	}
 }
 

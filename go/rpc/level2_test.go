@@ -318,9 +318,33 @@ func TestAMalformedRequestHasNotRun(t *testing.T) {
 	_, address := startDemo(t, rpc.ServerOptions{})
 	p := dialLevel2(t, address)
 	p.call(1, 1792279101, "malformed")
-	e := p.answered(1, rpc.CodeBadRequest).failure(t)
-	require.Contains(t, e.Message, "malformed")
-	require.False(t, e.MayHaveRun)
+	r := p.answered(1, rpc.CodeBadRequest)
+	require.EqualValues(t, frame.FlagReset, r.Flags)
+	require.Contains(t, r.failure(t).Message, "malformed")
+	require.False(t, r.failure(t).MayHaveRun)
+}
+
+// What a filter does not let pass is refused like what the server does not: by a reset, with all that there is to say
+// and that a frame has room for.
+func TestFiltersRefuseByAReset(t *testing.T) {
+	details := map[string][]byte{"fits": make([]byte, 60<<10), "does not": make([]byte, 64<<10)}
+	refuse := func(_ context.Context, call *rpc.Call, _ rpc.Next) error {
+		call.ReplyMetadata().Set("because", strings.Repeat("x", 15<<10))
+		return &rpc.Error{Code: rpc.CodePermission, Message: "not yours", Details: details[string(call.Payload())]}
+	}
+	_, address := start(t, rpc.ServerOptions{Filters: []rpc.Filter{refuse}, Limits: rpc.Limits{MessageBytes: 1 << 20}})
+	p := dialLevel2(t, address)
+	for payload, want := range map[string]frame.Error{
+		"fits": {Message: "not yours", Details: details["fits"]}, "does not": {Message: "not yours"},
+	} {
+		p.call(1, idEcho, payload)
+		r := p.answered(1, rpc.CodePermission)
+		require.EqualValues(t, frame.FlagReset, r.Flags&^frame.FlagMetadata)
+		require.Len(t, r.values("because"), 1)
+		require.Equal(t, want, r.failure(t))
+	}
+	p.write(frame2(frame.FlagOneWay, 0, idEcho, "x"))
+	p.pings(7)
 }
 
 // A one-way message is handled like a call, and nothing comes back.

@@ -202,7 +202,13 @@ func (c *talk) describe(h frame.Header, payload []byte) string {
 			return line + fmt.Sprintf(" level=%d features=%d compressions=%d frame=%d calls=%d credit=%d message=%d", said.Level, said.Features,
 				said.Compressions, said.FrameSizeMax, said.CallsMax, said.Credit, said.MessageSizeMax)
 		}
-	case h.Flags&frame.FlagReset != 0: // that is what it says, with or without an Error
+	case h.Flags&frame.FlagReset != 0 && len(payload) == 0: // that is what it says, with or without an Error
+		return line + " has_not_run, and no word"
+	case h.Flags&frame.FlagReset != 0:
+		said, err := frame.ReadError(payload)
+		if err != nil || said.MayHaveRun || said.Message == "" {
+			return line + " an error that does not fit a reset"
+		}
 		return line + " has_not_run"
 	case h.Meta != 200 && c.level == 2:
 		said, err := frame.ReadError(payload)
