@@ -21,7 +21,8 @@
  * order in which they were added; replies pass them the other way round. A filter that stops a call has
  * its reply and done functions not called: those of the filters before it are.
  *
- * A call that no filter is for costs one branch. Calls of unknown methods pass none, nor do calls that reach a
+ * A call that no filter is for costs one branch. Calls that are refused whatever filters do pass none: those of
+ * unknown methods, of methods without a handler, and those whose deadline has passed; nor do calls that reach a
  * service's dispatch function without a router. Filters run on the core's driver and never wait: what takes long
  * is for handlers, which may defer. */
 #ifndef SMF_FILTER_H
@@ -46,14 +47,16 @@ enum smf_filter_side {
 
 /* A call on its way through filters. The library makes it, and a newer one may have more at its end.
  *
- * The payload is that of the request, then that of the reply; NULL in done, and where a reply has another code
- * than SMF_CODE_OK. It is lent until the function returns, or puts another one (smf_filter_commit,
+ * The payload is that of the request, then that of the reply; NULL in done, and on a server where a reply has
+ * another code than SMF_CODE_OK. With a client a reply with another code has the payload that came: of level 2 an
+ * Error or nothing, of level 1 a table that says nothing. It is lent until the function returns, or puts another one (smf_filter_commit,
  * smf_filter_put). Of the fields, filters write to *own, to problem and compression, and in reply to code and,
  * with a client, status; SMF_COMPRESSION_DISABLED in the place of NONE has the filters to come leave the
  * payload alone, and is sent as NONE. The rest they read.
  *
- * status is, with a client, that of smf_result; on a server, in done, how sending the reply went. problem is what
- * the server's smf_call_problem is told. compressions has all bits set where nobody knows, as at level 1. */
+ * status is, with a client, that of smf_result; on a server, in done, how sending the reply went. problem is,
+ * on a server, what smf_call_problem is told, and at level 2 the caller, too: it says nothing that he is not to
+ * know. compressions has all bits set where nobody knows, as at level 1. */
 struct smf_filter_call {
     struct smf_core *core;           /* where the call is */
     const struct smf_method *method; /* which one */
@@ -79,15 +82,18 @@ struct smf_filter_call {
 
 /* A filter. Functions that are NULL are left out, but not all three. It is copied when it is added.
  *
- * request returns 0: the call goes on; or an enum smf_code, which ends it here: with SMF_CODE_OK the reply is what
- * the function has put, or an empty table. With a client nothing is sent then, and the callback gets the code in a
- * later poll.
+ * request returns 0: the call goes on; or an enum smf_code, which ends it here. With SMF_CODE_OK the reply is what
+ * the function has put; when that is nothing, a server sends an empty table, and a client's callback gets
+ * SMF_EINVAL. On a server another code is a refusal, as of a call that no handler saw. With a client nothing is
+ * sent, and the callback gets the code in a later poll.
  *
- * reply runs once for each request that the filter has let pass, but for a call that could not be sent. With a
- * client it runs also when no reply came, and status says why; but not for one-way messages.
+ * reply runs once for each request that the filter has let pass: on a server before the reply is sent, also of
+ * one-way messages, whose replies are not sent; with a client also when no reply came, and status says why, but
+ * not for one-way messages, nor for calls that could not be sent.
  *
- * done runs once for each request that the filter has let pass, when all is over: the reply was sent, or the
- * callback has returned, with the code and status that the call says; or it could not be sent. */
+ * done runs once for each request that the filter has let pass, when all is over: the reply was sent, or could
+ * not be; or the callback has returned, with the code and status that the call says, or the request could not be
+ * sent. */
 struct smf_filter {
     uint32_t size;     /* sizeof(struct smf_filter) */
     uint32_t reserved; /* 0 */

@@ -26,8 +26,9 @@
  * A request is verified before a handler sees it, unless the server says that it trusts its peers
  * (unverified). A malformed one is answered with 400, a method without a handler with 501, an unknown
  * method with 404, a compressed payload with 501 unless a filter has decompressed it
- * (smf/filter.h), and a call whose deadline has passed with 408. At level 2 these answers say that no handler
- * saw the call.
+ * (smf/filter.h), and a call whose deadline has passed with 408. At level 2 these answers are refusals: they say
+ * that no handler saw the call, and why it was refused. What filters can't change is looked at before they
+ * run.
  *
  * Level 2 of the wire (docs/wire.md) brings metadata both ways, deadlines, errors that say more than a
  * code, and callers who give up. At level 1 there is none of it: what a handler says of it is left out, and
