@@ -469,7 +469,10 @@ func TestMetadataAndFiltersOfStreams(t *testing.T) {
 	require.Equal(t, []string{"bob"}, r.values("hello"), "with the end, where there is no message")
 	require.Equal(t, "bidi 0 rpc: 404 not found", within(t, seen, "the filter sees the end"))
 
-	require.Equal(t, "who are you?", p.open(3, idWork, "x").ends(rpc.CodeUnauthenticated).failure(t).Message)
+	r = p.open(3, idWork, "x").recv()
+	require.EqualValues(t, rpc.CodeUnauthenticated, r.Meta)
+	require.EqualValues(t, frame.FlagStream|frame.FlagReset, r.Flags&^frame.FlagMetadata, "no handler saw it")
+	require.Equal(t, "who are you?", r.failure(t).Message)
 }
 
 // Streams are calls in flight: for the limits, and for a drain.

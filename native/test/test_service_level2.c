@@ -271,6 +271,7 @@ static void calls_are_given_up(void)
     world_run(&rig->world, 5);
     CHECK_EQ(smf_client_cancel(rig->client, first + 1), SMF_ENOTFOUND);
     CHECK_EQ(smf_client_cancel(rig->client, 0), SMF_ENOTFOUND);
+    CHECK_EQ(smf_client_cancel(rig->client, UINT64_MAX), SMF_ENOTFOUND); /* of no slot */
     rig->later[0].answer_too = 1;
     CHECK_EQ(smf_client_cancel(rig->client, first), SMF_OK);
     CHECK_EQ(rig->answers, 1); /* at once */
