@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
-# Puts the bugs of wal_mutations.txt into a copy of the native library, one at a time, and runs the tests of
-# the log against each: a bug that no test notices, or that does not apply any more, is an error.
+# Puts bugs into a copy of the native library, one at a time, and runs the tests of a room against each: a bug
+# that no test notices, or that does not apply any more, is an error.
 #
-#     native/test/wal_mutate.sh [--room wal|rpc] [--every N] [NAME...]
+#     native/test/mutate.sh [--room wal|rpc] [--every N] [NAME...]
 #
-# --room rpc: the bugs of rpc_mutations.txt, and the tests of level 2's sessions. --every N takes each Nth bug
-# only; names take those. Of all of them the text has to be there. Everything is written to build/mutate.
+# --room wal, which it is if nothing is said: the bugs of wal_mutations.txt, and the tests of the log. --room rpc:
+# those of rpc_mutations.txt, and the tests of level 2's sessions. --every N takes each Nth bug only; names take
+# those. Of all of them the text has to be there. Everything is written to build/mutate.
 set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.." || exit 1
 
