@@ -36,7 +36,7 @@ done
 # The quick ones first: most bugs end there.
 case $room in
 wal)
-    tests=(test_wal_scan test_wal_recover test_wal_meta test_wal_roll test_wal_append test_wal_retry
+    tests=(test_wal_scan test_wal_kinds test_wal_recover test_wal_meta test_wal_roll test_wal_append test_wal_retry
         test_wal_reader test_wal_office test_wal_damage test_wal_crash test_wal_fault)
     ;;
 rpc)
