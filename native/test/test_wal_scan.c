@@ -274,24 +274,27 @@ static uint64_t here(const struct built *built)
     return smf__wal_place(built->file.number, built->end);
 }
 
-/* Adds a batch of a kind that nobody knows, with one offset and so many bytes. Returns its place. */
+/* Adds a batch of so many bytes: of one record, where they are enough, or of a kind that nobody knows. Nobody
+ * looks into it. Returns its place. */
 static uint64_t add(struct built *built, uint32_t body_bytes, uint64_t durable_before)
 {
     uint8_t *at = built->bytes + built->end;
     memset(at + SMF__WAL_BATCH_HEADER_BYTES, 'b', body_bytes);
+    uint32_t count = body_bytes >= 16;
     struct smf__wal_batch batch = {
-        .kind = SMF__WAL_KIND_MAY_SKIP,
-        .count = 1,
+        .kind = count > 0 ? SMF__WAL_RECORDS : SMF__WAL_KIND_MAY_SKIP,
+        .count = count,
         .body_bytes = body_bytes,
         .plain_bytes = body_bytes,
         .body_crc = smf__crc32c(0, at + SMF__WAL_BATCH_HEADER_BYTES, body_bytes),
-        .first_offset = built->next_offset++,
+        .first_offset = built->next_offset,
         .prev_crc = built->prev_crc,
         .durable_before = durable_before,
     };
     CHECK_EQ(smf__wal_batch_encode(&batch, &built->file, built->end, at), SMF__WAL_GOOD);
     uint64_t place = here(built);
     built->prev_crc = batch.header_crc;
+    built->next_offset += count;
     built->end += smf__wal_batch_bytes(&batch);
     return place;
 }

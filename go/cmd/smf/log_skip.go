@@ -102,6 +102,7 @@ func (s *logSkip) read(meta *walfile.Meta, t *walfile.Topic) error {
 		s.begin(p)
 		if p.Damaged { // else what a checkpoint tells of was given up
 			s.missing(p, p.LostNext)
+			s.unknown(p)
 		}
 	}
 	return nil
@@ -119,6 +120,16 @@ func (s *logSkip) begin(p *walfile.Partition) {
 func (s *logSkip) missing(p *walfile.Partition, next uint64) {
 	if next > s.next {
 		fmt.Fprintf(s.stderr, "smf: %s/%d: offsets %d to %d can't be read\n", p.Topic.Name, p.Number, s.next, next-1)
+	}
+}
+
+// unknown tells of damage behind all that was found, where nothing says how much was there.
+func (s *logSkip) unknown(p *walfile.Partition) {
+	for i := range p.Damages {
+		if d := &p.Damages[i]; !d.Harmless && d.Offset >= p.LostNext {
+			fmt.Fprintf(s.stderr, "smf: %s/%d: what was written from offset %d on, if anything, can't be read: %s\n",
+				p.Topic.Name, p.Number, d.Offset, d)
+		}
 	}
 }
 

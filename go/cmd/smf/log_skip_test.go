@@ -204,3 +204,31 @@ func TestLogSkipDamageCommandLines(t *testing.T) {
 	require.Equal(t, usageStatus, got.status)
 	require.Contains(t, got.stderr, `no topic "sales" in --dir `)
 }
+
+// Nothing says how much the last file had, whose beginning is damaged: that is told, and not passed over in silence.
+func TestLogSkipDamageAtTheEnd(t *testing.T) {
+	dir := newLog(t, 1, "--segment-bytes", "64K")
+	lines := numbered(t, dir, 0, 20, 100)
+	loseMeta(t, dir)
+	repaired(t, dir) // no checkpoint knows where the log ends
+	var last string
+	for _, file := range segments(t, dir, 0) {
+		if _, offset := lastRecords(t, file); offset > 0 {
+			last = file
+		}
+	}
+	first := firstRecords(t, last, 0).FirstOffset
+	for _, file := range segments(t, dir, 0) {
+		if file > last { // made ready, and empty
+			require.NoError(t, os.Remove(file))
+		}
+	}
+	damage(t, last, 40)
+	got := smf(t, "log", "read", "orders", "--dir", dir, "--skip-damage")
+	require.Zero(t, got.status, got.stderr)
+	require.Equal(t, strings.Join(lines[:first], "\n")+"\n", got.stdout)
+	relative, err := filepath.Rel(dir, last)
+	require.NoError(t, err)
+	require.Equal(t, fmt.Sprintf("smf: orders/0: what was written from offset %d on, if anything, can't be read: %s: byte 0, offset %d: block 0: damaged header\n",
+		first, relative, first), got.stderr)
+}

@@ -49,7 +49,7 @@ func TestDepsAsksForWhatTheStepsNeed(t *testing.T) {
 		{"format", missing + "clang-format\n"},
 		{"reference", missing + "doxygen\n"},
 		{"tidy", missing + "clang-tidy\n"},
-		{"race", missing + "clang g++\n"},
+		{"race", missing + "clang g++ zstd\n"},
 		{"asan", missing + "clang libclang-rt-dev\n"},
 		{"nonsense", "build.sh: deps: unknown argument nonsense\n"},
 	} {
@@ -65,7 +65,7 @@ func TestDepsAsksForWhatTheStepsNeed(t *testing.T) {
 	t.Run("--check", func(t *testing.T) {
 		output, err := machine(t).run("bash", "build.sh", "deps", "--check")
 		require.Error(t, err)
-		require.Regexp(t, missing+"clang clang-format clang-tidy doxygen g\\+\\+ .*libclang-rt-dev.* shellcheck\n", output)
+		require.Regexp(t, missing+"clang clang-format clang-tidy doxygen g\\+\\+ .*libclang-rt-dev.* shellcheck .*zstd\n", output)
 	})
 }
 

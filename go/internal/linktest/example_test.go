@@ -20,17 +20,35 @@ import (
 	"github.com/smf-go/smf/go/internal/sourcetree"
 )
 
-// installed builds the real library in a copy of the tree, installs it, and takes everything away that
-// only the tree has.
+// library is where the real library is installed, which several tests look at and none changes; empty: not yet.
+var library string
+
+func TestMain(m *testing.M) {
+	status := m.Run()
+	_ = os.RemoveAll(library)
+	os.Exit(status)
+}
+
+// installed builds the real library in a copy of the tree, installs it, once for all tests, and returns a copy
+// without everything that only the tree has.
 func installed(t *testing.T) (c tree, prefix string) {
 	c = copyTree(t, true)
-	c.build()
-	prefix = t.TempDir()
-	c.mustRun("cmake", "--install", "build/native", "--prefix", prefix)
+	if library == "" {
+		c.build()
+		folder, err := os.MkdirTemp("", "smf-linktest-")
+		require.NoError(t, err)
+		t.Cleanup(func() {
+			if library != folder {
+				_ = os.RemoveAll(folder)
+			}
+		})
+		c.mustRun("cmake", "--install", "build/native", "--prefix", folder)
+		library = folder
+	}
 	for _, folder := range []string{"build", "native/src", "native/include"} {
 		require.NoError(t, os.RemoveAll(filepath.Join(c.root, folder)))
 	}
-	return c, prefix
+	return c, library
 }
 
 // What the shared library shows is what the list says, so that nothing comes or goes unnoticed.

@@ -5,6 +5,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -52,7 +54,7 @@ func (c tree) mustRun(name string, args ...string) string {
 
 func (c tree) build() {
 	c.mustRun("cmake", "-S", ".", "-B", "build/native", "-DSMF_IN_TREE=ON", "-DBUILD_TESTING=OFF")
-	c.mustRun("cmake", "--build", "build/native")
+	c.mustRun("cmake", "--build", "build/native", "--parallel", strconv.Itoa(runtime.NumCPU()))
 }
 
 // copyTree copies what the link mechanism consists of; with sources, also the native sources and the

@@ -11,7 +11,7 @@ const (
 	KindStamp   = 2
 	KindState   = 3
 	KindMeta    = 4
-	kindMaySkip = 128 // an unknown one from here on may be ignored
+	kindMaySkip = 128 // an unknown one from here on may be ignored, where it takes no offsets
 )
 
 // Compressions that have a number.
@@ -119,7 +119,8 @@ func (b *Batch) check(f *File, position int64) Status {
 		return OutOfRange
 	case b.Flags&flagsMust != 0,
 		b.Compression != CompressionNone && b.Compression != CompressionZstd && b.Compression != CompressionLZ4,
-		b.Kind > KindMeta && b.Kind < kindMaySkip:
+		// Offsets have no gaps: a batch that has some can't be passed over in silence.
+		b.Kind > KindMeta && (b.Kind < kindMaySkip || b.Count > 0):
 		return Unsupported
 	}
 	return Good

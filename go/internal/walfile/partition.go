@@ -70,6 +70,15 @@ type piece struct {
 	reader *Reader
 	good   bool   // block 0 is what name and folder promise
 	broken string // what is wrong with what leads to this file; empty: nothing
+	said   *said  // nil: nobody has asked yet
+	silent bool   // the rest of it was looked through for what was durable, and said nothing
+}
+
+// said is what all of a file says to those before it: read once, however many gaps ask for it.
+type said struct {
+	durable  Place
+	size     int64 // of its batches, in bytes
+	isUnread bool  // not all of it can be read
 }
 
 // Check reads a partition and verifies everything. Damage is no error; err is for folders and files that
@@ -306,21 +315,31 @@ func (w *walk) lose(r *Reader, s *Segment, counts *bool) {
 func (w *walk) gap(p *piece, s *Segment, f *Found, counts *bool) (more, ends bool, err error) {
 	r := p.reader
 	place := At(r.File.Number, r.End)
-	behind, err := r.Behind()
-	if err != nil {
-		return false, false, err
-	}
-	durable, torn, unread, err := w.later(p)
-	if err != nil {
-		return false, false, err
-	}
 	isBoundary := w.isBoundary(p)
-	wasDurable := max(behind.DurableBefore, w.durableIn(p)) > place || !isBoundary && durable > place
+	wasDurable := w.durableIn(p) > place || !isBoundary && w.durable > place
+	var behind Behind
+	// Once nothing in the rest of the file said so, it is asked again only where it matters: a stretch that can't be
+	// read makes this damage anyway.
+	if !wasDurable && !(p.silent && len(r.window.unreadable(r.End, r.Size)) > 0) {
+		if behind, err = r.behindUntil(place); err != nil {
+			return false, false, err
+		}
+		wasDurable = behind.DurableBefore > place
+		p.silent = !wasDurable
+	}
+	var rest said // of the files behind this one
+	var unread string
+	if !wasDurable && !isBoundary {
+		if rest, unread, err = w.later(p); err != nil {
+			return false, false, err
+		}
+		wasDurable = rest.durable > place
+	}
 	// What can't be read may have been durable, or have said of something that it was.
-	bad := r.window.unreadable(r.End, r.Size)
-	if !wasDurable && len(bad) == 0 && (unread == "" || isBoundary) {
+	isUnread := !wasDurable && len(r.window.unreadable(r.End, r.Size)) > 0
+	if !wasDurable && !isUnread && unread == "" {
 		if *counts && !isBoundary {
-			w.Torn = max(0, behind.End-r.End) + torn
+			w.Torn = max(0, behind.End-r.End) + rest.size
 		}
 		return false, !isBoundary, nil
 	}
@@ -330,18 +349,23 @@ func (w *walk) gap(p *piece, s *Segment, f *Found, counts *bool) (more, ends boo
 	}
 	w.lose(r, s, counts)
 	more, err = r.Resume()
-	if more && len(r.window.unreadable(r.End, r.End+1)) > 0 { // behind a batch that ends in a stretch
+	for more && err == nil && len(r.window.unreadable(r.End, r.End+1)) > 0 { // behind a batch that ends in a stretch
 		more, err = r.Resume()
 	}
 	if err != nil {
 		return false, false, err
 	}
 	w.LostBytes += max(0, r.End-position)
-	if more && wasDurable {
-		bad = r.window.unreadable(place.Position(), r.End)
+	to := r.Size
+	if more { // what is behind that is told where it is met
+		to = r.End
 	}
+	bad := r.window.unreadable(place.Position(), to)
 	if !wasDurable && len(bad) == 0 {
 		f.Status = Unreadable
+		if isUnread {
+			unread = p.path
+		}
 	}
 	for _, text := range gapTexts(f.Status, bad, unread) {
 		if more {
@@ -352,8 +376,8 @@ func (w *walk) gap(p *piece, s *Segment, f *Found, counts *bool) (more, ends boo
 	return more, false, nil
 }
 
-// gapTexts say what a gap is: what can't be read, or what is wrong with what is read. unread is a later file that
-// might have said whether it was durable.
+// gapTexts say what a gap is: what can't be read, or what is wrong with what is read. unread is this file or a
+// later one, which might have said whether it was durable.
 func gapTexts(status Status, bad []Stretch, unread string) (texts []string) {
 	switch {
 	case len(bad) == 0 && status == Unreadable:
@@ -387,30 +411,40 @@ func (w *walk) durableIn(p *piece) (durable Place) {
 	return durable
 }
 
-// later is the most that META, block 0 of all files, and batches in those behind one say of what was durable;
-// and how many bytes these batches have. unread is one of these files if not all of it can be read.
-func (w *walk) later(p *piece) (durable Place, size int64, unread string, err error) {
-	durable = w.durable
+// later is the most that batches in the files behind this one say of what was durable, and how many bytes these
+// batches have. unread is one of these files if not all of it can be read.
+func (w *walk) later(p *piece) (sum said, unread string, err error) {
 	for _, other := range w.files[slices.Index(w.files, p)+1:] {
-		if !other.good {
-			if len(other.reader.Unreadable()) > 0 {
-				unread = other.path
-			}
-			continue
+		if err := other.tell(); err != nil {
+			return said{}, "", err
 		}
-		other.reader.Rewind()
-		behind, err := other.reader.Behind()
-		if err != nil {
-			return 0, 0, "", err
-		}
-		if len(other.reader.Unreadable()) > 0 {
+		sum.durable = max(sum.durable, other.said.durable)
+		sum.size += other.said.size
+		if other.said.isUnread {
 			unread = other.path
 		}
-		other.reader.Rewind()
-		durable = max(durable, behind.DurableBefore)
-		size += max(0, behind.End-other.reader.End)
 	}
-	return durable, size, unread, nil
+	return sum, unread, nil
+}
+
+// tell reads what a file says, before its own turn.
+func (p *piece) tell() error {
+	if p.said != nil {
+		return nil
+	}
+	says := said{}
+	if p.good {
+		p.reader.Rewind()
+		behind, err := p.reader.Behind()
+		if err != nil {
+			return err
+		}
+		p.reader.Rewind()
+		says.durable, says.size = behind.DurableBefore, max(0, behind.End-p.reader.End)
+	}
+	says.isUnread = len(p.reader.Unreadable()) > 0
+	p.said = &says
+	return nil
 }
 
 // compare holds the last checkpoint against what was read, unless a later file vouches for as much: then nobody

@@ -1,6 +1,7 @@
 package walfile
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -194,6 +195,24 @@ type Behind struct {
 // Behind looks through the rest of the file, at headers only: they vouch for themselves.
 func (r *Reader) Behind() (b Behind, err error) { return r.behind(int64(r.File.BlockBytes), nil) }
 
+// errSaid ends looking through a file: what was wanted is known.
+var errSaid = errors.New("known")
+
+// behindUntil is Behind, but goes only as far as the first header that says that more than this place was durable: of
+// many gaps most are told so by what stands close behind them.
+func (r *Reader) behindUntil(durable Place) (Behind, error) {
+	b, err := r.behind(int64(r.File.BlockBytes), func(found Found) error {
+		if found.DurableBefore > durable {
+			return errSaid
+		}
+		return nil
+	})
+	if errors.Is(err, errSaid) {
+		err = nil
+	}
+	return b, err
+}
+
 // EachBehind calls each with the batches behind the end whose headers verify, wherever they stand. Those whose bodies
 // do, too, have Data; the others are DamagedBody, or Truncated.
 func (r *Reader) EachBehind(each func(Found)) error {
@@ -225,16 +244,17 @@ func (r *Reader) behind(step int64, each func(Found) error) (b Behind, err error
 		case Truncated:
 			return b, nil
 		case Good, Unsupported:
-			if each != nil {
-				if err := each(Found{Batch: batch, Position: position, Status: status}); err != nil {
-					return b, err
-				}
-			}
+			at := position
 			position += batch.Bytes()
 			b.Batches++
 			b.Records += uint64(batch.Count)
 			b.End = position
 			b.DurableBefore = max(b.DurableBefore, batch.DurableBefore)
+			if each != nil {
+				if err := each(Found{Batch: batch, Position: at, Status: status}); err != nil {
+					return b, err
+				}
+			}
 		default:
 			position = roundUp(position+1, step)
 		}

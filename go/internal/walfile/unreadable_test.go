@@ -311,3 +311,68 @@ func TestReasonsOfTheDisk(t *testing.T) {
 		})
 	}
 }
+
+// long is a log of three files of some MiB, of batches of 64 KiB. Nobody but batches themselves says what was durable,
+// and with stamped false they neither.
+func long(t *testing.T, stamped bool) *writer {
+	w := newWriter(t)
+	for range 3 {
+		s := w.segment()
+		s.file.DurableBefore = 0
+		head, ok := s.file.Encode()
+		require.True(t, ok)
+		copy(s.bytes, head)
+		for range 200 {
+			var body walbody.Builder
+			require.NoError(t, body.Add(&walbody.Record{Value: make([]byte, 60<<10), Time: 1000}))
+			b := Batch{Kind: KindRecords, FirstOffset: w.next, Count: 1, BaseTime: 1000, MaxTime: 1000}
+			if stamped {
+				b.DurableBefore = At(s.file.Number, s.end)
+			}
+			s.bytes = append(s.bytes, make([]byte, roundUp(int64(len(s.bytes)), blockSize)-int64(len(s.bytes)))...)
+			s.append(w, b, body.Body())
+			w.next++
+		}
+	}
+	w.write()
+	return w
+}
+
+// Of a disk with many bad sectors each file is read a few times, and not once for each of them. Each stretch is told
+// once.
+func TestManyUnreadablePages(t *testing.T) {
+	for _, stamped := range []bool{true, false} {
+		t.Run(fmt.Sprint(stamped), func(t *testing.T) {
+			w := long(t, stamped)
+			var sizes, read int64
+			want := map[string]int{}
+			for i, s := range w.segs {
+				info, err := os.Stat(w.path(s))
+				require.NoError(t, err)
+				sizes += info.Size()
+				if i > 0 {
+					continue
+				}
+				var bad []Stretch
+				for j := 3; j < len(s.at); j += 4 {
+					at := roundUp(s.at[j], pageSize) + pageSize
+					bad = append(bad, stretch(at, at+pageSize))
+					want[fmt.Sprintf("4096 bytes at %d can't be read", at)]++
+				}
+				spoil(t, w.path(s), bad...)
+			}
+			m, _, err := ReadMeta(w.folder)
+			require.NoError(t, err)
+			p, err := Reading{Folder: w.folder, Seen: func(bytes int64) { read += bytes }}.Check(m, m.Topic("orders"), 0)
+			require.NoError(t, err)
+			told := map[string]int{}
+			for _, d := range p.Damages {
+				text, _, _ := strings.Cut(d.Text, ":")
+				told[text]++
+			}
+			require.Equal(t, want, told)
+			t.Logf("%d bytes read of %d, with %d bad pages", read, sizes, len(want))
+			require.Less(t, read, 4*sizes)
+		})
+	}
+}

@@ -288,6 +288,12 @@ static int batch_count_ok(const struct smf__wal_batch *batch)
     return batch->kind > SMF__WAL_META || (batch->kind != 0 && batch->count == 0);
 }
 
+/* Offsets have no gaps: who went past some without a word would hand out a log that has one. */
+static int batch_may_skip(const struct smf__wal_batch *batch)
+{
+    return batch->kind >= SMF__WAL_KIND_MAY_SKIP && batch->count == 0;
+}
+
 static int batch_check(const struct smf__wal_batch *batch, const struct smf__wal_file *file,
                        uint64_t position)
 {
@@ -303,7 +309,7 @@ static int batch_check(const struct smf__wal_batch *batch, const struct smf__wal
     if ((batch->flags & SMF__WAL_FLAGS_MUST) != 0 ||
         (batch->compression != SMF__WAL_PLAIN && batch->compression != SMF__WAL_ZSTD &&
          batch->compression != SMF__WAL_LZ4) ||
-        (batch->kind > SMF__WAL_META && batch->kind < SMF__WAL_KIND_MAY_SKIP)) {
+        (batch->kind > SMF__WAL_META && !batch_may_skip(batch))) {
         return SMF__WAL_UNSUPPORTED;
     }
     return SMF__WAL_GOOD;

@@ -122,7 +122,8 @@ enum smf__wal_kind {
     SMF__WAL_STAMP = 2,   /* nothing: its durable_before is what it says */
     SMF__WAL_STATE = 3,   /* items: what has to be known of the partition where a segment begins */
     SMF__WAL_META = 4,    /* items: changes of the metadata, all of them or none */
-    SMF__WAL_KIND_MAY_SKIP = 128 /* an unknown kind from here on may be ignored */
+    /* An unknown kind from here on may be ignored in a batch that takes no offsets. */
+    SMF__WAL_KIND_MAY_SKIP = 128
 };
 
 enum smf__wal_compression {

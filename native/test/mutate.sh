@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
-# Puts the bugs of wal_mutations.txt into a copy of the native library, one at a time, and runs the tests of
-# the log against each: a bug that no test notices, or that does not apply any more, is an error.
+# Puts bugs into a copy of the native library, one at a time, and runs the tests of a room against each: a bug
+# that no test notices, or that does not apply any more, is an error.
 #
-#     native/test/wal_mutate.sh [--room wal|rpc] [--every N] [NAME...]
+#     native/test/mutate.sh [--room wal|rpc] [--every N] [NAME...]
 #
-# --room rpc: the bugs of rpc_mutations.txt, and the tests of level 2's sessions. --every N takes each Nth bug
-# only; names take those. Of all of them the text has to be there. Everything is written to build/mutate.
+# --room wal, which it is if nothing is said: the bugs of wal_mutations.txt, and the tests of the log. --room rpc:
+# those of rpc_mutations.txt, and the tests of level 2's sessions. --every N takes each Nth bug only; names take
+# those. Of all of them the text has to be there. Everything is written to build/mutate.
 set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.." || exit 1
 
@@ -35,7 +36,7 @@ done
 # The quick ones first: most bugs end there.
 case $room in
 wal)
-    tests=(test_wal_scan test_wal_recover test_wal_meta test_wal_roll test_wal_append test_wal_retry
+    tests=(test_wal_scan test_wal_kinds test_wal_recover test_wal_meta test_wal_roll test_wal_append test_wal_retry
         test_wal_reader test_wal_office test_wal_damage test_wal_crash test_wal_fault)
     ;;
 rpc)
