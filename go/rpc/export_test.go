@@ -49,3 +49,11 @@ func SessionsInUse(c *Client) int {
 
 // Expected is how many goroutines wait for the loop that a client shares with others.
 func Expected(c *Client) int64 { return c.engine.loop.Waiting() }
+
+// NextSession makes the next call of a client try a session first.
+func NextSession(c *Client, session uint16) {
+	conn := c.live.Load()
+	conn.mu.Lock()
+	conn.next = session
+	conn.mu.Unlock()
+}
