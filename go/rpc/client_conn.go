@@ -187,6 +187,20 @@ func sessionsOf(frames []byte) map[uint16]bool {
 	return sessions
 }
 
+// resetsOf is what is left of frames when the calls among them go elsewhere: resets of those that were sent.
+func resetsOf(frames []byte, unsent map[uint16]bool) (left []byte, count int) {
+	left = frames[:0]
+	for len(frames) > 0 {
+		size := native.HeaderSize + int(binary.LittleEndian.Uint32(frames[4:]))
+		if frames[1]&native.FlagReset != 0 && !unsent[binary.LittleEndian.Uint16(frames[2:])] {
+			left = append(left, frames[:size]...)
+			count++
+		}
+		frames = frames[size:]
+	}
+	return left, count
+}
+
 // admit has those try again who wait for room or for a place. Under the lock.
 func (c *clientConn) admit() {
 	c.admitForRoom()
@@ -218,7 +232,7 @@ func (c *clientConn) leave() {
 	c.mu.Lock()
 	c.leaving = true
 	unsent := sessionsOf(c.frames)
-	c.frames, c.count = c.frames[:0], 0
+	c.frames, c.count = resetsOf(c.frames, unsent)
 	c.admit()
 	c.mu.Unlock()
 	c.last = 1

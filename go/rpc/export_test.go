@@ -1,6 +1,7 @@
 package rpc
 
 import (
+	"context"
 	"sync/atomic"
 	"time"
 )
@@ -56,4 +57,28 @@ func NextSession(c *Client, session uint16) {
 	conn.mu.Lock()
 	conn.next = session
 	conn.mu.Unlock()
+}
+
+// ReplaceThenClose has calls go to another connection, and closes the client before the old one has left.
+// Another client has to be open.
+func ReplaceThenClose(c *Client) error {
+	old := c.live.Load()
+	conn := newClientConn(c, old.address)
+	conn.replaced = true
+	if failure := c.connect(context.Background(), conn, true); failure != nil {
+		return failure
+	}
+	done := make(chan struct{})
+	c.engine.loop.Do(func() { // the driver is busy: leaving comes next
+		c.replace(old, conn)
+		_ = c.Close()
+		close(done)
+	})
+	<-done
+	return nil
+}
+
+// WaitingIsLost is what is left of queued frames when their calls go elsewhere.
+func WaitingIsLost(frames []byte) (left []byte, count int) {
+	return resetsOf(frames, sessionsOf(frames))
 }
