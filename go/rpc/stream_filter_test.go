@@ -58,6 +58,9 @@ func TestAFilterThatHidesTheCallersEnd(t *testing.T) {
 			}}}, streamMethod(idWork, func(ctx context.Context, s *rpc.ServerStreamRaw) error {
 				_, err := s.Recv()
 				if err == nil {
+					err = s.Send([]byte("x"))
+				}
+				if err == nil {
 					_, err = s.Recv()
 				}
 				if ctx.Err() != nil {
@@ -67,7 +70,9 @@ func TestAFilterThatHidesTheCallersEnd(t *testing.T) {
 				return err
 			}))
 			c := dial(t, address)
-			require.NoError(t, open(t, c, patient(t), idWork).Send([]byte("x")))
+			s := open(t, c, patient(t), idWork)
+			require.NoError(t, s.Send([]byte("x")))
+			receives(t, s, "x") // the handler runs
 			require.NoError(t, c.Close())
 			require.ErrorIs(t, within(t, told, "the handler is told"), rpc.ErrDisconnected)
 		})
