@@ -224,7 +224,7 @@ type worker struct {
 func newWorker(s *Server, call *loop.Call) *worker {
 	w := &worker{server: s, req: Request{call: call}, reply: Reply{call: call}}
 	w.req.worker, w.reply.worker, w.call.served = w, w, w
-	w.ctx.Store(newCallContext(s, call))
+	w.ctx.Store(newCallContext(w))
 	return w
 }
 
@@ -267,10 +267,9 @@ func (w *worker) Serve(c *loop.Call) {
 // renewContext ends a context that somebody may have kept; the next call gets another.
 func (w *worker) renewContext() {
 	ctx := w.ctx.Load()
-	call := ctx.call
 	ctx.finish(context.Canceled)
 	ctx.leave()
-	w.ctx.Store(newCallContext(w.server, call))
+	w.ctx.Store(newCallContext(w))
 }
 
 // Cancel ends the handler's context.

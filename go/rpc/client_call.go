@@ -151,6 +151,9 @@ func (c *clientConn) send(ctx context.Context, m *Message, r *request) (uint16, 
 
 // wait waits for what enqueue says.
 func (c *clientConn) wait(ctx context.Context, what <-chan struct{}) error {
+	// Somebody has to look for input meanwhile, also when nobody else waits: all before may be one-way or given up.
+	c.engine.loop.Expect()
+	defer c.engine.loop.Forget()
 	c.engine.loop.Run() // those who queued before may be on their way to it only
 	select {
 	case <-what:

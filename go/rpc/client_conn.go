@@ -40,6 +40,7 @@ type clientConn struct {
 
 	limits native.Level // what was agreed on; constant once it is up
 	good   atomic.Bool  // a reply came
+	rests  atomic.Bool  // there were calls whose sessions rest when they are over: see resting
 	full   atomic.Bool  // callers wait for others' calls to be answered
 	pages  [65536 / sessionPage]atomic.Pointer[sessionTable]
 
@@ -71,10 +72,12 @@ type clientConn struct {
 	token uint64           // the last one's
 
 	// The driver's.
-	spare    []byte // memory for the next frames
-	answered uint64 // calls
-	last     uint64 // calls that are in flight, plus 1, of a connection that is leaving
-	streamed int64  // bytes of streams that the core may still have
+	spare    []byte   // memory for the next frames
+	answered uint64   // calls
+	last     uint64   // calls that are in flight, plus 1, of a connection that is leaving
+	streamed int64    // bytes of streams that the core may still have
+	resting  []uint16 // sessions
+	restTurn uint64   // in which their calls ended
 	flushing []*clientStream
 	alive    aliveness
 }
@@ -130,7 +133,7 @@ func (c *clientConn) isDown(why *Error) {
 	c.mu.Unlock()
 	c.eachCall(func(session uint16, place *atomic.Pointer[Message]) {
 		m := place.Swap(nil)
-		if m == nil || m == abandoned {
+		if m == nil || m == abandoned || m == resting {
 			return
 		}
 		if m.stream != nil {
@@ -154,7 +157,7 @@ func (c *clientConn) isDown(why *Error) {
 	c.client.lost(c)
 }
 
-// eachCall visits the places of sessions that are taken.
+// eachCall visits the places of calls that are not over.
 func (c *clientConn) eachCall(visit func(session uint16, place *atomic.Pointer[Message])) {
 	for i := range c.pages {
 		page := c.pages[i].Load()
@@ -162,7 +165,7 @@ func (c *clientConn) eachCall(visit func(session uint16, place *atomic.Pointer[M
 			continue
 		}
 		for k := range page {
-			if page[k].Load() != nil {
+			if m := page[k].Load(); m != nil && m != resting {
 				visit(uint16(i*sessionPage+k), &page[k])
 			}
 		}
@@ -182,6 +185,20 @@ func sessionsOf(frames []byte) map[uint16]bool {
 		frames = frames[native.HeaderSize+int(binary.LittleEndian.Uint32(frames[4:])):]
 	}
 	return sessions
+}
+
+// resetsOf is what is left of frames when the calls among them go elsewhere: resets of those that were sent.
+func resetsOf(frames []byte, unsent map[uint16]bool) (left []byte, count int) {
+	left = frames[:0]
+	for len(frames) > 0 {
+		size := native.HeaderSize + int(binary.LittleEndian.Uint32(frames[4:]))
+		if frames[1]&native.FlagReset != 0 && !unsent[binary.LittleEndian.Uint16(frames[2:])] {
+			left = append(left, frames[:size]...)
+			count++
+		}
+		frames = frames[size:]
+	}
+	return left, count
 }
 
 // admit has those try again who wait for room or for a place. Under the lock.
@@ -215,7 +232,7 @@ func (c *clientConn) leave() {
 	c.mu.Lock()
 	c.leaving = true
 	unsent := sessionsOf(c.frames)
-	c.frames, c.count = c.frames[:0], 0
+	c.frames, c.count = resetsOf(c.frames, unsent)
 	c.admit()
 	c.mu.Unlock()
 	c.last = 1
@@ -258,11 +275,11 @@ func (c *clientConn) deliver(e *native.Event) bool {
 	if page == nil {
 		return false
 	}
-	m := page[session%sessionPage].Swap(nil)
+	place := &page[session%sessionPage]
+	m := c.takeOut(place, session, int(e.Size))
 	if m == nil {
 		return false
 	}
-	c.answered++
 	if c.full.Load() {
 		c.free()
 	}
@@ -319,6 +336,7 @@ func (c *clientConn) enqueue(m *Message, r *request) (session uint16, wait <-cha
 		c.ask() // the driver may know better
 		return 0, channel(&c.places), nil
 	}
+	m.sliced = c.limits.Level >= 2 && len(m.block)+len(r.payload) > sliceBytes
 	session, free := c.register(m)
 	if !free {
 		return 0, nil, &Error{Code: CodeLimit, Message: "65536 calls are in flight on this connection"}
@@ -388,6 +406,9 @@ func (c *clientConn) register(m *Message) (session uint16, free bool) {
 		}
 		if place := &page[session%sessionPage]; place.Load() == nil {
 			c.engine.loop.Expect()
+			if m.stream != nil || m.sliced {
+				c.rests.Store(true)
+			}
 			place.Store(m)
 			c.begun++
 			return session, true
@@ -398,6 +419,7 @@ func (c *clientConn) register(m *Message) (session uint16, free bool) {
 
 // flush hands the queued frames to the core. False: not now.
 func (c *clientConn) flush(core *native.Core) bool {
+	c.wakeRested()
 	c.mu.Lock()
 	c.flushing, c.streams = c.streams, c.flushing[:0]
 	if core.Unsent() > 0 && c.hasEnough(core) || core.SendRoom() == 0 || !core.NeedLoan(len(c.frames)) {
@@ -420,11 +442,12 @@ func (c *clientConn) flush(core *native.Core) bool {
 		frames = nil // a burst of large calls does not pin its memory
 	}
 	c.spare = frames
-	if c.flushStreams(core) {
-		return true
-	}
+	all := c.flushStreams(core)
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if all && (c.places == nil || len(c.resting) == 0) {
+		return true
+	}
 	again := !c.queued // else it is on its way already
 	c.queued = true
 	return !again

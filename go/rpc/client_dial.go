@@ -172,7 +172,9 @@ func (c *Client) sentAway(conn *clientConn) {
 		return
 	}
 	conn.away = true
-	c.leaving = append(c.leaving, conn)
+	if !slices.Contains(c.leaving, conn) {
+		c.leaving = append(c.leaving, conn)
+	}
 	if conn.replaced {
 		return
 	}
@@ -219,7 +221,11 @@ func (c *Client) backOff() bool {
 	if longest <= 0 {
 		longest = backoffMaxDefault
 	}
-	c.pause = min(max(2*c.pause, shortest), longest)
+	if c.pause > longest/2 {
+		c.pause = longest // twice may be more than there is
+	} else {
+		c.pause = min(max(2*c.pause, shortest), longest)
+	}
 	half := c.pause / 2
 	timer := time.NewTimer(half + rand.N(half+1))
 	defer timer.Stop()

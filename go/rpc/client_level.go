@@ -166,6 +166,7 @@ func (c *Client) replace(old, conn *clientConn) {
 		return
 	}
 	old.replaced, conn.replaced = true, false
+	c.leaving = append(c.leaving, old) // from now on: Close may come before it leaves
 	c.take(conn)
 	c.engine.loop.Do(old.leave)
 }

@@ -16,6 +16,7 @@ type callKey struct{}
 type callContext struct {
 	server   *Server
 	call     *loop.Call // nil once the handler has returned and somebody may hold the context
+	worker   *worker    // that runs the handler; nil: the context is a promised reply's
 	limited  bool       // has a deadline
 	deadline time.Time
 	asked    atomic.Bool // for Done, or it has ended before its handler: not used for another call
@@ -26,8 +27,8 @@ type callContext struct {
 	cause error // why it has ended; nil: it has not, or by its deadline, or with the server
 }
 
-func newCallContext(s *Server, call *loop.Call) *callContext {
-	return &callContext{server: s, call: call}
+func newCallContext(w *worker) *callContext {
+	return &callContext{server: w.server, call: w.req.call, worker: w}
 }
 
 // begin sets the deadline: the caller's or the method's, whichever is earlier.
@@ -155,6 +156,42 @@ func (c *callContext) Value(key any) any {
 	inner := c.derive()
 	c.mu.Unlock()
 	return inner.Value(key)
+}
+
+// RequestMetadata is what the request says beside its payload, to a handler of whatever kind, and to what it calls with
+// its context or one derived from it: Request.Metadata, for those who have no Request. It is empty for any other
+// context. Valid until the handler returns, on its goroutine.
+//
+// Cost: none for calls that do not ask; who asks pays for reading it, as Request.Metadata says.
+func RequestMetadata(ctx context.Context) *Metadata {
+	if w := workerOf(ctx); w != nil {
+		return w.call.RequestMetadata()
+	}
+	return new(Metadata)
+}
+
+// ReplyMetadata is what the reply will say beside its payload, as Reply.Metadata and Sender.Metadata, which it is the
+// same as: for those who have only a handler's context, or one derived from it. What is set with any other context
+// goes nowhere. Valid until the handler returns, on its goroutine.
+func ReplyMetadata(ctx context.Context) *Metadata {
+	if w := workerOf(ctx); w != nil {
+		return w.reply.Metadata()
+	}
+	return new(Metadata)
+}
+
+// workerOf is what runs the handler that ctx belongs to; nil: it belongs to none, or that has returned.
+func workerOf(ctx context.Context) *worker {
+	c, ok := ctx.Value(callKey{}).(*callContext)
+	if !ok || c.worker == nil {
+		return nil
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.call == nil {
+		return nil
+	}
+	return c.worker
 }
 
 func (c *callContext) leave() {

@@ -2,6 +2,7 @@ package rpc_test
 
 import (
 	"context"
+	"io"
 	"testing"
 	"time"
 
@@ -107,4 +108,34 @@ func TestDerivedContexts(t *testing.T) {
 		ctx := within(t, kept, "the handler ran")
 		within(t, ctx.Done(), "the derived context ends")
 	}
+}
+
+// A handler that has its context and nothing else gets at metadata, too, on every way that handlers run.
+func TestMetadataByContext(t *testing.T) {
+	type key struct{}
+	handle := func(ctx context.Context, _ *rpc.Request, _ *rpc.Reply) error {
+		ctx = context.WithValue(ctx, key{}, "derived")
+		return rpc.ReplyMetadata(ctx).Add("re", rpc.RequestMetadata(ctx).Get("user"))
+	}
+	_, methods := ways(handle)
+	methods = append(methods, streamMethod(2000, func(ctx context.Context, s *rpc.ServerStreamRaw) error {
+		return handle(ctx, nil, nil)
+	}))
+	_, address := start(t, rpc.ServerOptions{}, methods...)
+	c := dial(t, address)
+	for _, user := range []string{"ann", "bob"} {
+		ctx := rpc.WithMetadata(patient(t), "user", user)
+		for _, m := range methods[:3] {
+			reply, err := c.Call(ctx, m.ID, []byte("x"))
+			require.NoError(t, err)
+			require.Equal(t, user, reply.Metadata().Get("re"))
+			reply.Release()
+		}
+		s := open(t, c, ctx, 2000)
+		_, err := s.Recv()
+		require.Equal(t, io.EOF, err)
+		require.Equal(t, user, s.Metadata().Get("re"))
+	}
+	require.Zero(t, rpc.RequestMetadata(context.Background()).Len(), "nobody's")
+	require.NoError(t, rpc.ReplyMetadata(context.Background()).Add("goes", "nowhere"))
 }

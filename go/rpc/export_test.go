@@ -1,6 +1,7 @@
 package rpc
 
 import (
+	"context"
 	"sync/atomic"
 	"time"
 )
@@ -49,3 +50,35 @@ func SessionsInUse(c *Client) int {
 
 // Expected is how many goroutines wait for the loop that a client shares with others.
 func Expected(c *Client) int64 { return c.engine.loop.Waiting() }
+
+// NextSession makes the next call of a client try a session first.
+func NextSession(c *Client, session uint16) {
+	conn := c.live.Load()
+	conn.mu.Lock()
+	conn.next = session
+	conn.mu.Unlock()
+}
+
+// ReplaceThenClose has calls go to another connection, and closes the client before the old one has left.
+// Another client has to be open.
+func ReplaceThenClose(c *Client) error {
+	old := c.live.Load()
+	conn := newClientConn(c, old.address)
+	conn.replaced = true
+	if failure := c.connect(context.Background(), conn, true); failure != nil {
+		return failure
+	}
+	done := make(chan struct{})
+	c.engine.loop.Do(func() { // the driver is busy: leaving comes next
+		c.replace(old, conn)
+		_ = c.Close()
+		close(done)
+	})
+	<-done
+	return nil
+}
+
+// WaitingIsLost is what is left of queued frames when their calls go elsewhere.
+func WaitingIsLost(frames []byte) (left []byte, count int) {
+	return resetsOf(frames, sessionsOf(frames))
+}

@@ -214,6 +214,12 @@ func (c *Call) OnDone(f Done) {
 	c.hooks = append(c.hooks, hook{depth: c.depth, run: f})
 }
 
+// Repeatable reports whether calling next again makes another attempt. False in a server once the handler was
+// called; in a client for a stream that was opened, whose end is all that there is to be had.
+func (c *Call) Repeatable() bool {
+	return !c.ran && (c.opening == nil || c.opening.stream == nil)
+}
+
 // Buffer lends memory for a payload: size bytes, not zeroed, which nobody else uses until the call is over.
 // Cost: none in steady state, up to 1 MiB: calls use each other's again.
 func (c *Call) Buffer(size int) []byte {

@@ -76,7 +76,7 @@ func exchange(ctx context.Context, c *Call) (err error) {
 		return err
 	}
 	if !direct {
-		c.replyMetadata.readBlock(c.answer.block)
+		c.replyMetadata.append(c.answer.Metadata()) // as filters further in have left it
 	}
 	c.reply, c.replyCompression = c.answer.payload, c.answer.compression
 	return nil
@@ -114,7 +114,7 @@ func (c *Call) message() *Message {
 	if c.answer = nil; m == nil {
 		m = newMessage(c.method.ID)
 	}
-	if c.replyMetadata.Len() > 0 || len(m.block) > 0 { // as filters have left it
+	if c.replyMetadata.Len() > 0 || len(m.block) > 0 || m.read { // as filters have left it
 		m.read = true
 		m.metadata.Reset()
 		for key, value := range c.replyMetadata.All() {

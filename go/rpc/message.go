@@ -26,6 +26,7 @@ type Message struct {
 	failure *Error // instead of a reply
 	refused bool   // no handler saw the request
 	moved   bool   // the call belongs on another connection
+	sliced  bool   // the request goes in slices
 
 	stream *clientStream // whose place this is; nil: a call's
 

@@ -212,6 +212,7 @@ func (s *clientStream) send(payload []byte) error {
 	}
 	s.mu.Lock()
 	for {
+		s.awaitFilters()
 		if err := s.noSending(); err != nil {
 			s.mu.Unlock()
 			return err
@@ -234,6 +235,17 @@ func (s *clientStream) send(payload []byte) error {
 	return nil
 }
 
+// awaitFilters waits for what filters make of the end, if it is there. Under the lock.
+func (s *clientStream) awaitFilters() {
+	for s.held && s.ended && s.failure == nil {
+		s.sendWaits = true
+		s.loop.Expect()
+		s.mu.Unlock()
+		s.loop.Await(s.room, nil)
+		s.mu.Lock()
+	}
+}
+
 // noSending says why nothing can be sent any more. Under the lock.
 func (s *clientStream) noSending() error {
 	switch {
@@ -251,6 +263,7 @@ func (s *clientStream) noSending() error {
 
 func (s *clientStream) closeSend() error {
 	s.mu.Lock()
+	s.awaitFilters()
 	if s.failure != nil {
 		defer s.mu.Unlock()
 		return s.failure

@@ -105,6 +105,7 @@ func (s *clientStream) conclude(err error) {
 	running := s.end == nil && s.failure == nil
 	s.held = false
 	s.wakeReceiver()
+	s.wakeSender()
 	s.mu.Unlock()
 	if running {
 		s.cancel()

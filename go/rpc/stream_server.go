@@ -51,6 +51,9 @@ func handleStream(ctx context.Context, c *Call) error {
 	c.ran, c.handled = true, true
 	s := &ServerStreamRaw{stream: lc.Stream(), ctx: ctx, done: ctx.Done(), worker: w, served: m,
 		request: c.RequestMetadata(), answer: c.ReplyMetadata()}
+	if own := w.ctx.Load(); ctx != context.Context(own) {
+		defer s.endWith(own)()
+	}
 	w.stream = s
 	err := w.runStream(ctx, c, s)
 	if s.broken {
@@ -60,6 +63,18 @@ func handleStream(ctx context.Context, c *Call) error {
 		return nil
 	}
 	return w.unanswered(c, m, err)
+}
+
+// endWith has what waits in the stream end with the call's own context, too: the one that filters have passed
+// on may know nothing of the caller.
+func (s *ServerStreamRaw) endWith(own context.Context) (stop func()) {
+	ctx, end := context.WithCancelCause(s.ctx)
+	s.ctx, s.done = ctx, ctx.Done()
+	unhook := context.AfterFunc(own, func() { end(context.Cause(own)) })
+	return func() {
+		unhook()
+		end(nil)
+	}
 }
 
 // runStream calls the handler: see worker.run.

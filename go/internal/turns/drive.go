@@ -104,6 +104,7 @@ func (l *Loop) turn(spin bool) (n int, asked bool) {
 			wait = sliceMicros
 		}
 	}
+	l.polls++
 	if n = l.core.Poll(wait); n <= 0 {
 		return 0, asked
 	}

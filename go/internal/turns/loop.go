@@ -66,6 +66,7 @@ type Loop struct {
 	worth    int    // what looking is worth, 0 to worthMax
 	passed   int    // drivers that did not look, for that
 	procs    int    // GOMAXPROCS, as of the last alarm
+	polls    uint64 // of the core
 }
 
 // Open makes a loop for a core that was opened not to sleep. The core may be closed when Stop has
@@ -98,6 +99,9 @@ func openLoop(core *native.Core, user User, sleep int64) (*Loop, error) {
 
 // Core is the loop's core, for the driver: User's methods and functions given to Do.
 func (l *Loop) Core() *native.Core { return l.core }
+
+// Turn counts the core's polls: what was sent in a turn leaves with the poll that ends it. The driver.
+func (l *Loop) Turn() uint64 { return l.polls }
 
 // Waiter is one goroutine that waits for one answer at a time.
 type Waiter struct{ answer chan struct{} }

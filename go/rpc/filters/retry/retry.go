@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"sync/atomic"
 	"time"
@@ -19,6 +20,7 @@ const (
 	BackoffMaxDefault = time.Second
 	RatioDefault      = 0.1
 	BurstDefault      = 10
+	WaitMaxDefault    = 10 * time.Second
 )
 
 // Options of New. The zero value is a good one.
@@ -26,9 +28,12 @@ type Options struct {
 	// Attempts of one call, the first one included. 0: AttemptsDefault.
 	Attempts int
 	// BackoffMin and BackoffMax bound the pause before an attempt: a random time up to a bound that
-	// begins at BackoffMin and doubles. A server that says how long to wait (Error.RetryAfter) is waited for as long, and
-	// the pause comes on top. 0: BackoffMinDefault and BackoffMaxDefault.
+	// begins at BackoffMin and doubles. A server that says how long to wait (Error.RetryAfter) is waited for as long,
+	// up to WaitMax, and the pause comes on top. 0: BackoffMinDefault and BackoffMaxDefault.
 	BackoffMin, BackoffMax time.Duration
+	// WaitMax is how long a server may have a call wait that is tried again. One that wants more is not tried again:
+	// its caller gets the error, which says it. 0: WaitMaxDefault.
+	WaitMax time.Duration
 	// Ratio is how many retries there may be for every call, over time: the budget. When most calls fail,
 	// the server gets (1 + Ratio) times the calls, and not Attempts times. 0: RatioDefault.
 	Ratio float64
@@ -53,19 +58,23 @@ type filter struct {
 // What is tried again: code 503 (not connected, draining, the connection was lost) and 429 (over a
 // limit), if the method is idempotent, or if the request has certainly not reached a handler (Error.MayHaveRun is
 // false). Nothing else is; nothing after the context has ended, nor where the pause would outlast its deadline, nor without
-// budget. The error is then the last attempt's.
+// budget. A stream is tried again until it is open: its end, however it ends, is not held up. The error is then the last attempt's.
 //
 // It panics when options are negative. A handler that calls through it blocks during pauses.
 //
 // Cost: tens of nanoseconds for a call that succeeds, no allocation.
 func New(options Options) rpc.Filter {
 	o := &options
-	if o.Attempts < 0 || o.BackoffMin < 0 || o.BackoffMax < 0 || !(o.Ratio >= 0) || o.Burst < 0 {
+	if o.Attempts < 0 || o.BackoffMin < 0 || o.BackoffMax < 0 || o.WaitMax < 0 || !(o.Ratio >= 0) || o.Burst < 0 {
 		panic(fmt.Sprintf("retry: an option is negative: %+v", options))
 	}
 	orDefault(&o.Attempts, AttemptsDefault)
 	orDefault(&o.BackoffMin, BackoffMinDefault)
 	orDefault(&o.BackoffMax, max(BackoffMaxDefault, o.BackoffMin))
+	orDefault(&o.WaitMax, WaitMaxDefault)
+	for _, d := range []*time.Duration{&o.BackoffMin, &o.BackoffMax, &o.WaitMax} {
+		*d = min(*d, math.MaxInt64/4) // twice it, and the sum of two, are durations
+	}
 	orDefault(&o.Ratio, RatioDefault)
 	orDefault(&o.Burst, BurstDefault)
 	if o.Idempotent == nil {
@@ -105,10 +114,13 @@ func (f *filter) run(ctx context.Context, call *rpc.Call, next rpc.Next) error {
 // bears reports whether a call that failed may be tried again, and what the server wants to be waited.
 func (f *filter) bears(call *rpc.Call, err error) (after time.Duration, bears bool) {
 	var failure *rpc.Error
-	if !errors.As(err, &failure) || errors.Is(err, rpc.ErrClosed) {
+	if !errors.As(err, &failure) || errors.Is(err, rpc.ErrClosed) || !call.Repeatable() {
 		return 0, false
 	}
 	if failure.Code != rpc.CodeUnavailable && failure.Code != rpc.CodeLimit {
+		return 0, false
+	}
+	if failure.RetryAfter > f.options.WaitMax {
 		return 0, false
 	}
 	return max(0, failure.RetryAfter), !failure.MayHaveRun || f.options.Idempotent(call.Method())

@@ -146,3 +146,55 @@ func TestACallerThatGivesUp(t *testing.T) {
 		t.Fatal("it waits on")
 	}
 }
+
+// A server can't have a caller wait for as long as it likes, and the longest pauses that can be told are pauses.
+func TestWaitsAreBounded(t *testing.T) {
+	calls := 0
+	refuse := func(context.Context, *rpc.Call, rpc.Next) error {
+		calls++
+		return &rpc.Error{Code: rpc.CodeLimit, RetryAfter: time.Hour}
+	}
+	address := filtertest.Serve(t, &filtertest.Store{})
+	stub := demo.NewSmfStorageClient(filtertest.Dial(t, address, retry.New(quick), refuse))
+	var out demo.ResponseT
+	err := stub.GetInto(context.Background(), &demo.RequestT{Name: "x"}, &out) // there is no deadline
+	require.Equal(t, rpc.CodeLimit, rpc.CodeOf(err))
+	require.Equal(t, 1, calls)
+	require.Panics(t, func() { retry.New(retry.Options{WaitMax: -1}) })
+
+	longest := time.Duration(1<<63 - 1)
+	store, _ := failing(rpc.CodeUnavailable, 1<<40)
+	for _, o := range []retry.Options{{BackoffMin: longest, BackoffMax: longest, WaitMax: longest},
+		{BackoffMin: 1, BackoffMax: longest, Attempts: 70, Burst: 100}} {
+		o.Idempotent = always
+		ctx, cancel := context.WithTimeout(context.Background(), 200*time.Millisecond)
+		err := demo.NewSmfStorageClient(filtertest.Dial(t, filtertest.Serve(t, store), retry.New(o))).GetInto(ctx, &demo.RequestT{Name: "x"}, &out)
+		require.Equal(t, rpc.CodeUnavailable, rpc.CodeOf(err), "%v", err)
+		cancel()
+	}
+}
+
+// A stream is tried again until it is open; how it ends is told at once.
+func TestTheEndOfAStreamIsNotHeldUp(t *testing.T) {
+	server, err := rpc.NewServer(rpc.ServerOptions{Cores: 1})
+	require.NoError(t, err)
+	m := rpc.Method{Name: "Flow", ID: 1000, Streaming: rpc.StreamingBidi, HandleStream: func(context.Context, *rpc.ServerStreamRaw) error {
+		return rpc.Errorf(rpc.CodeUnavailable, "later")
+	}}
+	require.NoError(t, server.Register(rpc.Service{Name: "Test", Methods: []rpc.Method{m}}))
+	address, err := server.Listen("127.0.0.1:0")
+	require.NoError(t, err)
+	go func() { _ = server.Serve() }()
+	t.Cleanup(func() { _ = server.Close() })
+	c := filtertest.Dial(t, address, retry.New(retry.Options{BackoffMin: time.Hour, BackoffMax: time.Hour, Idempotent: always}))
+	s, err := c.OpenStream(context.Background(), m.ID)
+	require.NoError(t, err)
+	ended := make(chan error, 1)
+	go func() { _, err := s.Recv(); ended <- err }()
+	select {
+	case err := <-ended:
+		require.Equal(t, rpc.CodeUnavailable, rpc.CodeOf(err))
+	case <-time.After(filtertest.Patience):
+		t.Fatal("it waits")
+	}
+}
