@@ -132,7 +132,8 @@ static void room_begin(void *context)
 
     rpc->turns++;
     smf__rpc_send_collected(rpc);
-    smf__session_work(rpc, 1);
+    if (smf__session_is_due(rpc))
+        smf__session_work(rpc, 1);
     leave(rpc);
     smf__core_loans_reset(rpc->core);
     drain_on(rpc);
@@ -232,7 +233,8 @@ static void room_poll(void *context, int64_t timeout_ns)
         timeout_ns = 0;
     if (timeout_ns != 0 || !read_hot(rpc))
         look_at_all(rpc, timeout_ns);
-    smf__session_work(rpc, 0);
+    if (smf__session_is_due(rpc))
+        smf__session_work(rpc, 0);
     rpc->unread = rpc->core->turn.event_count >= SMF__RPC_FRAMES_OF_TURN_MAX ||
                   rpc->chunks_of_turn == SMF__RPC_CHUNKS_OF_TURN_MAX;
     if (rpc->closed != NULL)
