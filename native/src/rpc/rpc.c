@@ -381,6 +381,9 @@ int smf__rpc_open(struct smf_core *core, struct smf__net *net, const struct smf_
         return smf__error(error_out, SMF_ENOMEM, 0, "no memory for a core's connections");
     rpc->core = core;
     rpc->config = *config;
+    rpc->frame_size_fits_max = smf__pool_piece_size_max(core->pool);
+    if (rpc->frame_size_fits_max > config->frame_size_bytes_max)
+        rpc->frame_size_fits_max = config->frame_size_bytes_max;
     rpc->drain_timer.fire = drain_timer_fired;
     smf__session_open_room(rpc);
     core->payload_size_bytes_max = payload_size_max(core, config);

@@ -71,7 +71,7 @@ void smf__put(struct smf__conn *conn, struct smf_frame frame, const void *payloa
     if (frame.size != 0)
         memcpy(at + SMF_FRAME_HEADER_SIZE_BYTES, payload, frame.size);
     if (conn->level == 1) {
-        frame.checksum = smf__frame_checksum(payload, frame.size);
+        frame.checksum = smf_frame_checksum(payload, frame.size);
         smf__frame_encode(&frame, at);
     } else {
         seal(at, &frame);
@@ -105,7 +105,7 @@ static enum verdict judge_call(struct smf__conn *conn, uint32_t flags)
     return WRITE_IT;
 }
 
-static enum verdict judge(struct smf__conn *conn, const struct smf_frame *frame)
+static inline enum verdict judge(struct smf__conn *conn, const struct smf_frame *frame)
 {
     return conn->accepted ? judge_answer(conn, frame->session) : judge_call(conn, frame->flags);
 }

@@ -221,8 +221,7 @@ static int take_header(struct smf__conn *conn, uint8_t **at, uint32_t *size)
         smf__conn_finish(conn, why, 0);
         return -1;
     }
-    if (conn->frame.size > rpc->config.frame_size_bytes_max ||
-        !smf__pool_could_fit(rpc->core->pool, conn->frame.size)) {
+    if (conn->frame.size > rpc->frame_size_fits_max) {
         smf__conn_finish(conn, SMF_CLOSE_FRAME_TOO_LARGE, 0);
         return -1;
     }
