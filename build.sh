@@ -96,6 +96,7 @@ missing_for() {
     format) has clang-format || echo clang-format ;;
     shell) has shellcheck || echo shellcheck ;;
     reference) has doxygen || echo doxygen ;;
+    cost) has valgrind || echo valgrind ;;
     tidy)
         has clang-tidy || echo clang-tidy
         missing_for_compress
@@ -404,7 +405,7 @@ verb_soak() {
 
 # --- check ----------------------------------------------------------------------------------------
 
-check_steps=(format shell vet static rules generated reference test wal rpc tidy asan tsan race older arm64 fuzz)
+check_steps=(format shell vet static rules generated reference test wal rpc cost tidy asan tsan race older arm64 fuzz)
 in_test=(rules test) # what verb_test runs already
 
 c_files() { find native bench go/flatverify/internal/differ -name '*.[ch]' -o -name '*.cc' | sort; }
@@ -416,7 +417,7 @@ check_format() {
     [[ -z $unformatted ]] || die "not formatted (./build.sh fmt): $unformatted"
 }
 
-check_shell() { run shellcheck build.sh .ci/run native/test/mutate.sh; }
+check_shell() { run shellcheck build.sh .ci/run native/test/mutate.sh native/test/call_cost.sh; }
 
 check_vet() {
     run go vet ./...
@@ -449,6 +450,9 @@ check_test() {
 check_wal() { prove_wal 2000 50 --every 10; }
 
 check_rpc() { run native/test/mutate.sh --room rpc --every 10; }
+
+# Instructions and system calls of a call, against those that are known.
+check_cost() { run native/test/call_cost.sh build/bin/smf-bench-call-cost; }
 
 # Not the tests: they break rules on purpose. XXH_DEBUGLEVEL: the analyser then sees the assertion that
 # only an empty input may be NULL. The commands are GCC's: clang does not know all of its switches.

@@ -2,6 +2,11 @@
 // is written with nothing but Go's net package.
 //
 //	client --kind smf|plain|plain-tuned --address HOST:PORT [--conns C] [--callers N] [--payload B] [--seconds S] [--json]
+//	       [--level 1|2] [--beside B --direction request|reply]
+//
+// --beside: one more caller has messages of so many bytes under way, one after the other, on the first
+// connection (of smf alone); they go to the server, or come from it, and the other way goes a short one. Its
+// calls are counted by themselves.
 //
 // Caller i calls on connection i modulo C; when there are fewer callers than connections, each takes its
 // connections in turn. One call in sampleEvery is timed when there are many callers: reading the clock and
@@ -11,6 +16,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"flag"
@@ -54,6 +60,9 @@ type options struct {
 	payload int
 	seconds float64
 	warmup  float64
+	level   int
+	beside  int
+	toUs    bool // what is beside comes from the server
 }
 
 func main() {
@@ -65,8 +74,12 @@ func main() {
 	flag.IntVar(&o.payload, "payload", 60, "bytes")
 	flag.Float64Var(&o.seconds, "seconds", 1, "how long to measure")
 	flag.Float64Var(&o.warmup, "warmup", 0.3, "how long to call before that")
+	flag.IntVar(&o.level, "level", 0, "of the wire format, smf alone: 1 or 2; 0: what the server speaks")
+	flag.IntVar(&o.beside, "beside", 0, "`bytes` of messages that another caller has under way; 0: none")
+	direction := flag.String("direction", "request", "of what is beside: request or reply")
 	asJSON := flag.Bool("json", false, "print JSON")
 	flag.Parse()
+	o.toUs = *direction == "reply"
 	result, err := o.run()
 	if err == nil && *asJSON {
 		err = json.NewEncoder(os.Stdout).Encode(result)
@@ -93,6 +106,7 @@ type result struct {
 	ServerCPU      float64 `json:"server_cpu_percent"`
 	Allocations    float64 `json:"allocations_per_call"`
 	CallsOfSlowest int64   `json:"calls_of_slowest_caller"`
+	Beside         int64   `json:"calls_beside"`
 }
 
 type method struct {
@@ -124,6 +138,7 @@ type run struct {
 	phase    atomic.Int32
 	failures atomic.Int64
 	failure  atomic.Value // an error, the last one
+	beside   atomic.Int64 // calls with large messages that are over
 }
 
 func (o options) run() (result, error) {
@@ -149,6 +164,9 @@ func (o options) run() (result, error) {
 		w.index, w.latencies = i, &r.shared[i%len(r.shared)]
 		all.Go(func() { r.work(w) })
 	}
+	if o.beside > 0 {
+		all.Go(r.callBeside)
+	}
 	time.Sleep(time.Duration(o.warmup * float64(time.Second)))
 	began, cpu, allocations := time.Now(), cpuTime(), mallocs()
 	r.phase.Store(measuring)
@@ -166,7 +184,11 @@ func (o options) run() (result, error) {
 func connect(o options) (caller, error) {
 	switch o.kind {
 	case "smf":
-		client, err := rpc.Dial(context.Background(), o.address, rpc.ClientOptions{})
+		options := rpc.ClientOptions{Level: o.level, FrameBytes: max(o.beside, 16<<20)}
+		if o.level == 2 {
+			options.Level = rpc.RequireLevel2
+		}
+		client, err := rpc.Dial(context.Background(), o.address, options)
 		return smfCaller{client}, err
 	case "plain", "plain-tuned":
 		return dialPlain(o.address, o.kind == "plain-tuned")
@@ -211,6 +233,28 @@ func (r *run) work(w *worker) {
 	}
 }
 
+// callBeside has large messages under way until the time is over.
+func (r *run) callBeside() {
+	method, payload := workload.Swallow, make([]byte, r.options.beside)
+	if r.toUs {
+		method, payload = workload.Produce, binary.LittleEndian.AppendUint32(nil, uint32(r.options.beside))
+	}
+	client, isOurs := r.callers[0].(smfCaller)
+	for isOurs && r.phase.Load() != over {
+		reply, err := client.client.Call(context.Background(), method, payload)
+		if err == nil && r.toUs && len(reply.Payload()) != r.options.beside {
+			err = fmt.Errorf("a reply of %d bytes instead of %d", len(reply.Payload()), r.options.beside)
+		}
+		if err != nil {
+			r.failures.Add(1)
+			r.failure.Store(fmt.Errorf("beside: %w", err))
+			return
+		}
+		reply.Release()
+		r.beside.Add(1)
+	}
+}
+
 func (r *run) timed(w *worker, c caller, payload []byte) error {
 	counts := r.phase.Load() == measuring // one that hangs until the end counts, too
 	begin := time.Now()
@@ -250,7 +294,7 @@ func (r *run) summary(took float64, cpu time.Duration, allocations uint64) resul
 		}},
 		ClientCPU:   100 * cpu.Seconds() / took,
 		ServerCPU:   -1,
-		Allocations: float64(allocations) / float64(max(calls, 1)), CallsOfSlowest: fewest,
+		Allocations: float64(allocations) / float64(max(calls, 1)), CallsOfSlowest: fewest, Beside: r.beside.Load(),
 	}
 }
 

@@ -187,6 +187,7 @@ type measurement struct {
 	GarbageMiB     float64 `json:"garbage_mib_per_second,omitempty"`
 	ResidentMiB    float64 `json:"server_resident_mib,omitempty"`
 	ServerThreads  int     `json:"server_threads,omitempty"` // at most, while measured; 0: not looked at
+	Beside         int64   `json:"calls_beside,omitempty"`   // with large messages, by one caller more
 	// Of logs, whose records are counted as calls.
 	Wal *walload.Figures `json:"wal,omitempty"`
 	// By core of the server; nil: not looked at.

@@ -38,6 +38,7 @@ const (
 	grpcGo   = "grpc-go"
 
 	smfGoUncounted = "smf-go-uncounted"
+	smfGoLarge     = "smf-go-large-frames"
 )
 
 var contenders = map[string]contender{
@@ -56,6 +57,11 @@ var contenders = map[string]contender{
 		label: "smf, uncounted", program: "smf-bench-go", packagePath: "./bench/go/server",
 		bytes: []string{"--poll", "--no-method-stats"}, typed: []string{"--poll", "--mode", "typed", "--no-method-stats"},
 		environment: twoPs, engineLine: true, works: true,
+	},
+	// The first, and a frame may be as large as a message: for those who speak level 1.
+	smfGoLarge: {
+		label: "smf, large frames", program: "smf-bench-go", packagePath: "./bench/go/server",
+		bytes: []string{"--poll", "--frame-bytes", strconv.Itoa(64 << 20)}, environment: twoPs, engineLine: true, works: true,
 	},
 	// Two cores, and the same with every connection on one of them.
 	smfGoTwo: {

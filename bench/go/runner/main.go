@@ -40,7 +40,7 @@ func main() {
 // benchmarks are what can be measured, and the letters of each one's tables.
 var benchmarks = []struct{ name, letters string }{
 	{"rpc", "abc"}, {"blocking", "c"}, {"client", "d"}, {"hostile", "e"}, {"metrics", "f"}, {"placement", "g"},
-	{walName, "hijklmno"},
+	{"level2", "p"}, {walName, "hijklmno"},
 }
 
 // The tables, by the letters of --only.
@@ -63,6 +63,7 @@ var tables = []struct {
 	{"m", "partitions of a log", onWal((*walBench).measurePartitions)},
 	{"n", "readers that follow", onWal((*walBench).measureTails)},
 	{"o", "memory of a log", onWal((*walBench).measureMemory)},
+	{"p", "calls beside large messages", measureBeside},
 }
 
 // lettersOf are the tables of a benchmark; the error tells which there are.
@@ -213,7 +214,7 @@ func parse(args []string) (*bench, string, error) {
 		}
 		b.without[name] = true
 	}
-	for _, name := range []string{smfGoEco, smfGoTwo, smfGoOne} { // one program
+	for _, name := range []string{smfGoEco, smfGoTwo, smfGoOne, smfGoLarge} { // one program
 		b.without[name] = b.without[name] || b.without[smfGo]
 	}
 	return b, *only, nil

@@ -14,8 +14,8 @@ var wrongCommandLines = []struct {
 	args []string
 	says string
 }{
-	{nil, "which benchmark? there are rpc, blocking, client, hostile, metrics, placement, wal"},
-	{[]string{"foo"}, `no benchmark "foo"; there are rpc, blocking, client, hostile, metrics, placement, wal`},
+	{nil, "which benchmark? there are rpc, blocking, client, hostile, metrics, placement, level2, wal"},
+	{[]string{"foo"}, `no benchmark "foo"; there are rpc, blocking, client, hostile, metrics, placement, level2, wal`},
 	{[]string{"rpc", "foo"}, `unknown argument "foo"`},
 	{[]string{"rpc", "--foo"}, "flag provided but not defined: -foo"},
 	{[]string{"rpc", "--only", "ag"}, "rpc has the tables abc"},

@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"encoding/binary"
 	"flag"
 	"fmt"
 	"net"
@@ -23,6 +24,8 @@ func main() {
 	flag.DurationVar(&options.Spin, "spin", 0, "how long to spin before sleeping; 0: the default, negative: never")
 	flag.IntVar(&options.Cores, "cores", 1, "poll loops")
 	flag.BoolVar(&options.Pin, "pin", false, "keep each loop on a CPU")
+	flag.IntVar(&options.Level, "level", 0, "of the wire format, the highest; 0: 2")
+	flag.Int64Var(&options.Limits.FrameBytes, "frame-bytes", 0, "the largest frame; 0: 16 MiB")
 	flag.BoolVar(&options.NoMethodStats, "no-method-stats", false, "do not count calls by method")
 	adminOn := flag.String("admin", "", "`address` of the admin server, which has the counters; empty: none")
 	rounds := flag.Int("work-rounds", 0, "rounds of work that a millisecond is; 0: measure")
@@ -93,9 +96,29 @@ func bytesService() rpc.Service {
 				slow(workload.SleepMillisecond)),
 			method("MarkedComputeMillisecond", workload.MarkedComputeMillisecond, true,
 				slow(workload.ComputeMillisecond)),
+			method("Swallow", workload.Swallow, true, swallow),
+			method("Produce", workload.Produce, true, produce),
 			method("ComputeBriefly", workload.ComputeBriefly, false, slow(workload.ComputeBriefly)),
 		},
 	}
+}
+
+func swallow(_ context.Context, req *rpc.Request, reply *rpc.Reply) error {
+	return reply.Bytes(binary.LittleEndian.AppendUint32(nil, uint32(len(req.Payload()))))
+}
+
+// produced is what produce answers with the beginning of: making it is no part of what is measured.
+var produced = make([]byte, 64<<20)
+
+func produce(_ context.Context, req *rpc.Request, reply *rpc.Reply) error {
+	if len(req.Payload()) != 4 {
+		return &rpc.Error{Code: rpc.CodeBadRequest, Message: "the payload is not a u32"}
+	}
+	size := binary.LittleEndian.Uint32(req.Payload())
+	if int64(size) > int64(len(produced)) {
+		return &rpc.Error{Code: rpc.CodeBadRequest, Message: fmt.Sprintf("%d bytes are more than %d", size, len(produced))}
+	}
+	return reply.Bytes(produced[:size])
 }
 
 // storage answers Get with the name that it was asked with.

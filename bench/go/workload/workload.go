@@ -20,6 +20,10 @@ const (
 	MarkedComputeMillisecond uint32 = 6
 	// A twentieth of a millisecond: handlers that keep the loop busy and do not lose it.
 	ComputeBriefly uint32 = 7
+	// Our server alone: Swallow answers with how many bytes came (a u32), Produce with as many bytes as it is
+	// asked for (a u32).
+	Swallow uint32 = 8
+	Produce uint32 = 9
 )
 
 // roundsPerMillisecond is set once, by Use.

@@ -48,6 +48,7 @@ func TestDepsAsksForWhatTheStepsNeed(t *testing.T) {
 		{"shell", missing + "shellcheck\n"},
 		{"format", missing + "clang-format\n"},
 		{"reference", missing + "doxygen\n"},
+		{"cost", missing + "valgrind\n"},
 		{"tidy", missing + "clang-tidy\n"},
 		{"race", missing + "clang g++ zstd\n"},
 		{"asan", missing + "clang libclang-rt-dev\n"},
@@ -65,7 +66,7 @@ func TestDepsAsksForWhatTheStepsNeed(t *testing.T) {
 	t.Run("--check", func(t *testing.T) {
 		output, err := machine(t).run("bash", "build.sh", "deps", "--check")
 		require.Error(t, err)
-		require.Regexp(t, missing+"clang clang-format clang-tidy doxygen g\\+\\+ .*libclang-rt-dev.* shellcheck .*zstd\n", output)
+		require.Regexp(t, missing+"clang clang-format clang-tidy doxygen g\\+\\+ .*libclang-rt-dev.* shellcheck .*valgrind .*zstd\n", output)
 	})
 }
 

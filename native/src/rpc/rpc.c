@@ -132,7 +132,8 @@ static void room_begin(void *context)
 
     rpc->turns++;
     smf__rpc_send_collected(rpc);
-    smf__session_work(rpc, 1);
+    if (smf__session_is_due(rpc))
+        smf__session_work(rpc, 1);
     leave(rpc);
     smf__core_loans_reset(rpc->core);
     drain_on(rpc);
@@ -232,7 +233,8 @@ static void room_poll(void *context, int64_t timeout_ns)
         timeout_ns = 0;
     if (timeout_ns != 0 || !read_hot(rpc))
         look_at_all(rpc, timeout_ns);
-    smf__session_work(rpc, 0);
+    if (smf__session_is_due(rpc))
+        smf__session_work(rpc, 0);
     rpc->unread = rpc->core->turn.event_count >= SMF__RPC_FRAMES_OF_TURN_MAX ||
                   rpc->chunks_of_turn == SMF__RPC_CHUNKS_OF_TURN_MAX;
     if (rpc->closed != NULL)
@@ -379,6 +381,9 @@ int smf__rpc_open(struct smf_core *core, struct smf__net *net, const struct smf_
         return smf__error(error_out, SMF_ENOMEM, 0, "no memory for a core's connections");
     rpc->core = core;
     rpc->config = *config;
+    rpc->frame_size_fits_max = smf__pool_piece_size_max(core->pool);
+    if (rpc->frame_size_fits_max > config->frame_size_bytes_max)
+        rpc->frame_size_fits_max = config->frame_size_bytes_max;
     rpc->drain_timer.fire = drain_timer_fired;
     smf__session_open_room(rpc);
     core->payload_size_bytes_max = payload_size_max(core, config);

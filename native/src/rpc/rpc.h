@@ -182,6 +182,8 @@ struct smf__rpc {
     struct smf_core *core;
     struct smf__net *net;
     struct smf__rpc_config config;
+    uint64_t
+        frame_size_fits_max; /* what config allows, and there could be memory for in one piece */
     struct smf__conn *conns; /* [connections_max]; pages come when touched */
     uint32_t conns_used;     /* slots that were ever used */
     uint32_t slots_taken;    /* slots that are not free */

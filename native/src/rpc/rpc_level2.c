@@ -10,39 +10,6 @@
 #include "frame/frame_inline.h"
 #include "mem/mem_count.h"
 
-/* A bit for each session. */
-
-static uint64_t *running_word(const struct smf__conn *conn, uint16_t session)
-{
-    return (uint64_t *)(void *)conn->running->data + session / 64u;
-}
-
-static uint64_t running_bit(uint16_t session)
-{
-    return 1ull << (session % 64u);
-}
-
-int smf__level2_runs(const struct smf__conn *conn, uint16_t session)
-{
-    return (*running_word(conn, session) & running_bit(session)) != 0;
-}
-
-int smf__level2_answered(struct smf__conn *conn, uint16_t session)
-{
-    if (session != 0) { /* session 0 is of all one-way messages: nobody knows which */
-        uint64_t *word = running_word(conn, session);
-
-        if (!(*word & running_bit(session)))
-            return 0;
-        *word &= ~running_bit(session);
-    }
-    if (conn->in_flight == 0)
-        return 0;
-    conn->in_flight--;
-    smf__uncount(conn->rpc->core->turn.in_flight, 1u);
-    return 1;
-}
-
 int smf__level2_bear(struct smf__conn *conn, uint32_t allowed)
 {
     if (conn->borne_turn != conn->rpc->turns) {
@@ -109,7 +76,7 @@ int smf__level2_admit(struct smf__conn *conn, uint16_t session, uint32_t flags)
     if (one_way)
         smf__count(rpc->stats.one_way, 1);
     else
-        *running_word(conn, session) |= running_bit(session);
+        *smf__level2_running_word(conn, session) |= smf__level2_running_bit(session);
     conn->in_flight++;
     smf__count(rpc->core->turn.in_flight, 1u);
     smf__count(rpc->stats.requests, 1);
@@ -237,29 +204,13 @@ static int take_message(struct smf__conn *conn, const uint8_t *payload, struct s
     return 1;
 }
 
-static int checksum_fits(const struct smf__conn *conn, const uint8_t *payload)
-{
-    const struct smf_frame *frame = &conn->frame;
-
-    /* One copy of the hash: at level 1 its seed is 0. */
-    uint64_t seed = conn->mode == SMF__MODE_LEVEL2 ? smf__frame_seed(frame) : 0;
-
-    return (uint32_t)XXH64(payload, frame->size, seed) == frame->checksum;
-}
-
 int smf__level2_emit(struct smf__conn *conn, const uint8_t *payload, struct smf_buffer *buffer)
 {
     const struct smf_frame *frame = &conn->frame;
     uint32_t of_session = SMF_FRAME_STREAM | SMF_FRAME_MORE | SMF_FRAME_CREDIT;
 
-    if (__builtin_expect(!checksum_fits(conn, payload), 0)) {
-        smf__conn_finish(conn, SMF_CLOSE_CHECKSUM_MISMATCH, 0);
-        return 0;
-    }
-    if (__builtin_expect(conn->mode != SMF__MODE_LEVEL2, 0))
+    if (conn->mode != SMF__MODE_LEVEL2)
         return smf__hello_take(conn, payload);
-    if (frame->flags == 0 && !smf__conn_has_sessions(conn)) /* most of them */
-        return take_message(conn, payload, buffer);
     if (frame->flags & SMF_FRAME_CONTROL)
         return take_control(conn, payload, buffer) && is_there(conn);
     if ((frame->flags & of_session) != 0 || smf__conn_has_sessions(conn)) {

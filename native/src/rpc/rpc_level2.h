@@ -9,14 +9,15 @@
 
 #include <smf/level2.h>
 
+#include "mem/mem_count.h"
 #include "rpc/rpc.h"
 
 #define SMF__SLICE_SIZE_BYTES (64u << 10)     /* a larger message goes in slices */
 #define SMF__RUNNING_SIZE_BYTES (65536u / 8u) /* a bit for each session */
 #define SMF__CONTROL_OF_TURN_MAX 1024u        /* pings, and cancels of nothing over calls_max */
 
-/* Hands out, or deals with, the frame of conn->frame, whose payload is complete: in every mode but
- * SMF__MODE_LEVEL1. Returns 1; 0: the connection ends, nothing more of it is parsed; or
+/* Hands out, or deals with, the frame of conn->frame, whose payload is complete and has its checksum: in
+ * every mode but SMF__MODE_LEVEL1, unless smf__level2_takes_plain has taken it. Returns 1; 0: the connection ends, nothing more of it is parsed; or
  * SMF__HELLO_IS_NONE. */
 int smf__level2_emit(struct smf__conn *conn, const uint8_t *payload, struct smf_buffer *buffer);
 
@@ -48,9 +49,6 @@ void smf__level2_goaway(struct smf__conn *conn, uint32_t why);
 /* A call may begin: it is counted, and its session runs. 0: it is refused, and answered; or the
  * connection ends (its state says so). flags: of its frame. */
 int smf__level2_admit(struct smf__conn *conn, uint16_t session, uint32_t flags);
-/* The call has its last answer. 0: it does not run. */
-int smf__level2_answered(struct smf__conn *conn, uint16_t session);
-int smf__level2_runs(const struct smf__conn *conn, uint16_t session);
 /* The caller gave up: an event, if the call runs. The same results as of smf__level2_emit. */
 int smf__level2_cancelled(struct smf__conn *conn, uint16_t session, uint32_t status);
 /* One frame more in this turn that nobody asked for. 0: too many, the connection ends. */
@@ -97,6 +95,11 @@ uint64_t smf__session_backlog_bytes(const struct smf__conn *conn);
 /* What is due in the middle of a turn (sent: its sends have been collected) or at its end: credit is given,
  * slices are sent, the driver is told. */
 void smf__session_work(struct smf__rpc *rpc, int sent);
+/* Whether that may be anything: every list that it looks at is of sessions with an entry. */
+static inline int smf__session_is_due(const struct smf__rpc *rpc)
+{
+    return rpc->sessions_open != 0 || rpc->put_conn != NULL;
+}
 void smf__session_open_room(struct smf__rpc *rpc);
 void smf__session_close_room(struct smf__rpc *rpc);
 /* smf_core_taken */
@@ -109,6 +112,60 @@ void smf__session_forget(struct smf__conn *conn);
 static inline int smf__conn_has_sessions(const struct smf__conn *conn)
 {
     return conn->sessions != NULL;
+}
+
+/* What is on the path of every call. */
+
+/* Which calls run: a bit for each session. */
+static inline uint64_t *smf__level2_running_word(const struct smf__conn *conn, uint16_t session)
+{
+    return (uint64_t *)(void *)conn->running->data + session / 64u;
+}
+
+static inline uint64_t smf__level2_running_bit(uint16_t session)
+{
+    return 1ull << (session % 64u);
+}
+
+static inline int smf__level2_runs(const struct smf__conn *conn, uint16_t session)
+{
+    return (*smf__level2_running_word(conn, session) & smf__level2_running_bit(session)) != 0;
+}
+
+/* The call has its last answer. 0: it does not run. */
+static inline int smf__level2_answered(struct smf__conn *conn, uint16_t session)
+{
+    if (session != 0) { /* session 0 is of all one-way messages: nobody knows which */
+        uint64_t *word = smf__level2_running_word(conn, session);
+
+        if (!(*word & smf__level2_running_bit(session)))
+            return 0;
+        *word &= ~smf__level2_running_bit(session);
+    }
+    if (conn->in_flight == 0)
+        return 0;
+    conn->in_flight--;
+    smf__uncount(conn->rpc->core->turn.in_flight, 1u);
+    return 1;
+}
+
+/* Whether conn->frame is what most are, a call that may begin or a reply, and nothing besides: the rest is
+ * as at level 1. A call then runs; the caller counts it. 0: smf__level2_emit finds out what it is. */
+static inline int smf__level2_takes_plain(struct smf__conn *conn)
+{
+    const struct smf__rpc *rpc = conn->rpc;
+    uint16_t session = conn->frame.session;
+
+    if (conn->mode != SMF__MODE_LEVEL2 || conn->frame.flags != 0 || smf__conn_has_sessions(conn))
+        return 0;
+    if (!conn->accepted)
+        return !(conn->goaway & SMF__GOAWAY_OF_PEER);
+    if (smf__level2_runs(conn, session) || conn->draining ||
+        conn->in_flight >= conn->agreed.calls_max ||
+        rpc->core->turn.in_flight >= rpc->config.running_max)
+        return 0;
+    *smf__level2_running_word(conn, session) |= smf__level2_running_bit(session);
+    return 1;
 }
 
 #endif

@@ -13,10 +13,11 @@
 
 enum verdict { WRITE_IT, DROP_IT, DEALT_WITH };
 
+/* The hash out of line: inlined it is in seal_in_place, which every call needs. */
 static void seal(uint8_t *at, struct smf_frame *frame)
 {
     frame->checksum =
-        smf__frame_checksum_level2(frame, at + SMF_FRAME_HEADER_SIZE_BYTES, frame->size);
+        smf_frame_checksum_level2(frame, at + SMF_FRAME_HEADER_SIZE_BYTES, frame->size);
     smf__frame_encode(frame, at);
 }
 
@@ -70,7 +71,7 @@ void smf__put(struct smf__conn *conn, struct smf_frame frame, const void *payloa
     if (frame.size != 0)
         memcpy(at + SMF_FRAME_HEADER_SIZE_BYTES, payload, frame.size);
     if (conn->level == 1) {
-        frame.checksum = smf__frame_checksum(payload, frame.size);
+        frame.checksum = smf_frame_checksum(payload, frame.size);
         smf__frame_encode(&frame, at);
     } else {
         seal(at, &frame);
@@ -104,9 +105,16 @@ static enum verdict judge_call(struct smf__conn *conn, uint32_t flags)
     return WRITE_IT;
 }
 
-static enum verdict judge(struct smf__conn *conn, const struct smf_frame *frame)
+static inline enum verdict judge(struct smf__conn *conn, const struct smf_frame *frame)
 {
     return conn->accepted ? judge_answer(conn, frame->session) : judge_call(conn, frame->flags);
+}
+
+/* Most frames: nothing but a call or its answer. */
+static int is_plain(const struct smf__conn *conn, const struct smf_frame *frame)
+{
+    return frame->flags == 0 && frame->size <= SMF__SLICE_SIZE_BYTES &&
+           !smf__conn_has_sessions(conn);
 }
 
 static int is_of_session(const struct smf__conn *conn, const struct smf_frame *frame)
@@ -141,6 +149,22 @@ static enum verdict ask_sessions(struct smf__conn *conn, struct smf_buffer *buff
     return judge(conn, frame);
 }
 
+/* A frame that is not plain. *from is where what has not been written begins. */
+static enum verdict judge_other(struct smf__conn *conn, const struct smf_send *send, uint8_t *at,
+                                const struct smf_frame *frame, uint8_t **from,
+                                struct smf__piece *pieces, int *count)
+{
+    if ((frame->flags & ~(uint32_t)FLAGS_OF_PROGRAMS) != 0) {
+        smf__count(conn->rpc->stats.frames_dropped, 1);
+        return DROP_IT;
+    }
+    if (!is_of_session(conn, frame))
+        return judge(conn, frame);
+    add_piece(conn, pieces, count, send->buffer, *from, at);
+    *from = at;
+    return ask_sessions(conn, send->buffer, at, frame, pieces, count);
+}
+
 /* Judges and seals a run; frames that go as they are stay together. */
 static void send_run(struct smf__conn *conn, const struct smf_send *send, struct smf__piece *pieces,
                      int *count)
@@ -153,16 +177,9 @@ static void send_run(struct smf__conn *conn, const struct smf_send *send, struct
 
         smf__frame_decode(at, &frame);
         frame.flags &= (uint8_t)~SMF_SEND_MAY_PAD;
-        if (__builtin_expect((frame.flags & ~(uint32_t)FLAGS_OF_PROGRAMS) != 0, 0)) {
-            smf__count(conn->rpc->stats.frames_dropped, 1);
-            verdict = DROP_IT;
-        } else if (__builtin_expect(is_of_session(conn, &frame), 0)) {
-            add_piece(conn, pieces, count, send->buffer, from, at);
-            from = at;
-            verdict = ask_sessions(conn, send->buffer, at, &frame, pieces, count);
-        } else {
-            verdict = judge(conn, &frame);
-        }
+        verdict = __builtin_expect(is_plain(conn, &frame), 1)
+                      ? judge(conn, &frame)
+                      : judge_other(conn, send, at, &frame, &from, pieces, count);
         if (verdict == WRITE_IT) {
             seal_in_place(at, frame);
         } else {

@@ -135,6 +135,15 @@ struct smf_buffer *smf__rpc_body_get(struct smf__rpc *rpc, uint64_t size)
     return NULL;
 }
 
+/* One copy of the hash for both levels: at level 1 its seed is 0. */
+static int checksum_fits(const struct smf__conn *conn, const uint8_t *payload)
+{
+    const struct smf_frame *frame = &conn->frame;
+    uint64_t seed = conn->mode == SMF__MODE_LEVEL2 ? smf__frame_seed(frame) : 0;
+
+    return (uint32_t)XXH64(payload, frame->size, seed) == frame->checksum;
+}
+
 /* Hands a complete payload out. 0: its checksum is wrong and the connection ends. */
 static int emit(struct smf__conn *conn, const uint8_t *payload, struct smf_buffer *buffer)
 {
@@ -145,15 +154,15 @@ static int emit(struct smf__conn *conn, const uint8_t *payload, struct smf_buffe
     conn->have_frame = 0;
     if (smf__timer_running(&conn->read_timer)) /* what follows has its own time */
         smf__timer_stop(rpc->core->timers, &conn->read_timer);
-    if (conn->mode != SMF__MODE_LEVEL1) {
+    if (__builtin_expect(!checksum_fits(conn, payload), 0)) {
+        smf__conn_finish(conn, SMF_CLOSE_CHECKSUM_MISMATCH, 0);
+        return 0;
+    }
+    if (conn->mode != SMF__MODE_LEVEL1 && !smf__level2_takes_plain(conn)) {
         int taken = smf__level2_emit(conn, payload, buffer);
 
         if (taken != SMF__HELLO_IS_NONE)
             return taken;
-    }
-    if (__builtin_expect(smf__frame_checksum(payload, frame->size) != frame->checksum, 0)) {
-        smf__conn_finish(conn, SMF_CLOSE_CHECKSUM_MISMATCH, 0);
-        return 0;
     }
     event = smf__rpc_event(rpc, conn, conn->accepted ? SMF_EVENT_REQUEST : SMF_EVENT_REPLY);
     event->compression = frame->compression;
@@ -212,8 +221,7 @@ static int take_header(struct smf__conn *conn, uint8_t **at, uint32_t *size)
         smf__conn_finish(conn, why, 0);
         return -1;
     }
-    if (conn->frame.size > rpc->config.frame_size_bytes_max ||
-        !smf__pool_could_fit(rpc->core->pool, conn->frame.size)) {
+    if (conn->frame.size > rpc->frame_size_fits_max) {
         smf__conn_finish(conn, SMF_CLOSE_FRAME_TOO_LARGE, 0);
         return -1;
     }
@@ -236,7 +244,7 @@ static void parse(struct smf__conn *conn, uint8_t *at, uint32_t size, struct smf
             if (take_header(conn, &at, &size) <= 0)
                 return;
         }
-        if (size != 0 && conn->level == 2 && (conn->frame.flags & SMF_FRAME_MORE)) {
+        if (__builtin_expect((conn->frame.flags & SMF_FRAME_MORE) != 0, 0) && size != 0) {
             conn->wanted_bytes = smf__session_must_wait(conn, at, size);
             if (conn->wanted_bytes != 0) {
                 keep_rest(conn, at, size, buffer, SMF__PAUSE_MEMORY);
