@@ -88,8 +88,8 @@ int smf__session_must_read(const struct smf__conn *conn);
  * it is looked at, or 0: it may be now. */
 uint64_t smf__session_must_wait(const struct smf__conn *conn, const uint8_t *payload,
                                 uint32_t have);
-/* The transport has taken everything: slices may be sent again. */
-void smf__session_go_on(struct smf__conn *conn);
+/* The transport has taken so many bytes of the backlog: slices may be sent again, perhaps. */
+void smf__session_go_on(struct smf__conn *conn, uint64_t sent_bytes);
 /* Bytes of messages that wait to be sent. */
 uint64_t smf__session_queued_bytes(const struct smf__conn *conn);
 /* Likewise, where the transport is what it waits for; 0 where it is credit alone. */

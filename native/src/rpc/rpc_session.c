@@ -70,6 +70,7 @@ static struct smf__sessions *sessions_new(struct smf__conn *conn)
     }
     sessions->mask = BUCKETS_MIN - 1;
     sessions->conn = conn;
+    sessions->ahead_bytes = conn->unsent_bytes;
     smf__link_init(&sessions->pumping);
     smf__link_init(&sessions->ready);
     smf__link_init(&sessions->waiting);

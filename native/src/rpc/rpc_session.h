@@ -66,6 +66,7 @@ struct smf__sessions {
     uint32_t whole;        /* messages that are put together, and have their memory */
     uint32_t slicing;      /* large messages, not of streams, that have been begun */
     uint64_t queued_bytes; /* of what waits to be sent */
+    uint64_t ahead_bytes;  /* of the connection's backlog: they go before any more is added here */
     struct smf__session **buckets;
 };
 
