@@ -72,7 +72,7 @@ struct smf__sessions {
 
 /* rpc_session.c */
 struct smf__session *smf__session_find(const struct smf__conn *conn, uint16_t id);
-/* NULL: there is no memory, or too many (the connection has been closed). */
+/* NULL: there is no memory (the connection has been closed). */
 struct smf__session *smf__session_new(struct smf__conn *conn, uint16_t id, uint32_t role,
                                       uint32_t stream);
 void smf__session_free(struct smf__session *session);

@@ -312,6 +312,8 @@ static void queue_is_empty(struct smf__session *session)
     if (session->waits && session->flow.stream && session->flow.out == SMF__FLOW_OPEN)
         smf__link_append(&session->of->conn->rpc->telling, &session->telling);
     session->waits = 0;
+    if (session->of->conn->draining) /* that may be what it waited for */
+        session->of->conn->rpc->core->hurry = 1;
 }
 
 /* Adds a session's next frame. 1: it has more, and may send it. */
@@ -585,20 +587,31 @@ static int feed(struct smf__session *session)
     return 1;
 }
 
-/* Memory has come back: the longest wait first. */
+/* Memory has come back: one pass, the longest wait first, and not too many in one turn. The mark stands in
+ * front of the next one while a pass goes on. */
 static void feed_hungry(struct smf__rpc *rpc)
 {
+    struct smf__link *list = &rpc->hungry_sessions, *mark = &rpc->hungry_mark;
     struct smf__pool_stats stats;
-    struct smf__link *at, *next;
 
     smf__pool_stats(rpc->core->pool, &stats);
-    if (stats.returns == rpc->hungry_sessions_returns)
-        return;
-    rpc->hungry_sessions_returns = stats.returns;
-    for (at = rpc->hungry_sessions.next; at != &rpc->hungry_sessions; at = next) {
-        next = at->next;
+    if (smf__link_alone(mark)) {
+        if (stats.returns == rpc->hungry_sessions_returns)
+            return;
+        rpc->hungry_sessions_returns = stats.returns;
+        smf__link_append(list->next, mark);
+    }
+    for (uint32_t i = 0; i < SMF__RPC_FEED_MAX && mark->next != list; i++) {
+        struct smf__link *at = mark->next;
+
+        smf__link_remove(mark);
+        smf__link_append(at->next, mark);
         (void)feed(SMF__LINK_OF(at, struct smf__session, hungry));
     }
+    if (mark->next == list)
+        smf__link_remove(mark);
+    else
+        rpc->core->hurry = 1;
 }
 
 /* What is due. */
