@@ -27,6 +27,7 @@
 #define TICKS 3000u
 #define TIME_OVER_MS 130000 /* longer than every timer of the engine */
 #define METHOD 1000u
+#define CROWD 8u /* calls of a connection, where there are to be more than are allowed */
 
 enum kind { UNARY, ONE_WAY, STREAM };
 enum state { WAITING, OPEN, ANSWERED, LOST, NEVER };
@@ -685,7 +686,9 @@ static uint64_t play(uint64_t seed, uint32_t size_max, uint32_t calls,
     story.sessions = 1 + below(&story, SESSIONS_MAX);
     limits.credit_bytes = 65536u << below(&story, 3);
     story.crowded = below(&story, 3) == 0;
-    limits.in_flight_max = story.crowded ? 8 : 4096;
+    limits.in_flight_max = story.crowded ? CROWD : 4096;
+    if (story.crowded && story.sessions > 2 * CROWD) /* who calls more is cut off */
+        story.sessions = 2 * CROWD;
     limits.idle_timeout_ms = 100000;
     limits.body_timeout_ms = 20000;
     world_open(&story.world, seed, story.short_memory ? 8 * MIB : 64 * MIB, &limits);
