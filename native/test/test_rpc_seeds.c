@@ -306,7 +306,10 @@ static void hear_reply(struct story *story, struct call *call, const struct smf_
     } else if (event->meta == SMF_CODE_OK) {
         CHECK_EQ(handler->seen, 1);
         CHECK(handler->answered);
-        if (call->kind == UNARY || event->size_bytes != 0) {
+        if (call->cancelled && call->kind == STREAM) {
+            call->got =
+                handler->sent; /* what was sent before the last frame may have been dropped */
+        } else if (call->kind == UNARY || event->size_bytes != 0) {
             struct message message = message_of(story, call, TO_CLIENT, call->got++);
 
             check_message(&message, event);
