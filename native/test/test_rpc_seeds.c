@@ -306,7 +306,7 @@ static void hear_reply(struct story *story, struct call *call, const struct smf_
     } else if (event->meta == SMF_CODE_OK) {
         CHECK_EQ(handler->seen, 1);
         CHECK(handler->answered);
-        if (call->cancelled && call->kind == STREAM) {
+        if (call->cancelled && (call->kind == STREAM || event->size_bytes == 0)) {
             call->got =
                 handler->sent; /* what was sent before the last frame may have been dropped */
         } else if (call->kind == UNARY || event->size_bytes != 0) {
