@@ -19,6 +19,8 @@ usage: ./build.sh VERB
   soak [COUNT]             the tests over and over (default 20), with every sanitizer
   soak wal [WORKLOADS]     the log's promises: power cuts in so many workloads (default 1000000), every
                            deliberate bug, 1000 kills, a list beside a log for every 2000 workloads
+  soak rpc [SEEDS]         the engine's promises: so many stories on a simulated network (default 100000),
+                           a hundredth of them with a sanitizer, too, and every deliberate bug
   check [--rest] [STEP...] what has to pass before a change goes in; --rest: all but what test runs
   fmt                      format C and Go
   docs                     the reference of the C API, to build/docs
@@ -351,14 +353,16 @@ verb_fuzz() {
     return $failed
 }
 
-# So many workloads of test_wal_crash, which has one thread, on all processors: each process has seeds of its own.
-crash_workloads() {
-    local each=$((($1 + $(nproc) - 1) / $(nproc))) pids=() pid i failed=0
+# So many seeds of a test that has one thread, on all processors: each process has seeds of its own, and says
+# which. $1: how many, $2: the variable that tells the test, the rest: the test.
+many_seeds() {
+    local each=$((($1 + $(nproc) - 1) / $(nproc))) name=$2 pids=() pid i failed=0
     local base=$(((RANDOM << 30 | RANDOM << 15 | RANDOM) + 1))
+    shift 2
     trap 'exit 130' INT
     trap 'exit 143' TERM
     for ((i = 0; i < $(nproc); i++)); do
-        run exec env SMF_WORKLOADS="$each" build/native/test_wal_crash --seed $((base + i * each)) &
+        run exec env "$name=$each" "$@" --seed $((base + i * each)) &
         pids+=($!)
         # shellcheck disable=SC2064 # the processes until now
         trap "kill ${pids[*]} 2>/dev/null || true" EXIT
@@ -375,14 +379,28 @@ crash_workloads() {
 prove_wal() {
     local workloads=$1 kills=$2
     shift 2
-    crash_workloads "$workloads"
+    many_seeds "$workloads" SMF_WORKLOADS build/native/test_wal_crash
     run env -C build/native SMF_WORKLOADS=$((workloads / 1000 + 1)) ./test_wal_replay
     run native/test/mutate.sh "$@"
     run env SMF_KILLS="$kills" go test -count=1 -v -timeout 2h -run LogIsKilled ./go/cmd/smf
     run env SMF_MODELS=$((workloads / 2000 + 2)) go test -count=1 -v -timeout 2h -run '^TestCrashes$' ./go/wal
 }
 
+# The engine against its promises, in so many stories.
+prove_rpc() {
+    many_seeds "$1" SMF_SEEDS build/native/test_rpc_seeds stories
+    clang_build soak-address -DSMF_SANITIZE=address,undefined -DSMF_INVARIANTS=ON
+    many_seeds $(($1 / 100 + 1)) SMF_SEEDS build/soak-address/test_rpc_seeds stories
+    run native/test/wal_mutate.sh --room rpc
+}
+
 verb_soak() {
+    if [[ ${1:-} == rpc ]]; then
+        [[ ${2:-1} =~ ^[1-9][0-9]*$ ]] || die "soak rpc: not a number of seeds: $2"
+        verb_build
+        prove_rpc "${2:-100000}"
+        return
+    fi
     if [[ ${1:-} == wal ]]; then
         verb_build
         run env SMF_WAL_FLIPS=1 build/native/test_wal_damage

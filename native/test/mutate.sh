@@ -40,7 +40,7 @@ wal)
         test_wal_reader test_wal_office test_wal_damage test_wal_crash test_wal_fault)
     ;;
 rpc)
-    tests=(test_rpc_flow test_rpc_flow_model test_rpc_stream test_rpc_stream_replay
+    tests=(test_rpc_flow test_rpc_flow_model test_rpc_stream test_rpc_stream_limits test_rpc_stream_replay
         test_rpc_stream_random test_rpc_stream_memory)
     ;;
 *)

@@ -79,6 +79,33 @@ static void a_small_call_passes_a_large_one(void)
     party_close(party);
 }
 
+/* Pings, or calls, that are always more than the transport has taken must not keep a stream waiting. */
+static void a_stream_passes_a_backlog_that_never_ends(void)
+{
+    struct smf__rpc_config limits = world_limits();
+    struct party *party = party_open_with(&limits, 1ull << 30);
+    struct smf__sim_link link = {.latency_ns_min = 1000, .latency_ns_max = 1000, .window_bytes = 4};
+    const struct smf__conn *conn;
+
+    smf__sim_link(party->world.sim, &link);
+    party_connect(party);
+    conn = smf__conn_find(smf__rpc_of(party->world.client), party->conn);
+    party->echoes = 1;
+    for (uint32_t turn = 0; turn < 20000 && party->talks[CLIENT][1].replies == 0; turn++) {
+        while (conn->unsent_bytes < 4 * (HEADER + SMF_PING_SIZE_BYTES))
+            CHECK_EQ(smf_core_ping(party->world.client, party->conn, turn), SMF_OK);
+        if (turn == 0)
+            party_call(party, 1, STREAM, 300);
+        if (turn == 1)
+            party_call(party, 1, STREAM | FIN, 200);
+        (void)world_step(&party->world, UINT64_MAX);
+    }
+    CHECK_EQ(party->talks[SERVER][1].bytes, 500);
+    CHECK_EQ(party->talks[CLIENT][1].replies, 1);
+    world_run(&party->world, 1000);
+    party_close(party);
+}
+
 static void a_block_goes_with_the_first_slice(void)
 {
     struct party *party = party_open();
@@ -657,6 +684,7 @@ static const struct test tests[] = {
     TEST(a_large_call_goes_both_ways),
     TEST(sizes_around_a_slice_arrive),
     TEST(a_small_call_passes_a_large_one),
+    TEST(a_stream_passes_a_backlog_that_never_ends),
     TEST(a_block_goes_with_the_first_slice),
     TEST(a_stream_echoes_every_size),
     TEST(a_stream_opens_and_ends_without_a_message),

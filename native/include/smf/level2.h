@@ -90,8 +90,13 @@ int smf_core_writable(const struct smf_core *core, uint64_t conn, uint16_t sessi
  * driver. Errors: none. Cost: none. */
 uint64_t smf_core_queued_bytes(const struct smf_core *core, uint64_t conn);
 
-/* Asks the peer for a sign of life: SMF_EVENT_PONG brings the token back. Returns 0, SMF_ECLOSED (gone)
- * or SMF_EUNSUPPORTED (level 1, or not agreed yet). Threads: the driver. Cost: a system call. */
+/* Pings of a connection that are not answered: a peer may take more for a flood, and what it does not read
+ * waits in memory. */
+#define SMF_PINGS_MAX 1024
+
+/* Asks the peer for a sign of life: SMF_EVENT_PONG brings the token back. Returns 0, SMF_ECLOSED (gone),
+ * SMF_EUNSUPPORTED (level 1, or not agreed yet) or SMF_ELIMIT (SMF_PINGS_MAX of them are not answered: wait
+ * for a pong, or give the connection up). Threads: the driver. Cost: a system call. */
 int smf_core_ping(struct smf_core *core, uint64_t conn, uint64_t token);
 
 /* Tells the peer to call nothing more on this connection, of either direction; what is in flight goes

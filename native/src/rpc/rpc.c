@@ -23,9 +23,11 @@ static size_t conns_size(const struct smf__rpc *rpc)
 
 /* Peers of level 2 hear that they are to go, and have some time for it: what they have called until they
  * hear it is answered. */
-static void send_away(struct smf__rpc *rpc, struct smf__conn *conn)
+void smf__rpc_send_away(struct smf__conn *conn)
 {
-    if (conn->level != 2 || conn->draining)
+    struct smf__rpc *rpc = conn->rpc;
+
+    if (conn->level != 2)
         return;
     smf__level2_goaway(conn, SMF_CODE_UNAVAILABLE);
     if (!rpc->drain_over && !smf__timer_running(&rpc->drain_timer))
@@ -40,7 +42,8 @@ static void settle_all(struct smf__rpc *rpc)
 
         if (conn->state != SMF__CONN_OPEN || !conn->accepted)
             continue;
-        send_away(rpc, conn);
+        if (!conn->draining)
+            smf__rpc_send_away(conn);
         conn->draining = 1;
         smf__conn_settle(conn);
     }

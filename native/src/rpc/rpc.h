@@ -172,6 +172,7 @@ struct smf__conn {
     uint64_t held_bytes;
     uint64_t borne_turn;           /* rpc->turns when borne was last counted */
     uint32_t borne;                /* frames of one turn that nobody needs */
+    uint32_t pings;                /* of ours, not answered; <= SMF_PINGS_MAX */
     struct smf__conn *next, *prev; /* free list, paused or closed; the hungry ones, both ways */
     struct smf__conn *next_leaving;
 };
@@ -224,11 +225,14 @@ struct smf__rpc {
     uint32_t put_size;
     uint8_t put[SMF__RPC_PUT_SIZE_BYTES]; /* small frames of the engine's, to be written together */
     struct smf__link pumping, giving, telling, over, hungry_sessions; /* see rpc_session.h */
+    struct smf__link hungry_mark;     /* in hungry_sessions: how far a pass has come; or alone */
     uint64_t parked_bytes;            /* of messages in slices that wait for their memory */
     uint64_t hungry_sessions_returns; /* the pool's returns when they were last looked at */
     struct smf__session *free_sessions;
     struct smf__outgoing *free_outgoing;
     uint32_t sessions_open;
+    uint32_t entries_of_peers; /* of these, on accepted connections; <= 2 x running_max, and a
+                                  running call each for a reply that goes in slices */
     struct smf_core_stats stats;
     struct smf__net_event ready[SMF__RPC_NET_EVENTS_MAX];
     char texts[SMF__CORE_EVENTS_MAX][SMF__NET_ADDRESS_SIZE_BYTES]; /* peers of CLOSED events */
@@ -239,6 +243,8 @@ int smf__rpc_open(struct smf_core *core, struct smf__net *net, const struct smf_
 struct smf__rpc *smf__rpc_of(struct smf_core *core);
 
 void smf__rpc_close_listeners(struct smf__rpc *rpc);
+/* A drain goes on: tells the connection's peer, if it is one of level 2. */
+void smf__rpc_send_away(struct smf__conn *conn);
 
 /* Listening; see smf__net_ops.listen. */
 int smf__rpc_listen(struct smf__rpc *rpc, const char *address, const struct smf__listener *first,

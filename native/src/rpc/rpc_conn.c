@@ -357,7 +357,7 @@ void smf__conn_settle(struct smf__conn *conn)
 
     if (conn->draining && conn->state == SMF__CONN_OPEN && conn->in_flight == 0 &&
         conn->unsent_first == NULL && !conn->have_frame && conn->rest_size == 0 &&
-        (conn->level == 1 || (rpc->drain_over && conn->sessions == NULL)))
+        (conn->level == 1 || (rpc->drain_over && !smf__session_owes(conn))))
         smf__conn_finish(conn, SMF_CLOSE_BY_US, 0);
     if (conn->state != SMF__CONN_FINISHING || conn->unsent_first != NULL)
         return;

@@ -127,6 +127,9 @@ static int take_hello(struct smf__conn *conn, const uint8_t *payload)
     if (conn->state == SMF__CONN_OPEN && status == SMF_CODE_OK && agreed.level >= 2) {
         smf__count(rpc->stats.hellos, 1);
         begin_level2(conn, &agreed);
+        if (conn->draining) /* others were told when that began */
+            smf__rpc_send_away(conn);
+        rpc->core->hurry |= rpc->drain_over;
     }
     return conn->state == SMF__CONN_OPEN;
 }

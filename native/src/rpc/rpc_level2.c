@@ -10,7 +10,7 @@
 #include "frame/frame_inline.h"
 #include "mem/mem_count.h"
 
-int smf__level2_bear(struct smf__conn *conn, uint32_t allowed)
+int smf__level2_bear(struct smf__conn *conn, uint64_t allowed)
 {
     if (conn->borne_turn != conn->rpc->turns) {
         conn->borne_turn = conn->rpc->turns;
@@ -53,6 +53,14 @@ static void refuse(struct smf__conn *conn, uint16_t session, uint32_t flags, uin
         smf__put(conn, frame, NULL);
 }
 
+/* As many of a core as calls may run: entries that are left of calls which are over count, too, so that no
+ * number of connections gets more memory for them. The call has its own already. */
+static int has_too_many_entries(const struct smf__rpc *rpc, uint32_t flags)
+{
+    return (flags & (SMF_FRAME_STREAM | SMF_FRAME_MORE)) != 0 &&
+           rpc->entries_of_peers > rpc->config.running_max;
+}
+
 int smf__level2_admit(struct smf__conn *conn, uint16_t session, uint32_t flags)
 {
     struct smf__rpc *rpc = conn->rpc;
@@ -68,7 +76,7 @@ int smf__level2_admit(struct smf__conn *conn, uint16_t session, uint32_t flags)
         refuse(conn, session, flags, SMF_CODE_LIMIT);
         return 0;
     }
-    if (rpc->core->turn.in_flight >= rpc->config.running_max) {
+    if (rpc->core->turn.in_flight >= rpc->config.running_max || has_too_many_entries(rpc, flags)) {
         smf__count(rpc->stats.refused_running, 1);
         refuse(conn, session, flags, SMF_CODE_LIMIT);
         return 0;
@@ -88,7 +96,7 @@ int smf__level2_cancelled(struct smf__conn *conn, uint16_t session, uint32_t sta
     struct smf__rpc *rpc = conn->rpc;
     struct smf_event *event;
 
-    if (!smf__level2_bear(conn, SMF__CONTROL_OF_TURN_MAX + 2 * conn->agreed.calls_max))
+    if (!smf__level2_bear(conn, SMF__CONTROL_OF_TURN_MAX + 2ull * conn->agreed.calls_max))
         return 0;
     if (!smf__level2_runs(conn, session)) { /* its answer is on its way */
         smf__count(rpc->stats.cancels_ignored, 1);
@@ -155,6 +163,7 @@ static int take_control(struct smf__conn *conn, const uint8_t *payload, struct s
         smf__put(conn, pong, payload);
         return 1;
     case SMF_CONTROL_PONG:
+        conn->pings -= conn->pings != 0;
         hand_out_control(conn, SMF_EVENT_PONG, payload, buffer);
         return 1;
     default:

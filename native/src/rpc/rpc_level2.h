@@ -52,7 +52,7 @@ int smf__level2_admit(struct smf__conn *conn, uint16_t session, uint32_t flags);
 /* The caller gave up: an event, if the call runs. The same results as of smf__level2_emit. */
 int smf__level2_cancelled(struct smf__conn *conn, uint16_t session, uint32_t status);
 /* One frame more in this turn that nobody asked for. 0: too many, the connection ends. */
-int smf__level2_bear(struct smf__conn *conn, uint32_t allowed);
+int smf__level2_bear(struct smf__conn *conn, uint64_t allowed);
 /* Splits a payload that begins with a metadata block. 0: it is none, the connection ends. */
 int smf__level2_metadata(struct smf__conn *conn, const uint8_t *payload, uint32_t size_bytes,
                          uint16_t *metadata_size_out);
@@ -86,8 +86,11 @@ int smf__session_must_read(const struct smf__conn *conn);
  * it is looked at, or 0: it may be now. */
 uint64_t smf__session_must_wait(const struct smf__conn *conn, const uint8_t *payload,
                                 uint32_t have);
-/* The transport has taken everything: slices may be sent again. */
-void smf__session_go_on(struct smf__conn *conn);
+/* The transport has taken so many bytes of the backlog: slices may be sent again, perhaps. */
+void smf__session_go_on(struct smf__conn *conn, uint64_t sent_bytes);
+/* Something waits to be sent. Where no call runs, sessions that owe nothing are those whose callers have not
+ * ended them yet. Cost: a look at each session. */
+int smf__session_owes(const struct smf__conn *conn);
 /* Bytes of messages that wait to be sent. */
 uint64_t smf__session_queued_bytes(const struct smf__conn *conn);
 /* Likewise, where the transport is what it waits for; 0 where it is credit alone. */

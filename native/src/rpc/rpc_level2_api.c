@@ -149,6 +149,9 @@ int smf_core_ping(struct smf_core *core, uint64_t id, uint64_t token)
 
     if (conn == NULL)
         return status;
+    if (conn->pings == SMF_PINGS_MAX)
+        return SMF_ELIMIT;
+    conn->pings++;
     smf__put(conn, frame, &payload);
     smf__put_flush(conn->rpc);
     core->busy = 1;

@@ -10,7 +10,7 @@
 #include "mem/mem_count.h"
 
 #define BUCKETS_MIN 16u
-#define SESSIONS_OF_CALLS 2u /* sessions with an entry, for each call that may be in flight */
+#define SESSIONS_OF_CALLS 2ull /* sessions with an entry, for each call that may be in flight */
 
 void smf__session_open_room(struct smf__rpc *rpc)
 {
@@ -19,6 +19,7 @@ void smf__session_open_room(struct smf__rpc *rpc)
     smf__link_init(&rpc->telling);
     smf__link_init(&rpc->over);
     smf__link_init(&rpc->hungry_sessions);
+    smf__link_init(&rpc->hungry_mark);
 }
 
 void smf__session_close_room(struct smf__rpc *rpc)
@@ -70,6 +71,7 @@ static struct smf__sessions *sessions_new(struct smf__conn *conn)
     }
     sessions->mask = BUCKETS_MIN - 1;
     sessions->conn = conn;
+    sessions->ahead_bytes = conn->unsent_bytes;
     smf__link_init(&sessions->pumping);
     smf__link_init(&sessions->ready);
     smf__link_init(&sessions->waiting);
@@ -133,23 +135,23 @@ static struct smf__session *take_entry(struct smf__rpc *rpc)
     return session;
 }
 
+static void give_entry(struct smf__rpc *rpc, struct smf__session *session)
+{
+    session->next = rpc->free_sessions;
+    rpc->free_sessions = session;
+}
+
 struct smf__session *smf__session_new(struct smf__conn *conn, uint16_t id, uint32_t role,
                                       uint32_t stream)
 {
     struct smf__session *session, **bucket;
 
-    if (conn->sessions == NULL)
-        conn->sessions = sessions_new(conn);
-    if (conn->sessions == NULL) {
-        smf__conn_close(conn, SMF_CLOSE_NO_MEMORY);
-        return NULL;
-    }
-    if (conn->sessions->count >= SESSIONS_OF_CALLS * conn->agreed.calls_max) {
-        (void)smf__session_bad(conn);
-        return NULL;
-    }
     session = take_entry(conn->rpc);
-    if (session == NULL) {
+    if (session != NULL && conn->sessions == NULL)
+        conn->sessions = sessions_new(conn);
+    if (session == NULL || conn->sessions == NULL) {
+        if (session != NULL)
+            give_entry(conn->rpc, session);
         smf__conn_close(conn, SMF_CLOSE_NO_MEMORY);
         return NULL;
     }
@@ -162,6 +164,7 @@ struct smf__session *smf__session_new(struct smf__conn *conn, uint16_t id, uint3
     *bucket = session;
     conn->sessions->count++;
     smf__count(conn->rpc->sessions_open, 1u);
+    conn->rpc->entries_of_peers += conn->accepted;
     return session;
 }
 
@@ -183,9 +186,9 @@ void smf__session_free(struct smf__session *session)
     smf__link_remove(&session->giving);
     smf__link_remove(&session->telling);
     smf__link_remove(&session->over);
-    session->next = rpc->free_sessions;
-    rpc->free_sessions = session;
+    give_entry(rpc, session);
     smf__uncount(rpc->sessions_open, 1u);
+    rpc->entries_of_peers -= sessions->conn->accepted;
     if (--sessions->count == 0)
         sessions_free(sessions);
 }
@@ -222,6 +225,18 @@ void smf__session_forget(struct smf__conn *conn)
             conn->forget_calls = 1;
         smf__session_free(session);
     }
+}
+
+int smf__session_owes(const struct smf__conn *conn)
+{
+    for (uint32_t i = 0; conn->sessions != NULL && i <= conn->sessions->mask; i++) {
+        for (const struct smf__session *at = conn->sessions->buckets[i]; at != NULL;
+             at = at->next) {
+            if (at->out_first != NULL)
+                return 1;
+        }
+    }
+    return 0;
 }
 
 int smf__session_bad(struct smf__conn *conn)
@@ -275,12 +290,33 @@ static int makes_entry(const struct smf__conn *conn, uint32_t flags)
     return (flags & (SMF_FRAME_STREAM | SMF_FRAME_MORE)) != 0;
 }
 
+/* Whether the peer may have one entry more: calls that are over may leave some for a while, not that many. Of
+ * a connection that we opened the program decides how many calls there are. 0: the connection ends. */
+static int may_have_entry(struct smf__conn *conn)
+{
+    const struct smf__rpc *rpc = conn->rpc;
+    uint64_t calls = conn->agreed.calls_max;
+
+    if (!conn->accepted && conn->in_flight > calls)
+        calls = conn->in_flight;
+    if (conn->sessions != NULL && conn->sessions->count >= SESSIONS_OF_CALLS * calls)
+        return smf__session_bad(conn);
+    if (conn->accepted &&
+        rpc->entries_of_peers >= (uint64_t)SESSIONS_OF_CALLS * rpc->config.running_max) {
+        smf__conn_finish(conn, SMF_CLOSE_NO_MEMORY, 0);
+        return 0;
+    }
+    return 1;
+}
+
 /* The entry for a call that begins, or for the reply to a plain one. NULL: the connection ends. */
 static struct smf__session *make_entry(struct smf__conn *conn)
 {
     const struct smf_frame *frame = &conn->frame;
     struct smf__session *session;
 
+    if (!may_have_entry(conn))
+        return NULL;
     session =
         smf__session_new(conn, frame->session, conn->accepted ? SMF__FLOW_CALLEE : SMF__FLOW_CALLER,
                          (frame->flags & SMF_FRAME_STREAM) != 0);
@@ -291,12 +327,14 @@ static struct smf__session *make_entry(struct smf__conn *conn)
         smf__flow_request_is_over(&session->flow);
         return session;
     }
-    if (smf__level2_admit(conn, frame->session, frame->flags))
+    session->answered = 1; /* it is not what runs, if the session does */
+    if (smf__level2_admit(conn, frame->session, frame->flags)) {
+        session->answered = 0;
         return session;
+    }
     if (conn->state != SMF__CONN_OPEN)
         return NULL;
-    session->answered = 1; /* by the engine; the caller may go on until it hears of it */
-    (void)smf__flow_reset(&session->flow);
+    (void)smf__flow_reset(&session->flow); /* the caller may go on until it hears of it */
     return session;
 }
 

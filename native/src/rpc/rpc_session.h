@@ -66,12 +66,13 @@ struct smf__sessions {
     uint32_t whole;        /* messages that are put together, and have their memory */
     uint32_t slicing;      /* large messages, not of streams, that have been begun */
     uint64_t queued_bytes; /* of what waits to be sent */
+    uint64_t ahead_bytes;  /* of the connection's backlog: they go before any more is added here */
     struct smf__session **buckets;
 };
 
 /* rpc_session.c */
 struct smf__session *smf__session_find(const struct smf__conn *conn, uint16_t id);
-/* NULL: there is no memory, or too many (the connection has been closed). */
+/* NULL: there is no memory (the connection has been closed). */
 struct smf__session *smf__session_new(struct smf__conn *conn, uint16_t id, uint32_t role,
                                       uint32_t stream);
 void smf__session_free(struct smf__session *session);

@@ -1,7 +1,7 @@
 /* Sending what sessions have, a frame of each in turn, and putting together what comes in slices.
  *
- * Slices are written while the transport takes everything: what is small and plain never waits for more
- * than a batch of them. */
+ * Slices are written while the transport takes everything, and otherwise a batch of them behind each
+ * backlog: what is small and plain never waits for more than a batch, and they don't wait for ever. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -16,6 +16,8 @@
 
 #define COPIES_SIZE_BYTES (16u << 10)
 #define BATCH_SIZE_BYTES SMF__SLICE_SIZE_BYTES
+#define BATCH_SIZE_MAX_BYTES                                                                       \
+    (3u * BATCH_SIZE_BYTES)   /* with the frame that filled it, and headers */
 #define PIECES_OF_FRAME_MAX 4 /* header, metadata block, size, message */
 #define PARKED_DIVISOR 4u     /* of the reserve, 3/4 are for what is parked */
 #define PARKED_MULTIPLIER 3u
@@ -51,10 +53,14 @@ static void outgoing_free(struct smf__rpc *rpc, struct smf__outgoing *outgoing)
     rpc->free_outgoing = outgoing;
 }
 
-void smf__session_go_on(struct smf__conn *conn)
+void smf__session_go_on(struct smf__conn *conn, uint64_t sent_bytes)
 {
-    if (!smf__link_alone(&conn->sessions->ready))
-        smf__link_append(&conn->rpc->pumping, &conn->sessions->pumping);
+    struct smf__sessions *sessions = conn->sessions;
+
+    sessions->ahead_bytes -=
+        sent_bytes < sessions->ahead_bytes ? sent_bytes : sessions->ahead_bytes;
+    if (!smf__link_alone(&sessions->ready))
+        smf__link_append(&conn->rpc->pumping, &sessions->pumping);
 }
 
 void smf__session_mark_ready(struct smf__session *session)
@@ -236,8 +242,11 @@ static void write_batch(struct batch *batch)
 {
     struct smf__conn *conn = batch->conn;
 
-    if (batch->count != 0 && conn->state != SMF__CONN_CLOSED)
+    if (batch->count != 0 && conn->state != SMF__CONN_CLOSED) {
         smf__conn_write(conn, batch->pieces, batch->count);
+        if (conn->sessions != NULL)
+            conn->sessions->ahead_bytes = conn->unsent_bytes;
+    }
     while (batch->done != NULL) {
         struct smf__outgoing *outgoing = batch->done;
 
@@ -303,6 +312,8 @@ static void queue_is_empty(struct smf__session *session)
     if (session->waits && session->flow.stream && session->flow.out == SMF__FLOW_OPEN)
         smf__link_append(&session->of->conn->rpc->telling, &session->telling);
     session->waits = 0;
+    if (session->of->conn->draining) /* that may be what it waited for */
+        session->of->conn->rpc->core->hurry = 1;
 }
 
 /* Adds a session's next frame. 1: it has more, and may send it. */
@@ -359,6 +370,18 @@ static void mind_backlog(struct smf__conn *conn)
         smf__conn_pause(conn, SMF__PAUSE_UNSENT);
 }
 
+/* A batch may go: the transport takes everything, or has taken the batch before and what was in front of it.
+ * So what is small and plain waits for a batch at most, and can't keep sessions waiting for ever by being
+ * more than the transport takes. Not where the batch would be what makes the backlog too large. */
+static int has_turn(const struct smf__conn *conn)
+{
+    if (conn->unsent_first == NULL)
+        return 1;
+    return conn->sessions->ahead_bytes == 0 &&
+           (!conn->accepted ||
+            conn->unsent_bytes + BATCH_SIZE_MAX_BYTES <= conn->rpc->config.unsent_bytes_max);
+}
+
 /* Sends what the sessions of a connection have, until it is all gone or the transport takes no more. */
 static void pump(struct smf__sessions *sessions, int sent)
 {
@@ -371,7 +394,7 @@ static void pump(struct smf__sessions *sessions, int sent)
     batch.done = NULL;
     /* Sessions that end free themselves, and the last one their table: so it is the connection's that is
      * looked at. */
-    while (conn->sessions != NULL && conn->unsent_first == NULL && conn->state == SMF__CONN_OPEN &&
+    while (conn->sessions != NULL && has_turn(conn) && conn->state == SMF__CONN_OPEN &&
            !smf__link_alone(&conn->sessions->ready)) {
         struct smf__session *session =
             SMF__LINK_OF(conn->sessions->ready.next, struct smf__session, ready);
@@ -564,20 +587,31 @@ static int feed(struct smf__session *session)
     return 1;
 }
 
-/* Memory has come back: the longest wait first. */
+/* Memory has come back: one pass, the longest wait first, and not too many in one turn. The mark stands in
+ * front of the next one while a pass goes on. */
 static void feed_hungry(struct smf__rpc *rpc)
 {
+    struct smf__link *list = &rpc->hungry_sessions, *mark = &rpc->hungry_mark;
     struct smf__pool_stats stats;
-    struct smf__link *at, *next;
 
     smf__pool_stats(rpc->core->pool, &stats);
-    if (stats.returns == rpc->hungry_sessions_returns)
-        return;
-    rpc->hungry_sessions_returns = stats.returns;
-    for (at = rpc->hungry_sessions.next; at != &rpc->hungry_sessions; at = next) {
-        next = at->next;
+    if (smf__link_alone(mark)) {
+        if (stats.returns == rpc->hungry_sessions_returns)
+            return;
+        rpc->hungry_sessions_returns = stats.returns;
+        smf__link_append(list->next, mark);
+    }
+    for (uint32_t i = 0; i < SMF__RPC_FEED_MAX && mark->next != list; i++) {
+        struct smf__link *at = mark->next;
+
+        smf__link_remove(mark);
+        smf__link_append(at->next, mark);
         (void)feed(SMF__LINK_OF(at, struct smf__session, hungry));
     }
+    if (mark->next == list)
+        smf__link_remove(mark);
+    else
+        rpc->core->hurry = 1;
 }
 
 /* What is due. */

@@ -131,7 +131,7 @@ static int cancelled(struct smf__session *session)
     smf__session_drop_queue(session);
     smf__session_drop_body(session);
     if (!session->told && !session->answered) {
-        if (!smf__level2_bear(conn, SMF__CONTROL_OF_TURN_MAX + 2 * conn->agreed.calls_max))
+        if (!smf__level2_bear(conn, SMF__CONTROL_OF_TURN_MAX + 2ull * conn->agreed.calls_max))
             return 0;
         smf__count(conn->rpc->stats.cancels_ignored, 1);
         answer_unseen(session, SMF_CODE_CANCELLED);

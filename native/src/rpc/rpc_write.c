@@ -212,6 +212,7 @@ static void peer_took(struct smf__conn *conn, uint64_t sent)
 void smf__conn_flush(struct smf__conn *conn)
 {
     struct smf__rpc *rpc = conn->rpc;
+    uint64_t before = conn->unsent_bytes;
 
     while (conn->unsent_first != NULL) {
         struct iovec vectors[SMF__PIECES_MAX];
@@ -233,8 +234,8 @@ void smf__conn_flush(struct smf__conn *conn)
         start_send_timer(conn);
         peer_took(conn, (uint64_t)sent);
     }
-    if (conn->unsent_first == NULL && conn->sessions != NULL)
-        smf__session_go_on(conn);
+    if (conn->sessions != NULL)
+        smf__session_go_on(conn, before - conn->unsent_bytes);
     if (conn->unsent_first == NULL)
         smf__timer_stop(rpc->core->timers, &conn->send_timer);
     else if (!smf__timer_running(&conn->send_timer))
