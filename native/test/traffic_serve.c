@@ -157,7 +157,8 @@ static int step_list(struct talk *talk)
             return 0;
         talk->left--;
     }
-    return talk->left == 0 && put(talk, SMF_CODE_OK, SMF_FRAME_STREAM | SMF_FRAME_FIN, NULL, 0);
+    return talk->left == 0 && (talk->messages != 0 || talk->ended) &&
+           put(talk, SMF_CODE_OK, SMF_FRAME_STREAM | SMF_FRAME_FIN, NULL, 0);
 }
 
 static int step_unary(struct talk *talk)
@@ -220,6 +221,8 @@ static void take(struct talk *talk, const struct smf_event *event)
         took(talk, event->size_bytes);
     else
         keep(talk, event);
+    if (talk->method == METHOD_LIST && talk->messages == 1)
+        talk->left = word(talk->first, 0);
 }
 
 static int is_stream(uint32_t method)
@@ -247,8 +250,6 @@ static void begin(const struct smf_event *event)
     else if (stream != is_stream(talk->method))
         talk->status = stream ? SMF_CODE_NOT_IMPLEMENTED : SMF_CODE_BAD_REQUEST;
     take(talk, event);
-    if (talk->method == METHOD_LIST)
-        talk->left = word(talk->first, 0);
     if (talk->method == METHOD_HOLD)
         talk->due_ns = smf_core_turn(core)->now_ns + word(talk->first, 0) * NS_PER_MS;
 }

@@ -2,6 +2,7 @@ package traffic
 
 import (
 	"context"
+	"fmt"
 	"sync"
 	"testing"
 	"time"
@@ -172,6 +173,43 @@ func TestAllAttacksAtOnce(t *testing.T) {
 			t.Logf("%+v, resident %d MiB", after, p.resident(t, "VmHWM")>>20)
 			ordinary.leave()
 			idle(t, p, 0, Stats{}, 0)
+		})
+	}
+}
+
+// Handlers that take no notice of their end, called by peers that leave at once and come again: they count as
+// long as they run, whoever called.
+func TestHandlersOfThoseWhoHaveLeftCount(t *testing.T) {
+	const running, inFlight = 60, 20
+	for level := 1; level <= 2; level++ {
+		t.Run(fmt.Sprint("level ", level), func(t *testing.T) {
+			p := start(t, "go", Settings{"127.0.0.1:0", attacked.MemoryBytes, inFlight, running, attacked.MessageBytes})
+			ordinary := serveOrdinary(t, p.address, rpc.CodeLimit)
+			ordinary.begin()
+			a := Attack{Name: "calls that go on, and gone", raw: level == 1, life: func(p *peer) error {
+				for session := range uint16(inFlight) {
+					call := frame2(0, session+1, MethodDeaf, string(word(500)))
+					if level == 1 {
+						call = level1Frame(session+1, MethodDeaf, string(word(500)))
+					}
+					p.out = append(p.out, call...)
+				}
+				if err := p.flush(); err != nil {
+					return err
+				}
+				return p.stay(10 * time.Millisecond)
+			}}
+			run(t, &a, p.address, time.Second)
+			ordinary.end()
+			after := idle(t, p, 2, Stats{}, 0)
+			require.LessOrEqual(t, after.RunningMax, int64(running))
+			require.Greater(t, after.RunningMax, int64(running/2), "there was no attack")
+			t.Logf("at most %d handlers; an ordinary peer was refused %d of %d times", after.RunningMax,
+				ordinary.peers[1].Failed.Load(), ordinary.peers[1].Done.Load())
+			ordinary.peers[0].Allowed, ordinary.peers[1].Allowed = nil, nil
+			ordinary.begin()
+			time.Sleep(50 * time.Millisecond)
+			ordinary.end()
 		})
 	}
 }

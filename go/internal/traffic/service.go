@@ -19,6 +19,7 @@ const (
 	MethodList                        // a server's stream: its payload, as often as its first 4 bytes say
 	MethodSync                        // a stream both ways: each message, as it comes
 	MethodStall                       // likewise, but takes and sends nothing until it is cancelled
+	MethodDeaf                        // as Hold, but cancels do not end it; in Go alone
 )
 
 // Service is the service in Go. It counts the handlers that run, by itself.
@@ -45,8 +46,12 @@ func (s *Service) Register(r rpc.Registrar) error {
 	}
 	held := unary("Hold", MethodHold, hold)
 	held.Slow = true
+	deaf := unary("Deaf", MethodDeaf, func(_ context.Context, req *rpc.Request, reply *rpc.Reply) error {
+		return hold(context.Background(), req, reply)
+	})
+	deaf.Slow = true
 	return r.Register(rpc.Service{Name: "Traffic", Methods: []rpc.Method{
-		unary("Echo", MethodEcho, echo), held,
+		unary("Echo", MethodEcho, echo), held, deaf,
 		stream("Upload", MethodUpload, rpc.StreamingClient, upload), stream("List", MethodList, rpc.StreamingServer, list),
 		stream("Sync", MethodSync, rpc.StreamingBidi, synchronize), stream("Stall", MethodStall, rpc.StreamingBidi, stall),
 	}})
