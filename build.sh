@@ -19,6 +19,8 @@ usage: ./build.sh VERB
   soak [COUNT]             the tests over and over (default 20), with every sanitizer
   soak wal [WORKLOADS]     the log's promises: power cuts in so many workloads (default 1000000), every
                            deliberate bug, 1000 kills, a list beside a log for every 2000 workloads
+  soak mixed [MINUTES]     everything that ordinary peers do, at once, with servers in Go and in C (default
+                           10 minutes): outcomes are right; memory, descriptors and goroutines do not grow
   check [--rest] [STEP...] what has to pass before a change goes in; --rest: all but what test runs
   fmt                      format C and Go
   docs                     the reference of the C API, to build/docs
@@ -378,7 +380,18 @@ prove_wal() {
     run env SMF_MODELS=$((workloads / 2000 + 2)) go test -count=1 -v -timeout 2h -run '^TestCrashes$' ./go/wal
 }
 
+# Minutes of mixed traffic.
+soak_mixed() {
+    [[ $1 =~ ^[0-9]+$ ]] || die "soak mixed: not a number of minutes: $1"
+    verb_build
+    run env SMF_MIXED_MINUTES="$1" go test -count=1 -v -timeout "$(($1 + 5))m" -run '^TestMixedTraffic$' ./go/internal/traffic
+}
+
 verb_soak() {
+    if [[ ${1:-} == mixed ]]; then
+        soak_mixed "${2:-10}"
+        return
+    fi
     if [[ ${1:-} == wal ]]; then
         verb_build
         run env SMF_WAL_FLIPS=1 build/native/test_wal_damage

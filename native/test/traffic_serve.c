@@ -20,6 +20,7 @@
 
 #define LOOK_US 5000 /* how exactly calls are held */
 #define NS_PER_MS 1000000ull
+#define COPY_BYTES_MAX 1024u /* what is smaller does not keep the memory that it was read into */
 
 enum method {
     METHOD_ECHO = 7001,
@@ -33,7 +34,7 @@ enum method {
 /* Something that is to be sent, and taken back when it has left. */
 struct message {
     struct message *next;
-    struct smf_buffer *buffer;
+    struct smf_buffer *buffer; /* NULL: the bytes are behind this */
     const uint8_t *payload;
     uint32_t size, taken;
 };
@@ -82,11 +83,16 @@ static void drop_first(struct talk *talk)
 
 static void keep(struct talk *talk, const struct smf_event *event)
 {
-    struct message *message = get(sizeof *message);
+    int copies = event->size_bytes <= COPY_BYTES_MAX;
+    struct message *message = get(sizeof *message + (copies ? event->size_bytes : 0));
 
-    smf_core_retain(core, event->buffer);
-    message->buffer = event->buffer;
-    message->payload = event->payload;
+    if (copies) {
+        message->payload = memcpy(message + 1, event->payload, event->size_bytes);
+    } else {
+        smf_core_retain(core, event->buffer);
+        message->buffer = event->buffer;
+        message->payload = event->payload;
+    }
     message->size = message->taken = event->size_bytes;
     *talk->last = message;
     talk->last = &message->next;

@@ -137,7 +137,11 @@ func (p *process) stats(t testing.TB) (s Stats) {
 
 // resident is a field of /proc/PID/status, in bytes: VmRSS, or VmHWM, the most at any time.
 func (p *process) resident(t testing.TB, field string) int64 {
-	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.command.Process.Pid))
+	return residentOf(t, p.command.Process.Pid, field)
+}
+
+func residentOf(t testing.TB, pid int, field string) int64 {
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	require.NoError(t, err)
 	found := regexp.MustCompile(`(?m)^` + field + `:\s+(\d+) kB$`).FindSubmatch(status)
 	require.NotNil(t, found)
