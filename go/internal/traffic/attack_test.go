@@ -160,6 +160,9 @@ func TestAllAttacksAtOnce(t *testing.T) {
 			var all sync.WaitGroup
 			for _, a := range Attacks() {
 				all.Go(func() {
+					if a.ending == stays {
+						a.ending = mayEnd // for want of memory
+					}
 					if err := a.Run(ctx, p.address, 1, new(Counts)); err != nil {
 						t.Errorf("the server has broken a rule: %v", err)
 					}
