@@ -176,6 +176,8 @@ static int step_unary(struct talk *talk)
 /* Does what can be done now. 1: the call is answered. */
 static int step(struct talk *talk)
 {
+    while (talk->status != 0 && talk->first != NULL)
+        drop_first(talk); /* the answer may need that memory */
     if (talk->status != 0)
         return put(talk, talk->status, last_flags(talk), NULL, 0);
     switch (talk->method) {
