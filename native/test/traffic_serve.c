@@ -20,6 +20,7 @@
 
 #define LOOK_US 5000 /* how exactly calls are held */
 #define NS_PER_MS 1000000ull
+#define DRAIN_NS 5000000000ull
 #define COPY_BYTES_MAX 1024u /* what is smaller does not keep the memory that it was read into */
 
 enum method {
@@ -52,6 +53,7 @@ struct talk {
 
 static struct talk *talks;
 static struct smf_core *core;
+static int drains;
 static atomic_uint running, running_max, commands; /* commands: 1 drain, 2 stop */
 
 _Noreturn static void fail(const char *what, const char *why)
@@ -255,6 +257,8 @@ static void begin(const struct smf_event *event)
         running_max = running;
     if (talk->method < METHOD_ECHO || talk->method > METHOD_STALL)
         talk->status = SMF_CODE_NOT_FOUND;
+    else if (drains && event->level < 2) /* at level 2 the engine refuses it */
+        talk->status = SMF_CODE_UNAVAILABLE;
     else if (stream != is_stream(talk->method))
         talk->status = stream ? SMF_CODE_NOT_IMPLEMENTED : SMF_CODE_BAD_REQUEST;
     take(talk, event);
@@ -350,9 +354,10 @@ static uint64_t number(const char *text)
 
 static void serve(void)
 {
-    int drains = 0;
+    uint64_t until_ns = UINT64_MAX; /* as a server in Go: streams may never end */
 
-    while ((commands & 2) == 0 && !(drains && smf_core_drained(core))) {
+    while ((commands & 2) == 0 &&
+           !(drains && (smf_core_drained(core) || smf_core_turn(core)->now_ns > until_ns))) {
         int count = smf_core_poll(core, LOOK_US);
 
         if (count < 0)
@@ -362,6 +367,7 @@ static void serve(void)
         step_all();
         if ((commands & 1) && !drains) {
             smf_core_drain(core);
+            until_ns = smf_core_turn(core)->now_ns + DRAIN_NS;
             drains = 1;
         }
     }

@@ -58,6 +58,7 @@ var programInC = sync.OnceValues(func() (string, error) {
 type process struct {
 	address string
 	command *exec.Cmd
+	closes  io.Closer // out's end of the pipe
 	in      io.WriteCloser
 	mu      sync.Mutex // of out
 	out     *bufio.Reader
@@ -83,7 +84,7 @@ func start(t testing.TB, language string, s Settings) *process {
 	out, err := p.command.StdoutPipe()
 	require.NoError(t, err)
 	require.NoError(t, p.command.Start())
-	p.out = bufio.NewReader(out)
+	p.out, p.closes = bufio.NewReader(out), out
 	p.address = p.line(t)
 	go func() {
 		state, err := p.command.Process.Wait()
@@ -106,6 +107,8 @@ func (p *process) stop(t testing.TB) {
 func (p *process) wait(t testing.TB) {
 	select {
 	case <-p.ended:
+		_ = p.in.Close()
+		_ = p.closes.Close()
 		require.NoError(t, p.failure)
 	case <-time.After(patience):
 		_ = p.command.Process.Signal(syscall.SIGQUIT) // says where its goroutines are
