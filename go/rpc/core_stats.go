@@ -9,7 +9,7 @@ import (
 const (
 	RefusedNotFound       = "no such method"  // 404
 	RefusedDeadline       = "deadline passed" // 408: before it was the call's turn
-	RefusedTooMany        = "too many calls"  // 429: at level 2; level 1 is not read on
+	RefusedTooMany        = "too many calls"  // 429: at level 2, and where handlers without callers fill the limit; else level 1 is not read on
 	RefusedCancelled      = "cancelled"       // 499: before it was the call's turn
 	RefusedNotImplemented = "compressed"      // 501: or a stream
 	RefusedDraining       = "draining"        // 503
