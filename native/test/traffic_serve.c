@@ -1,10 +1,11 @@
-/* The server in C of go/internal/traffic, on the engine alone: unary calls, calls that are held, and streams
- * of every kind, of any bytes. What the methods do is said in service.go there, which is the same in Go.
+/* The server in C of go/internal/traffic, on the engine alone: unary calls, calls that are held, and
+ * streams of every kind, of any bytes. What the methods do is said in service.go there, which is the
+ * same in Go.
  *
  *     traffic_serve ADDRESS MEMORY_BYTES IN_FLIGHT RUNNING MESSAGE_BYTES
  *
- * prints where it listens, then answers lines of its input: "stats" with counters as one line of JSON,
- * "drain" by draining, which ends it. It ends with its input, too. */
+ * prints where it listens, then answers lines of its input: "stats" with counters as one line of
+ * JSON, "drain" by draining, which ends it. It ends with its input, too. */
 #include <errno.h>
 #include <pthread.h>
 #include <stdatomic.h>
