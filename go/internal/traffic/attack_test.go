@@ -112,13 +112,16 @@ func idle(t *testing.T, p *process, connections uint64, atMost Stats, files int)
 // running handlers within theirs; attackers are answered, or their connections end, as docs/wire.md says; and
 // when they have gone nothing is left of them.
 func TestAttacks(t *testing.T) {
-	length := 500 * time.Millisecond
+	length := 300 * time.Millisecond
 	if testing.Short() {
 		length = 100 * time.Millisecond
 	}
 	for _, language := range languages {
 		for _, a := range Attacks() {
-			t.Run(language+"/"+a.Name, func(t *testing.T) { attackOne(t, language, &a, length) })
+			t.Run(language+"/"+a.Name, func(t *testing.T) {
+				t.Parallel() // each has a server of its own
+				attackOne(t, language, &a, length)
+			})
 		}
 	}
 }
