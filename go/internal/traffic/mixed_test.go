@@ -184,7 +184,11 @@ func (m *mix) compare() {
 			}
 			fifth := max(1, len(values)/5)
 			begin, end := median(values[:fifth]), median(values[len(values)-fifth:])
-			m.t.Logf("%-14s %-10s %11d in the first fifth, %11d in the last, at most %11d", who, f.name, begin, end, slices.Max(values))
+			var medians []int64 // of each fifth: something that settles looks different from something that grows
+			for part := range slices.Chunk(values, fifth) {
+				medians = append(medians, median(part))
+			}
+			m.t.Logf("%-14s %-10s %11d in the first fifth, %11d in the last, at most %11d; on the way %v", who, f.name, begin, end, slices.Max(values), medians)
 			if len(values) >= comparedAtLeast && end > begin+begin/10+f.spare {
 				m.t.Errorf("%s: %s grows: the median of the first fifth of the run is %d, that of the last fifth %d", who, f.name, begin, end)
 			}
