@@ -21,6 +21,8 @@ usage: ./build.sh VERB
                            deliberate bug, 1000 kills, a list beside a log for every 2000 workloads
   soak rpc [SEEDS]         the engine's promises: so many stories on a simulated network (default 100000),
                            a hundredth of them with a sanitizer, too, and every deliberate bug
+  soak mixed [MINUTES]     everything that ordinary peers do, at once, with servers in Go and in C (default
+                           10 minutes): outcomes are right; memory, descriptors and goroutines do not grow
   check [--rest] [STEP...] what has to pass before a change goes in; --rest: all but what test runs
   fmt                      format C and Go
   docs                     the reference of the C API, to build/docs
@@ -391,10 +393,21 @@ prove_rpc() {
     many_seeds "$1" SMF_SEEDS build/native/test_rpc_seeds stories
     clang_build soak-address -DSMF_SANITIZE=address,undefined -DSMF_INVARIANTS=ON
     many_seeds $(($1 / 100 + 1)) SMF_SEEDS build/soak-address/test_rpc_seeds stories
-    run native/test/wal_mutate.sh --room rpc
+    run native/test/mutate.sh --room rpc
+}
+
+# Minutes of mixed traffic.
+soak_mixed() {
+    [[ $1 =~ ^[0-9]+$ ]] || die "soak mixed: not a number of minutes: $1"
+    verb_build
+    run env SMF_MIXED_MINUTES="$1" go test -count=1 -v -timeout "$(($1 + 5))m" -run '^TestMixedTraffic$' ./go/internal/traffic
 }
 
 verb_soak() {
+    if [[ ${1:-} == mixed ]]; then
+        soak_mixed "${2:-10}"
+        return
+    fi
     if [[ ${1:-} == rpc ]]; then
         [[ ${2:-1} =~ ^[1-9][0-9]*$ ]] || die "soak rpc: not a number of seeds: $2"
         verb_build

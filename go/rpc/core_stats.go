@@ -9,7 +9,7 @@ import (
 const (
 	RefusedNotFound       = "no such method"  // 404
 	RefusedDeadline       = "deadline passed" // 408: before it was the call's turn
-	RefusedTooMany        = "too many calls"  // 429: at level 2; level 1 is not read on
+	RefusedTooMany        = "too many calls"  // 429: at level 2, and where handlers without callers fill the limit; else level 1 is not read on
 	RefusedCancelled      = "cancelled"       // 499: before it was the call's turn
 	RefusedNotImplemented = "compressed"      // 501: or a stream
 	RefusedDraining       = "draining"        // 503
@@ -32,7 +32,7 @@ func (c *CoreStats) addTime(n *native.Stats, g *loop.Stats) {
 	c.MemoryBudget, c.MemoryMax = n.MemoryBudgetBytes, n.MemoryUsedMax
 	c.LateFull = g.LateFull
 	c.Refused = map[string]uint64{
-		RefusedNotFound: g.NotFound, RefusedDeadline: g.Expired, RefusedTooMany: n.RefusedTooMany, RefusedCancelled: g.Abandoned,
+		RefusedNotFound: g.NotFound, RefusedDeadline: g.Expired, RefusedTooMany: n.RefusedTooMany + g.TooMany, RefusedCancelled: g.Abandoned,
 		RefusedNotImplemented: g.NotImplemented, RefusedDraining: g.Unavailable + n.RefusedDraining,
 	}
 	c.Cancelled, c.Disconnected = g.Cancelled, g.Disconnected
@@ -66,7 +66,9 @@ var limits = []struct {
 			return n.PausedInFlight + n.RefusedTooMany - n.RefusedRunning
 		}},
 	{"running", func(c *native.Config) float64 { return float64(c.RunningMax) },
-		func(n *native.Stats, _ *loop.Stats) uint64 { return n.PausedRunning + n.RefusedRunning }},
+		func(n *native.Stats, g *loop.Stats) uint64 {
+			return n.PausedRunning + n.RefusedRunning + g.TooMany
+		}},
 	{"frame_bytes", func(c *native.Config) float64 { return float64(c.FrameBytesMax) },
 		closedFor(native.CloseFrameTooLarge)},
 	{"unsent_bytes", func(c *native.Config) float64 { return float64(c.UnsentBytesMax) },

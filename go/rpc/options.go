@@ -51,7 +51,7 @@ type Limits struct {
 	MessageBytes  int64         // of one payload that comes in slices, or goes in slices, at level 2; 64 MiB
 	CreditBytes   int64         // of each direction of a call in slices at level 2, in memory; 256 KiB, at least 64 KiB
 	InFlight      int           // calls of one connection; 4096. Beyond it level 1 is not read, and level 2 is answered 429
-	Running       int           // calls in flight of one core; 65536. Likewise
+	Running       int           // calls in flight of one core, and handlers whose callers have gone; 65536. Likewise
 	Connections   int           // of one core; 65536. Who arrives when all are full is turned away
 	HeaderTimeout time.Duration // from the first to the last byte of a header; 10 s
 	BodyTimeout   time.Duration // likewise of a payload; 60 s

@@ -62,8 +62,9 @@ func NewServer(options ServerOptions) (*Server, error) {
 	s.payloadMax, s.messageMax = options.payloadMax(), options.messageMax()
 	s.logs = &limitedLogs{log: s.log(), kinds: map[string]*logKind{}}
 	s.base, s.cancel = context.WithCancelCause(context.Background())
+	running := engine.Settings().RunningMax
 	for _, core := range engine.Cores() {
-		s.loops = append(s.loops, loop.New(core, work{s}))
+		s.loops = append(s.loops, loop.New(core, work{s}, running))
 	}
 	return s, nil
 }

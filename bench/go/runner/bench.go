@@ -186,6 +186,7 @@ type measurement struct {
 	Opened         float64 `json:"attackers_opened_per_second,omitempty"`
 	GarbageMiB     float64 `json:"garbage_mib_per_second,omitempty"`
 	ResidentMiB    float64 `json:"server_resident_mib,omitempty"`
+	RunningMax     float64 `json:"handlers_at_once_max,omitempty"`
 	ServerThreads  int     `json:"server_threads,omitempty"` // at most, while measured; 0: not looked at
 	Beside         int64   `json:"calls_beside,omitempty"`   // with large messages, by one caller more
 	// Of logs, whose records are counted as calls.

@@ -31,6 +31,9 @@ const (
 	smfGoTwo = "smf-go-two-cores"
 	smfGoOne = "smf-go-crowded"
 	smfServe = "smf-serve"
+
+	smfTraffic = "smf-level-2"
+
 	smfC     = "smf-c"
 	bareC    = "bare-c"
 	bareCEco = "bare-c-sleeping"
@@ -78,6 +81,12 @@ var contenders = map[string]contender{
 	smfServe: {
 		label: "smf serve", program: "smf",
 		typed:       []string{"serve", "--demo", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--memory", strconv.Itoa(hostileMemory)},
+		environment: twoPs, engineLine: true, adminLine: true,
+	},
+	// Serves what is attacked at level 2, and counts its handlers.
+	smfTraffic: {
+		label: "smf, Go service of level 2", program: trafficProgram, packagePath: "./go/internal/traffic/hostile2",
+		typed:       []string{"serve", strconv.Itoa(hostileMemory), strconv.Itoa(trafficInFlight), strconv.Itoa(trafficRunning)},
 		environment: twoPs, engineLine: true, adminLine: true,
 	},
 	smfC: {

@@ -174,15 +174,23 @@ func (b *bench) attack(address string, phase hostilePhase) (*attackers, error) {
 		return nil, err
 	}
 	a.output = bufio.NewReader(output)
-	late := time.AfterFunc(readyPatience, cancel)
+	if err = a.isReady(); err != nil {
+		return nil, err
+	}
+	return a, nil
+}
+
+// isReady waits until they say so.
+func (a *attackers) isReady() error {
+	late := time.AfterFunc(readyPatience, a.cancel)
 	line, err := a.output.ReadString('\n')
 	late.Stop()
 	if err != nil || strings.TrimSpace(line) != "ready" {
 		a.kill()
-		return nil, fmt.Errorf("the attackers did not get ready: they said %q (%v)", line, err)
+		return fmt.Errorf("the attackers did not get ready: they said %q (%w)", line, err)
 	}
 	a.began = time.Now()
-	return a, nil
+	return nil
 }
 
 // done is what attackers did in a second.

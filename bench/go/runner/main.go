@@ -39,7 +39,7 @@ func main() {
 
 // benchmarks are what can be measured, and the letters of each one's tables.
 var benchmarks = []struct{ name, letters string }{
-	{"rpc", "abc"}, {"blocking", "c"}, {"client", "d"}, {"hostile", "e"}, {"metrics", "f"}, {"placement", "g"},
+	{"rpc", "abc"}, {"blocking", "c"}, {"client", "d"}, {"hostile", "eq"}, {"metrics", "f"}, {"placement", "g"},
 	{"level2", "p"}, {walName, "hijklmno"},
 }
 
@@ -64,6 +64,7 @@ var tables = []struct {
 	{"n", "readers that follow", onWal((*walBench).measureTails)},
 	{"o", "memory of a log", onWal((*walBench).measureMemory)},
 	{"p", "calls beside large messages", measureBeside},
+	{"q", "hostile peers of level 2", measureHostile2},
 }
 
 // lettersOf are the tables of a benchmark; the error tells which there are.

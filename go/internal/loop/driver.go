@@ -129,6 +129,9 @@ func (d *driver) batch(from, n int) (next int) {
 		case e.Flags != 0 && l.outOfDate(e):
 			l.expired.Add(1)
 			l.refuse(e, statusDeadline)
+		case l.pendings.count >= l.runningMax: // the core does not count those of connections that have ended
+			l.tooMany.Add(1)
+			l.refuse(e, statusLimit)
 		case m.startsAsGoroutine():
 			l.start(m, e)
 		case l.late.Load() >= l.lateLimit:

@@ -170,6 +170,7 @@ func (t *task) Cancel(why uint32) {
 var refusals = map[uint32][]byte{
 	statusNotFound:       refusalTable("no such method"),
 	statusDeadline:       refusalTable("the deadline had passed before it was the call's turn"),
+	statusLimit:          refusalTable("as many handlers run as may"),
 	statusCancelled:      refusalTable("the caller gave up before it was the call's turn"),
 	statusNotImplemented: refusalTable("not in this form: the method takes no compressed requests"),
 	statusUnavailable:    refusalTable("the server is draining"),

@@ -21,6 +21,7 @@ const (
 	statusBadRequest     = 400
 	statusNotFound       = 404
 	statusDeadline       = 408
+	statusLimit          = 429
 	statusCancelled      = 499
 	statusNotImplemented = 501
 	statusUnavailable    = 503
@@ -103,11 +104,13 @@ type Loop struct {
 	copied  atomic.Int64 // bytes of requests that were copied for goroutines
 
 	lateLimit, copyLimit int64 // constant
+	runningMax           int   // likewise: the core's limit on calls
 
 	lateMax atomic.Int64
 	spawned atomic.Uint64
 
 	lateFull                          atomic.Uint64 // calls that found lateLimit reached
+	tooMany                           atomic.Uint64 // calls that were answered by the loop: runningMax was
 	notFound, notImplemented, refused atomic.Uint64 // calls that the loop itself answered
 	expired, abandoned                atomic.Uint64 // likewise: no handler was begun for them
 	cancelled, disconnected           atomic.Uint64 // calls whose callers did not wait for the end
@@ -126,10 +129,10 @@ type letter struct {
 }
 
 // New makes a loop for a core. Start it once.
-func New(core *native.Core, service Service) *Loop {
+func New(core *native.Core, service Service, runningMax int) *Loop {
 	memory := int64(core.Stats().MemoryBudgetBytes)
 	return &Loop{core: core, service: service, gone: make(chan struct{}), drained: make(chan struct{}),
-		lateLimit: LateLimit(memory), copyLimit: memory / copyShare}
+		lateLimit: LateLimit(memory), copyLimit: memory / copyShare, runningMax: runningMax}
 }
 
 // Core is the loop's core, for functions that run on the loop (Do, Service.Note).
@@ -349,6 +352,9 @@ type Stats struct {
 	// Calls that met the limit on late handlers, and those that the loop answered itself: no such method,
 	// compressed, and while draining.
 	LateFull, NotFound, NotImplemented, Unavailable uint64
+	// Calls that were answered with 429: handlers of connections that have ended still run, and with them
+	// there are as many as there may be.
+	TooMany uint64
 	// Calls that no handler was begun for: past their deadline, and cancelled before it was their turn.
 	Expired, Abandoned uint64
 	// Calls whose callers did not wait for the end: that gave them up, or whose connection ended. Of those
@@ -359,7 +365,7 @@ type Stats struct {
 // Stats reads the counters. Any goroutine.
 func (l *Loop) Stats() Stats {
 	return Stats{Late: l.late.Load(), LateMax: l.lateMax.Load(), Spawned: l.spawned.Load(),
-		LateFull: l.lateFull.Load(), NotFound: l.notFound.Load(), NotImplemented: l.notImplemented.Load(),
+		TooMany: l.tooMany.Load(), LateFull: l.lateFull.Load(), NotFound: l.notFound.Load(), NotImplemented: l.notImplemented.Load(),
 		Unavailable: l.refused.Load(), Expired: l.expired.Load(), Abandoned: l.abandoned.Load(),
 		Cancelled: l.cancelled.Load(), Disconnected: l.disconnected.Load()}
 }

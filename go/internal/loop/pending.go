@@ -36,6 +36,7 @@ type pendings struct {
 	byConn    []*pending // by a connection's index: the newest of its list
 	bySession map[sessionKey]*pending
 	spare     *pending // to be used again, by next
+	count     int      // of calls, with those whose connection has ended and whose handler has not
 }
 
 // indexOf is a connection's place among those of the core; smf_event.conn.
@@ -49,6 +50,7 @@ func (t *pendings) add(conn uint64, session uint16, keyed bool, who Canceller) *
 	} else {
 		t.spare = p.next
 	}
+	t.count++
 	*p = pending{conn: conn, session: session, keyed: keyed, listed: true, who: who}
 	i := indexOf(conn)
 	if i >= len(t.byConn) {
@@ -72,6 +74,7 @@ func (t *pendings) remove(p *pending) {
 	if p.listed {
 		t.unlist(p)
 	}
+	t.count--
 	*p = pending{next: t.spare}
 	t.spare = p
 }
