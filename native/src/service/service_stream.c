@@ -534,7 +534,7 @@ static void finalize(struct smf_stream *stream)
     }
     if (stream->opened)
         (void)stream->dispatch(stream, SMF_STREAM_ENDED, stream->handlers, reply, result,
-                               stream->code, stream->context);
+                               result == NULL ? stream->code : 0, stream->context);
     stream->call.filtered = NULL;
     if (filtered != NULL) {
         if (stream->client != NULL)
@@ -581,8 +581,8 @@ void smf__stream_take(struct smf_stream *stream, const struct smf_event *event)
         hand_out(stream, &message);
     }
     if (problem != NULL)
-        smf__stream_break_off(stream, code == SMF_CODE_UNAVAILABLE && stream->client != NULL ? 0 : code,
-                  code == SMF_CODE_UNAVAILABLE ? SMF_ENOMEM : SMF_EINVAL, problem);
+        smf__stream_break_off(stream, code,
+                              code == SMF_CODE_UNAVAILABLE ? SMF_ENOMEM : SMF_EINVAL, problem);
     stream->fin |= (event->flags & SMF_FRAME_FIN) != 0;
     stream->drains = 1;
     smf__stream_leave(stream);

@@ -222,9 +222,7 @@ int smf__stream_send_client(struct smf_stream *stream, struct smf_flat_builder *
 {
     struct smf__message message = message_of(stream, SMF_FRAME_STREAM);
 
-    if (!stream->hashed)
-        return SMF_ECLOSED; /* it is answered */
-    return stream->closed_send ? SMF_EINVAL : smf__stream_put(stream, &message, builder);
+    return smf__stream_put(stream, &message, builder);
 }
 
 int smf_stream_close(struct smf_stream *stream)
@@ -250,13 +248,13 @@ void smf__stream_break_client(struct smf_stream *stream, int status, uint32_t co
 {
     if (stream->over || !stream->opened)
         return;
-    stream->code = code;
+    stream->code = status == SMF_OK ? code : 0;
     if (stream->hashed) {
         smf__slot_give_up(stream->client, stream->call.session, status);
         return;
     }
     stream->result.status = status;
-    stream->result.code = code;
+    stream->result.code = stream->code;
     smf__stream_discard(stream);
     stream->over = 1;
     smf__stream_enter(stream);

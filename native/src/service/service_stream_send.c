@@ -77,7 +77,7 @@ int smf__stream_put(struct smf_stream *stream, struct smf__message *message,
         }
         status = send_filtered(core, filtered, message, builder);
     }
-    if (status == SMF_OK) {
+    if (status == SMF_OK && size != 0) {
         stream->ahead_turn = core->turns;
         stream->ahead_bytes += size;
     } else if ((status == SMF_ELIMIT || status == SMF_ENOMEM) &&
@@ -93,6 +93,10 @@ int smf_stream_send(struct smf_stream *stream, struct smf_flat_builder *message)
 
     if (stream->over)
         return SMF_ECLOSED;
+    if (stream->client != NULL && !stream->hashed)
+        return SMF_ECLOSED; /* it is answered */
+    if (stream->closed_send || stream->replied)
+        return SMF_EINVAL;
     if (smf_flat_payload(message) == NULL)
         return message->status != SMF_OK ? message->status : SMF_EINVAL;
     if (!smf__stream_has_room(stream, smf_flat_size_bytes(message))) {

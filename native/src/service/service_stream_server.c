@@ -236,13 +236,9 @@ int smf_stream_add_metadata(struct smf_stream *stream, const char *key, const vo
 
 int smf__stream_send_server(struct smf_stream *stream, struct smf_flat_builder *builder)
 {
-    struct smf__message message;
-    int status;
+    struct smf__message message = message_of(stream, SMF_CODE_OK, SMF_FRAME_STREAM);
+    int status = smf__stream_put(stream, &message, builder);
 
-    if (stream->replied)
-        return SMF_EINVAL;
-    message = message_of(stream, SMF_CODE_OK, SMF_FRAME_STREAM);
-    status = smf__stream_put(stream, &message, builder);
     if (status != SMF_OK)
         return status;
     stream->told = 1;
