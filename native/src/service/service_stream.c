@@ -301,6 +301,18 @@ static void look_at_due(struct smf_stream *stream)
                          stream->call.core->turn.now_ns + AGAIN_NS);
 }
 
+static void move_all(struct smf__link *to, struct smf__link *from)
+{
+    while (!smf__link_alone(from)) {
+        struct smf__link *link = from->next;
+
+        smf__link_remove(link);
+        smf__link_append(to, link);
+    }
+}
+
+/* Those that find a turn's sends used up are the first ones of the next turn, so that nobody who sends a lot keeps
+ * others from it. */
 static void turn(struct smf_core *core)
 {
     struct smf__streams *streams = core->streams;
@@ -309,18 +321,18 @@ static void turn(struct smf_core *core)
     core->streams_turn = NULL;
     core->hurry = 1;
     smf__link_init(&due);
-    while (!smf__link_alone(&streams->due)) { /* those that come to be due now are so later */
-        struct smf__link *link = streams->due.next;
-
-        smf__link_remove(link);
-        smf__link_append(&due, link);
-    }
-    while (!smf__link_alone(&due)) {
+    move_all(&due, &streams->due); /* those that come to be due now are so later */
+    while (!smf__link_alone(&due) && core->turn.send_count < SENDS_MAX) {
         struct smf_stream *stream = SMF__LINK_OF(due.next, struct smf_stream, due);
 
         smf__link_remove(&stream->due);
         look_at_due(stream);
     }
+    if (smf__link_alone(&due))
+        return;
+    move_all(&due, &streams->due);
+    move_all(&streams->due, &due);
+    core->streams_turn = turn;
 }
 
 void smf__stream_due(struct smf_stream *stream)
@@ -639,6 +651,8 @@ int smf__stream_event(struct smf_core *core, const struct smf_event *event)
     } else if (event->kind == SMF_EVENT_WRITABLE) {
         if (stream->asked && smf__stream_has_room(stream, stream->wanted_bytes))
             tell_writable(stream);
+        else if (stream->asked)
+            smf__stream_due(stream); /* this turn's sends are used up */
     } else if (stream->client == NULL) {
         smf__stream_end_server(
             stream, event->meta == SMF_CODE_DEADLINE ? SMF_CODE_DEADLINE : SMF_CODE_CANCELLED,
