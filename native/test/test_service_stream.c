@@ -36,7 +36,7 @@ struct side {
     int refusals;    /* of sending */
     int close_after; /* a client closes behind them, a server ends with 200 */
     int finished_sending;
-    int holds;       /* every message */
+    int holds; /* every message */
     int echoes;
     uint32_t opens_with; /* the code of open */
     int ends_in_message, cancels_in_message;
@@ -189,10 +189,8 @@ static void problem(const struct smf_call *call, uint32_t code, const char *text
 static int dispatch_streams(const void *server, struct smf_core *core,
                             const struct smf_event *event)
 {
-    struct smf_stream_service streams = {.dispatch = serve,
-                                         .handlers = &kinds,
-                                         .context = &rig,
-                                         .problem = problem};
+    struct smf_stream_service streams = {
+        .dispatch = serve, .handlers = &kinds, .context = &rig, .problem = problem};
 
     (void)server;
     if (event->kind != SMF_EVENT_REQUEST)
@@ -560,8 +558,8 @@ static void one_slot(void)
 {
     open_rig(1);
     for (int i = 0; i < 5; i++) {
-        rig.server = (struct side){.opens_with = SMF_CODE_OK, .to_send = 1, .size = 9,
-                                   .close_after = 1};
+        rig.server =
+            (struct side){.opens_with = SMF_CODE_OK, .to_send = 1, .size = 9, .close_after = 1};
         rig.caller = (struct side){0};
         open_stream(LIST, NULL);
         world_run(&rig.world, 10);
@@ -597,7 +595,7 @@ static void client_closes(void)
 struct watch {
     int requests, replies, dones, in, out;
     uint32_t refuses, message_code, done_code;
-    int flips;     /* messages are turned over on their way */
+    int flips; /* messages are turned over on their way */
     uint32_t flags;
 };
 

@@ -252,8 +252,8 @@ void smf_client_close(struct smf_client *client)
     client->closing = 1;
     fail_all(client, conn, SMF_ECLOSED, client->up);
     while (!smf__link_alone(&client->lingering))
-        smf__stream_break_client(
-            SMF__LINK_OF(client->lingering.next, struct smf_stream, of_conn), SMF_ECLOSED, 0);
+        smf__stream_break_client(SMF__LINK_OF(client->lingering.next, struct smf_stream, of_conn),
+                                 SMF_ECLOSED, 0);
     if (conn != 0)
         smf_core_disconnect(client->core, conn);
     smf_timer_close(client->timer);

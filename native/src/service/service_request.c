@@ -214,7 +214,8 @@ int smf_client_call_with(struct smf_client *client, const struct smf_method *met
 {
     struct smf_call_options options;
     struct call call;
-    int status = smf__options_read(given, &options), one_way = (options.flags & SMF_CALL_ONE_WAY) != 0;
+    int status = smf__options_read(given, &options),
+        one_way = (options.flags & SMF_CALL_ONE_WAY) != 0;
 
     if (status == SMF_OK && one_way && callback != NULL)
         status = SMF_EINVAL;

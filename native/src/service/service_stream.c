@@ -9,7 +9,7 @@
 #include "service/service_client.h"
 
 #define BUCKETS_MIN 64u
-#define SPARE_MAX 4096u              /* streams that a core keeps */
+#define SPARE_MAX 4096u               /* streams that a core keeps */
 #define AGAIN_NS (2ull * 1000 * 1000) /* when there was no memory */
 #define SENDS_MAX                                                                                  \
     (SMF__CORE_SENDS_MAX - SMF__CORE_EVENTS_MAX) /* of a turn; each event may be answered besides */
@@ -351,8 +351,7 @@ void smf__stream_ask(struct smf_stream *stream, uint32_t size, int status)
     stream->asked = 1;
     stream->wanted_bytes = size;
     if (status == SMF_ENOMEM)
-        smf__timer_start(core->timers, &stream->again,
-                         smf__clock_now_ns(&core->clock) + AGAIN_NS);
+        smf__timer_start(core->timers, &stream->again, smf__clock_now_ns(&core->clock) + AGAIN_NS);
     else
         smf__stream_due(stream);
 }
@@ -372,7 +371,8 @@ static int can_be(const struct smf_stream *stream, const struct smf_event *event
     return event->size_bytes >= MESSAGE_SIZE_BYTES_MIN || stream->unverified;
 }
 
-void smf__stream_break_off(struct smf_stream *stream, uint32_t code, int status, const char *problem)
+void smf__stream_break_off(struct smf_stream *stream, uint32_t code, int status,
+                           const char *problem)
 {
     if (stream->client != NULL)
         smf__stream_break_client(stream, status, code);
@@ -414,15 +414,16 @@ static int look_at_message(struct smf_stream *stream)
         code = smf__filter_message(filtered, SMF_FILTER_MESSAGE_IN);
         if (code != 0) {
             smf__stream_break_off(stream, code, SMF_OK,
-                      filtered->call.problem != NULL ? filtered->call.problem
-                                                     : "a filter has stopped the stream");
+                                  filtered->call.problem != NULL
+                                      ? filtered->call.problem
+                                      : "a filter has stopped the stream");
             return 0;
         }
         take_put(stream, filtered);
     }
     if (smf__is_compressed(message->compression)) {
         smf__stream_break_off(stream, SMF_CODE_NOT_IMPLEMENTED, SMF_EUNSUPPORTED,
-                  "a message of the stream is compressed");
+                              "a message of the stream is compressed");
         return 0;
     }
     if (stream->unverified ||
@@ -593,8 +594,8 @@ void smf__stream_take(struct smf_stream *stream, const struct smf_event *event)
         hand_out(stream, &message);
     }
     if (problem != NULL)
-        smf__stream_break_off(stream, code,
-                              code == SMF_CODE_UNAVAILABLE ? SMF_ENOMEM : SMF_EINVAL, problem);
+        smf__stream_break_off(stream, code, code == SMF_CODE_UNAVAILABLE ? SMF_ENOMEM : SMF_EINVAL,
+                              problem);
     stream->fin |= (event->flags & SMF_FRAME_FIN) != 0;
     stream->drains = 1;
     smf__stream_leave(stream);

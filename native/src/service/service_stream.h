@@ -41,11 +41,11 @@ static inline int smf__stream_queue_empty(const struct smf__stream_queue *queue)
 struct smf_client;
 
 struct smf_stream {
-    struct smf_call call;      /* connection, session, method, metadata, the reply's; on a client,
+    struct smf_call call;       /* connection, session, method, metadata, the reply's; on a client,
                                   too, as far as it has these */
-    struct smf_stream *next;   /* of its bucket; of those that nobody uses */
-    struct smf__link of_conn;  /* with the other streams of its connection */
-    struct smf__link due;      /* is looked at in the next poll */
+    struct smf_stream *next;    /* of its bucket; of those that nobody uses */
+    struct smf__link of_conn;   /* with the other streams of its connection */
+    struct smf__link due;       /* is looked at in the next poll */
     struct smf__timer deadline; /* of a server's */
     struct smf__timer again;    /* when there was no memory */
     smf_stream_dispatch dispatch;

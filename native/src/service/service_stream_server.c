@@ -118,10 +118,8 @@ void smf_stream_serve(struct smf_core *core, const struct smf_event *event,
 
 static struct smf__message message_of(struct smf_stream *stream, uint32_t code, uint8_t flags)
 {
-    struct smf__message message = {.conn = stream->call.conn,
-                                   .session = stream->call.session,
-                                   .meta = code,
-                                   .flags = flags};
+    struct smf__message message = {
+        .conn = stream->call.conn, .session = stream->call.session, .meta = code, .flags = flags};
 
     if (!stream->told && stream->call.record != NULL)
         message.block = smf__record_block(stream->call.record, &message.block_size);
