@@ -92,14 +92,19 @@ int smf_stream_metadata(const struct smf_stream *stream, struct smf_metadata *bl
  * the stream ends by itself, with SMF_CODE_DEADLINE on a server, SMF_ETIMEOUT on a client. Cost: a look at the clock. */
 uint64_t smf_stream_time_left_us(const struct smf_stream *stream);
 
-/* A pointer of the program's for each stream; NULL at first. Cost: none. */
+/* Keeps a pointer of the program's with a stream, for smf_stream_user. Cost: none. */
 void smf_stream_set_user(struct smf_stream *stream, void *user);
+
+/* What smf_stream_set_user has set; NULL at first. Ownership: the program's. Cost: none. */
 void *smf_stream_user(const struct smf_stream *stream);
 
-/* Where the stream is, which connection it belongs to, and its method. Ownership: the engine's; static storage.
- * Cost: none. */
+/* The core that the stream is on. Ownership: the engine's. Cost: none. */
 struct smf_core *smf_stream_core(const struct smf_stream *stream);
+
+/* The connection that it is of. Cost: none. */
 uint64_t smf_stream_conn(const struct smf_stream *stream);
+
+/* The method that was called. Ownership: static storage. Cost: none. */
 const struct smf_method *smf_stream_method(const struct smf_stream *stream);
 
 /* Of a server. */
