@@ -84,6 +84,9 @@ static void slow_server(void)
     world_run(&rig.world, 100);
     CHECK_EQ(rig.caller.to_send, before);
     while (rig.server.messages < 1000) {
+        CHECK_EQ(rig.server.held.size_bytes, 4000);
+        for (uint32_t i = 0; i < 4000; i++)
+            CHECK(rig.server.held.data[i] == 'n');
         smf_stream_release(rig.server.stream);
         world_run(&rig.world, 2);
     }
@@ -281,8 +284,10 @@ static void one_slot(void)
         rig.server =
             (struct side){.opens_with = SMF_CODE_OK, .to_send = 1, .size = 9, .close_after = 1};
         rig.caller = (struct side){0};
+        rig.caller.opens_again = 1;
         open_stream(LIST, NULL);
         world_run(&rig.world, 10);
+        CHECK_EQ(rig.caller.again, SMF_ELIMIT);
         check_ends(SMF_CODE_OK, SMF_OK, SMF_CODE_OK);
         CHECK_EQ(rig.caller.messages, 1);
     }

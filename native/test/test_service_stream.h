@@ -42,6 +42,8 @@ struct side {
     int echoes;
     uint32_t opens_with; /* the code of open */
     int ends_in_message, cancels_in_message;
+    struct smf_flat_string held; /* the name of the message that is held */
+    int opens_again, again;      /* in ended; how that went */
 };
 
 struct streams {
@@ -96,6 +98,7 @@ static inline void heard(struct side *side, struct smf_stream *stream, const voi
     side->messages++;
     side->bytes += name.size_bytes;
     snprintf(side->name, sizeof side->name, "%s", name.data);
+    side->held = name;
     if (side->holds)
         smf_stream_hold(stream);
     if (side->echoes)
@@ -171,6 +174,9 @@ static inline uint32_t receive(struct smf_stream *stream, uint32_t what, const v
         CHECK_EQ(what, SMF_STREAM_ENDED);
         side->ends++;
         side->status = result->status;
+        if (side->opens_again)
+            side->again = smf_client_stream(rig.client, &kinds[SYNC], NULL, NULL, receive, &kinds,
+                                            side, NULL);
         side->result_code = result->code;
         side->may_have_run = result->may_have_run;
         snprintf(side->message, sizeof side->message, "%s", result->message.data);
