@@ -67,7 +67,8 @@ static void tag_done(struct smf_filter_call *filtered, void *context)
 static struct smf_filter filter_of(struct tag *tag)
 {
     memset(tag, 0, sizeof *tag);
-    return (struct smf_filter){sizeof(struct smf_filter), 0, tag_request, tag_reply, tag_done, tag};
+    return (struct smf_filter){
+        sizeof(struct smf_filter), 0, tag_request, tag_reply, tag_done, tag, NULL};
 }
 
 static void filters_see_metadata(void)

@@ -148,7 +148,8 @@ static void refusals(void)
         {MISSING_ID, SMF_CODE_NOT_IMPLEMENTED, 0, 0, "the method has no handler"},
         {ECHO_ID, SMF_CODE_BAD_REQUEST, 0, 0, "Node: root offset is out of range (at byte 0)"},
         {ECHO_ID, SMF_CODE_NOT_IMPLEMENTED, 0, SMF_COMPRESSION_ZSTD, "the request is compressed"},
-        {ECHO_ID, SMF_CODE_NOT_IMPLEMENTED, SMF_FRAME_STREAM, 0, "the method is no stream"},
+        {ECHO_ID, SMF_CODE_BAD_REQUEST, SMF_FRAME_STREAM, 0,
+         "the method does not stream: call it without"},
         {77, SMF_CODE_NOT_FOUND, SMF_FRAME_STREAM, 0, "no such method"},
     };
     struct smf_call_options options = with_timeout(0);

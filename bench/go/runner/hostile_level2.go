@@ -54,7 +54,7 @@ func measureHostile2(b *bench) (table, error) {
 		}
 	}
 	t := table{
-		Letter: "p", Title: "A peer that behaves, among others that break the rules of level 2",
+		Letter: "q", Title: "A peer that behaves, among others that break the rules of level 2",
 		Notes: []string{fmt.Sprintf("A server in Go with compress around calls and streams of every kind, %d MiB, %d calls in flight of a connection and %d of its core, "+
 			"on one CPU; on the other, the attackers, when it has nothing else to do (SCHED_IDLE), each attack on %d connections at a time, and a client with %d calls "+
 			"a second on one connection, timed from when each was due; it sleeps in between. What the attacks are: go/internal/traffic. Handlers are counted by themselves. "+

@@ -15,6 +15,9 @@
  * if they become smaller by it, and if the peer can read them. At level 1 nobody says what he can read: there,
  * compress only for peers that are known to have such a filter, too.
  *
+ * Messages of streams (smf/stream.h) are read likewise; they are compressed where streams says so, for peers that are
+ * known to read them: Go peers refuse them.
+ *
  * It belongs next to the wire: the first filter of a router, the last one of a client. Filters between it and
  * the handlers see plain payloads.
  *
@@ -47,6 +50,8 @@ struct smf_compress_options {
     uint32_t size_bytes_min; /* only larger payloads are compressed */
     uint64_t
         decompressed_size_bytes_max; /* of one payload; 0 is SMF_COMPRESS_SIZE_BYTES_MAX_DEFAULT */
+    uint32_t streams;  /* 1: messages of streams are compressed, too; 0: they are only read */
+    uint32_t reserved; /* 0 */
 };
 
 /* Makes a filter. options: NULL is all defaults. Threads: any. Ownership: to be closed when no router or client

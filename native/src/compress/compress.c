@@ -97,12 +97,9 @@ static int is_packed(const struct smf_filter_call *call)
            (call->compression == SMF_COMPRESSION_ZSTD || call->compression == SMF_COMPRESSION_LZ4);
 }
 
-static uint32_t on_request(struct smf_filter_call *call, void *context)
+/* Reads a payload if it is compressed. Returns 0, or the code of a call that brings what can't be read. */
+static uint32_t read_packed(struct smf_filter_call *call, void *context)
 {
-    if (call->side == SMF_FILTER_CLIENT) {
-        pack(context, call);
-        return 0;
-    }
     if (!is_packed(call))
         return 0;
     switch (unpack(context, call)) {
@@ -115,6 +112,26 @@ static uint32_t on_request(struct smf_filter_call *call, void *context)
     default:
         return SMF_CODE_BAD_REQUEST;
     }
+}
+
+static uint32_t on_request(struct smf_filter_call *call, void *context)
+{
+    if (call->side == SMF_FILTER_SERVER)
+        return read_packed(call, context);
+    pack(context, call);
+    return 0;
+}
+
+/* A message of a stream. */
+static uint32_t on_message(struct smf_filter_call *call, void *context)
+{
+    const struct smf_compress *compress = context;
+
+    if (call->message == SMF_FILTER_MESSAGE_IN)
+        return read_packed(call, context);
+    if (compress->options.streams != 0)
+        pack(context, call);
+    return 0;
 }
 
 static void on_reply(struct smf_filter_call *call, void *context)
@@ -180,7 +197,8 @@ int smf_compress_open(struct smf_compress **compress_out,
     compress->filter = (struct smf_filter){.size = sizeof compress->filter,
                                            .request = on_request,
                                            .reply = on_reply,
-                                           .context = compress};
+                                           .context = compress,
+                                           .message = on_message};
     *compress_out = compress;
     return SMF_OK;
 }

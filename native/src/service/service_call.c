@@ -14,8 +14,7 @@
 #define NS_PER_US 1000u
 #define MESSAGE_SIZE_BYTES_MAX 4096u /* of an error's message; longer ones are cut */
 
-/* Tells the server's owner why a call is answered with a code that is not the handler's. */
-static uint32_t tell(const struct smf_call *call, uint32_t code, const char *text)
+uint32_t smf__call_tell(const struct smf_call *call, uint32_t code, const char *text)
 {
     if (call->problem != NULL)
         call->problem(call, code, text, call->context);
@@ -33,12 +32,11 @@ static struct smf_flat_string text_of(const char *text, size_t size_max)
     return (struct smf_flat_string){text != NULL ? text : "", (uint32_t)size};
 }
 
-/* Has a call end before a handler sees it: tells the server's owner why, and at level 2 its caller. */
-static uint32_t refuse(struct smf_call *call, uint32_t code, const char *text)
+uint32_t smf__call_refuse(struct smf_call *call, uint32_t code, const char *text)
 {
     struct smf__error error = {.message = text_of(text, MESSAGE_SIZE_BYTES_MAX)};
 
-    (void)tell(call, code, text);
+    (void)smf__call_tell(call, code, text);
     if (call->level < 2 || (call->flags & SMF_FRAME_ONE_WAY))
         return code;
     call->failed = code;
@@ -50,11 +48,12 @@ static uint32_t refuse(struct smf_call *call, uint32_t code, const char *text)
 static uint32_t look_at_call(struct smf_call *call, int implemented)
 {
     if (!implemented)
-        return refuse(call, SMF_CODE_NOT_IMPLEMENTED, "the method has no handler");
+        return smf__call_refuse(call, SMF_CODE_NOT_IMPLEMENTED, "the method has no handler");
     if (call->flags & SMF_FRAME_STREAM)
-        return refuse(call, SMF_CODE_NOT_IMPLEMENTED, "the method is no stream");
+        return smf__call_refuse(call, SMF_CODE_BAD_REQUEST,
+                                "the method does not stream: call it without");
     if (call->deadline_ns != 0 && smf__clock_now_ns(&call->core->clock) >= call->deadline_ns)
-        return refuse(call, SMF_CODE_DEADLINE, "its deadline has passed");
+        return smf__call_refuse(call, SMF_CODE_DEADLINE, "its deadline has passed");
     return 0;
 }
 
@@ -65,17 +64,15 @@ static uint32_t look_at_request(struct smf_call *call, uint8_t compression, int 
     char text[SMF_ERROR_TEXT_SIZE_BYTES];
 
     if (smf__is_compressed(compression))
-        return refuse(call, SMF_CODE_NOT_IMPLEMENTED, "the request is compressed");
+        return smf__call_refuse(call, SMF_CODE_NOT_IMPLEMENTED, "the request is compressed");
     if (unverified ||
         smf_flat_verify(call->method->in, call->payload, call->size_bytes, &error) == SMF_OK)
         return 0;
     smf_flat_error_text(&error, text, sizeof text);
-    return refuse(call, SMF_CODE_BAD_REQUEST, text);
+    return smf__call_refuse(call, SMF_CODE_BAD_REQUEST, text);
 }
 
-/* Has a request pass its filters, before anybody looks into it. Returns 0, or the code that one has stopped
- * it with. */
-static uint32_t pass_filters(struct smf_call *call, uint8_t *compression)
+uint32_t smf__call_pass_filters(struct smf_call *call, uint8_t *compression)
 {
     struct smf__filtered *filtered = smf__filter_begin(call->core, call->core->filters);
     struct smf_filter_call *passing;
@@ -83,7 +80,8 @@ static uint32_t pass_filters(struct smf_call *call, uint8_t *compression)
 
     call->core->filters = NULL; /* they are taken: what the handler dispatches has its own */
     if (filtered == NULL)
-        return refuse(call, SMF_CODE_UNAVAILABLE, "there is no memory for its way through filters");
+        return smf__call_refuse(call, SMF_CODE_UNAVAILABLE,
+                                "there is no memory for its way through filters");
     passing = call->filtered = &filtered->call;
     passing->method = call->method;
     passing->conn = call->conn;
@@ -95,14 +93,14 @@ static uint32_t pass_filters(struct smf_call *call, uint8_t *compression)
     passing->metadata = call->metadata;
     passing->deadline_ns = call->deadline_ns;
     passing->level = call->level;
-    passing->flags = call->flags & SMF_FRAME_ONE_WAY;
+    passing->flags = call->flags & (SMF_FRAME_ONE_WAY | SMF_FRAME_STREAM);
     if (call->level == 2)
         passing->compressions = smf__filter_compressions(call->core, call->conn, 0);
     code = smf__filter_request(filtered);
     if (code != 0 && code != SMF_CODE_OK)
-        return refuse(call, code,
-                      passing->problem != NULL ? passing->problem
-                                               : "a filter has stopped the call");
+        return smf__call_refuse(call, code,
+                                passing->problem != NULL ? passing->problem
+                                                         : "a filter has stopped the call");
     if (filtered->put != NULL && code == 0) {
         call->payload = passing->payload;
         call->size_bytes = passing->size_bytes;
@@ -134,13 +132,9 @@ static void begin_metadata(struct smf_call *call, const struct smf_event *event)
         call->deadline_ns = call->core->turn.now_ns + (uint64_t)left_us * NS_PER_US;
 }
 
-const void *smf_call_begin(struct smf_call *call, struct smf_core *core,
-                           const struct smf_event *event, const struct smf_method *method,
-                           int implemented, int unverified)
+void smf__call_fill(struct smf_call *call, struct smf_core *core, const struct smf_event *event,
+                    const struct smf_method *method)
 {
-    uint8_t compression = event->compression;
-    uint32_t code;
-
     call->core = core;
     call->method = method;
     call->payload = event->payload;
@@ -157,9 +151,19 @@ const void *smf_call_begin(struct smf_call *call, struct smf_core *core,
     call->reserved = 0;
     begin_metadata(call, event);
     smf_flat_builder_init_core(&call->reply, core);
+}
+
+const void *smf_call_begin(struct smf_call *call, struct smf_core *core,
+                           const struct smf_event *event, const struct smf_method *method,
+                           int implemented, int unverified)
+{
+    uint8_t compression = event->compression;
+    uint32_t code;
+
+    smf__call_fill(call, core, event, method);
     code = look_at_call(call, implemented);
     if (code == 0 && core->filters != NULL)
-        code = pass_filters(call, &compression);
+        code = smf__call_pass_filters(call, &compression);
     if (code == 0)
         code = look_at_request(call, compression, unverified);
     if (code == 0) {
@@ -170,7 +174,7 @@ const void *smf_call_begin(struct smf_call *call, struct smf_core *core,
     return NULL;
 }
 
-static int has_required(const struct smf_flat_table *table)
+int smf__table_has_required(const struct smf_flat_table *table)
 {
     for (uint32_t i = 0; i < table->field_count; i++) {
         if (table->fields[i].required)
@@ -181,10 +185,10 @@ static int has_required(const struct smf_flat_table *table)
 
 static uint32_t nothing_was_built(const struct smf_call *call)
 {
-    if (!has_required(call->method->out))
+    if (!smf__table_has_required(call->method->out))
         return SMF_CODE_OK; /* nothing is what it says */
-    return tell(call, SMF_CODE_INTERNAL,
-                "no reply was built, and one has fields that are required");
+    return smf__call_tell(call, SMF_CODE_INTERNAL,
+                          "no reply was built, and one has fields that are required");
 }
 
 /* Is what was built a reply? Returns SMF_CODE_OK, or the code in its place. *nothing_out: nothing was built, and
@@ -197,9 +201,9 @@ static uint32_t look_at_reply(const struct smf_call *call, int *nothing_out)
     if (*nothing_out)
         return nothing_was_built(call);
     if (reply->status != SMF_OK)
-        return tell(call, SMF_CODE_INTERNAL, reply->problem);
+        return smf__call_tell(call, SMF_CODE_INTERNAL, reply->problem);
     if (!reply->finished)
-        return tell(call, SMF_CODE_INTERNAL, "the reply was begun and not finished");
+        return smf__call_tell(call, SMF_CODE_INTERNAL, "the reply was begun and not finished");
     return SMF_CODE_OK;
 }
 
@@ -209,8 +213,8 @@ static uint32_t sent(const struct smf_call *call, int status)
     if (status == SMF_OK)
         return 0;
     if (status == SMF_EINVAL)
-        return tell(call, SMF_CODE_TOO_LARGE, "the reply is larger than may be sent");
-    return tell(call, SMF_CODE_INTERNAL, smf_status_name(status));
+        return smf__call_tell(call, SMF_CODE_TOO_LARGE, "the reply is larger than may be sent");
+    return smf__call_tell(call, SMF_CODE_INTERNAL, smf_status_name(status));
 }
 
 /* A message for the caller, with the metadata that was added to the reply. */
@@ -263,7 +267,8 @@ static int send_code(struct smf_call *call, struct smf__message *message, uint32
 /* What is no code becomes 500. */
 static uint32_t check_code(const struct smf_call *call, uint32_t code, const char *problem)
 {
-    return code < CODE_MIN || code > CODE_MAX ? tell(call, SMF_CODE_INTERNAL, problem) : code;
+    return code < CODE_MIN || code > CODE_MAX ? smf__call_tell(call, SMF_CODE_INTERNAL, problem)
+                                              : code;
 }
 
 /* Has a reply pass the filters, and sends what comes of it. Returns the code that is still to be sent, or 0. */
@@ -347,11 +352,12 @@ static void answer(struct smf_call *call, uint32_t code)
     uint32_t size = 0;
 
     if (code == SMF_CALL_LATER)
-        code = tell(call, SMF_CODE_INTERNAL,
-                    "the handler returned SMF_CALL_LATER without smf_call_defer");
+        code = smf__call_tell(call, SMF_CODE_INTERNAL,
+                              "the handler returned SMF_CALL_LATER without smf_call_defer");
     code = check_code(call, code, "what the handler returned is no code: success is SMF_CODE_OK");
     if (call->failed != 0 && code == SMF_CODE_OK)
-        code = tell(call, SMF_CODE_INTERNAL, "the call has failed, and its code is SMF_CODE_OK");
+        code = smf__call_tell(call, SMF_CODE_INTERNAL,
+                              "the call has failed, and its code is SMF_CODE_OK");
     if (call->filtered != NULL)
         code = send_filtered(call, code, &message);
     else if (code == SMF_CODE_OK)

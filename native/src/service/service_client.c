@@ -5,6 +5,7 @@
  * set for the earliest deadline and looks through the slots when it fires, which is not often, because most
  * calls end long before. */
 #include "service/service_client.h"
+#include "service/service_stream.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -31,6 +32,7 @@ int smf_client_open(struct smf_client **client_out, struct smf_core *core, uint3
     client->core = core;
     client->calls_max = calls_max != 0 ? calls_max : SMF_CLIENT_CALLS_DEFAULT;
     client->due_ns = SMF__NEVER;
+    smf__link_init(&client->lingering);
     client->slots = calloc((size_t)client->calls_max + 1, sizeof *client->slots);
     status = client->slots != NULL ? smf_timer_open(&client->timer, core, look_at_deadlines, client)
                                    : SMF_ENOMEM;
@@ -103,6 +105,7 @@ void smf__slot_give(struct smf_client *client, uint32_t number)
     client->cancels_due -= client->slots[number].cancel_code != 0;
     client->slots[number].cancel_code = 0;
     client->slots[number].state = SMF__SLOT_FREE;
+    client->slots[number].given_turn = client->core->turns + 1;
     client->slots[number].next_free = 0;
     if (client->last_free != 0)
         client->slots[client->last_free].next_free = number;
@@ -170,6 +173,21 @@ static void pass_filters(struct smf__filtered *filtered, struct smf_result *resu
     *compression = passing->compression;
 }
 
+/* A call that streams is over, unless messages of it wait. event: its answer, or NULL. */
+static void conclude_stream(struct smf_client *client, uint32_t number, uint32_t state_after,
+                            const struct smf_result *result, const struct smf_event *event)
+{
+    struct smf_stream *stream = client->slots[number].stream;
+
+    client->slots[number].stream = NULL;
+    client->waiting--;
+    if (state_after == SMF__SLOT_FREE)
+        smf__slot_give(client, number);
+    else
+        client->slots[number].state = state_after;
+    smf__stream_conclude(stream, result, event);
+}
+
 /* A call is over: looks at how, and tells the caller. */
 static void conclude(struct smf_client *client, uint32_t number, uint32_t state_after,
                      struct smf_result result, uint8_t compression)
@@ -178,6 +196,10 @@ static void conclude(struct smf_client *client, uint32_t number, uint32_t state_
     struct smf__filtered *filtered = slot->filtered;
     const void *reply = NULL;
 
+    if (slot->stream != NULL) {
+        conclude_stream(client, number, state_after, &result, NULL);
+        return;
+    }
     if (filtered != NULL) {
         client->slots[number].filtered = NULL;
         pass_filters(filtered, &result, &compression);
@@ -229,6 +251,9 @@ void smf_client_close(struct smf_client *client)
     client->conn = 0;
     client->closing = 1;
     fail_all(client, conn, SMF_ECLOSED, client->up);
+    while (!smf__link_alone(&client->lingering))
+        smf__stream_break_client(SMF__LINK_OF(client->lingering.next, struct smf_stream, of_conn),
+                                 SMF_ECLOSED, 0);
     if (conn != 0)
         smf_core_disconnect(client->core, conn);
     smf_timer_close(client->timer);
@@ -307,23 +332,29 @@ static void look_at_deadlines(struct smf_core *core, void *context)
     set_timer(client, next_ns, now_ns);
 }
 
+void smf__slot_give_up(struct smf_client *client, uint32_t number, int status)
+{
+    uint64_t now_ns;
+
+    end_early(client, number, status, SMF_CODE_CANCELLED);
+    if (client->cancels_due == 0)
+        return;
+    now_ns = smf__clock_now_ns(&client->core->clock);
+    if (client->due_ns > now_ns + CANCEL_AGAIN_NS)
+        set_timer(client, now_ns + CANCEL_AGAIN_NS, now_ns);
+}
+
 int smf_client_cancel(struct smf_client *client, uint64_t call)
 {
     uint32_t number = call & UINT16_MAX;
     const struct smf__slot *slot;
-    uint64_t now_ns;
 
     if (number == 0 || number > client->slots_used)
         return SMF_ENOTFOUND;
     slot = &client->slots[number];
     if (slot->call != call || (slot->state != SMF__SLOT_WAITS && slot->state != SMF__SLOT_STOPPED))
         return SMF_ENOTFOUND;
-    end_early(client, number, SMF_ECANCELLED, SMF_CODE_CANCELLED);
-    if (client->cancels_due != 0) {
-        now_ns = smf__clock_now_ns(&client->core->clock);
-        if (client->due_ns > now_ns + CANCEL_AGAIN_NS)
-            set_timer(client, now_ns + CANCEL_AGAIN_NS, now_ns);
-    }
+    smf__slot_give_up(client, number, SMF_ECANCELLED);
     return SMF_OK;
 }
 
@@ -395,7 +426,10 @@ static void take_reply(struct smf_client *client, const struct smf_event *event)
     result.size_bytes = event->size_bytes;
     if (event->level == 2)
         read_answer(event, &result);
-    conclude(client, event->session, SMF__SLOT_FREE, result, event->compression);
+    if (slot->stream != NULL)
+        conclude_stream(client, event->session, SMF__SLOT_FREE, &result, event);
+    else
+        conclude(client, event->session, SMF__SLOT_FREE, result, event->compression);
 }
 
 static void take_end(struct smf_client *client, const struct smf_event *event)
@@ -418,6 +452,10 @@ int smf_client_take(struct smf_client *client, const struct smf_event *event)
         break;
     case SMF_EVENT_CONNECTED:
         client->up = 1;
+        break;
+    case SMF_EVENT_MESSAGE:
+    case SMF_EVENT_WRITABLE:
+        (void)smf__stream_event(client->core, event);
         break;
     case SMF_EVENT_PONG:
         take_pong(client, event);

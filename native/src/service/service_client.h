@@ -5,6 +5,7 @@
 
 #include <smf/timer.h>
 
+#include "rpc/rpc.h"
 #include "service/service_filter.h"
 
 #define SMF__NEVER UINT64_MAX
@@ -28,6 +29,8 @@ struct smf__slot {
     uint32_t state;                 /* enum smf__slot_state */
     uint32_t cancel_code;           /* that the server is to be told still; 0: nothing */
     uint64_t call;                  /* its number: count << 16 | session */
+    uint64_t given_turn;            /* when it was given back, plus 1 */
+    struct smf_stream *stream;      /* of a call that streams, or NULL */
 };
 
 struct smf_client {
@@ -49,6 +52,7 @@ struct smf_client {
     void (*pong)(int status, void *context); /* of a ping that is under way, or NULL */
     void *pong_context;
     struct smf__filters *filters; /* around its calls, or NULL */
+    struct smf__link lingering;   /* streams that are answered and have messages that wait */
     int up;                       /* the connection is: what is sent may arrive */
     int unverified;
     int closing;
@@ -61,6 +65,12 @@ void smf__slot_give(struct smf_client *client, uint32_t number);
 
 /* Has a call that is in flight end when timeout_us are over; SMF_CLIENT_NO_TIMEOUT: never. */
 void smf__slot_deadline(struct smf_client *client, struct smf__slot *slot, uint64_t timeout_us);
+
+/* Ends a call that is in flight without an answer, with a status. */
+void smf__slot_give_up(struct smf_client *client, uint32_t number, int status);
+
+/* Checks options and copies them, as of this library's headers. */
+int smf__options_read(const struct smf_call_options *given, struct smf_call_options *options_out);
 
 /* When a timeout is over; SMF__NEVER: not while the clock runs. */
 static inline uint64_t smf__due_ns(uint64_t now_ns, uint64_t timeout_us)

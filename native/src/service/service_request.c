@@ -194,8 +194,7 @@ int smf_client_call(struct smf_client *client, const struct smf_method *method,
     return call_and_wait(client, &call, deliver_to, callback, context);
 }
 
-/* Checks options and copies them, as of this library's headers. */
-static int read_options(const struct smf_call_options *given, struct smf_call_options *options_out)
+int smf__options_read(const struct smf_call_options *given, struct smf_call_options *options_out)
 {
     struct smf_metadata block;
     int status;
@@ -227,7 +226,8 @@ int smf_client_call_with(struct smf_client *client, const struct smf_method *met
 {
     struct smf_call_options options;
     struct call call;
-    int status = read_options(given, &options), one_way = (options.flags & SMF_CALL_ONE_WAY) != 0;
+    int status = smf__options_read(given, &options),
+        one_way = (options.flags & SMF_CALL_ONE_WAY) != 0;
 
     if (status == SMF_OK && one_way && callback != NULL)
         status = SMF_EINVAL;

@@ -135,7 +135,7 @@ func (b *build) program(compilerArgs ...string) string {
 }
 
 // stubs stand for the parts of the library that serve and call, which cloning does not need.
-const stubs = `#include <smf/client.h>
+const stubs = `#include <smf/stream.h>
 const void *smf_call_begin(struct smf_call *call, struct smf_core *core, const struct smf_event *event,
                            const struct smf_method *method, int implemented, int unverified)
 {
@@ -165,6 +165,18 @@ int smf_client_call_with(struct smf_client *client, const struct smf_method *met
                          smf_client_deliver deliver, smf_client_callback callback, void *context)
 {
     (void)client, (void)method, (void)request, (void)options, (void)deliver, (void)callback, (void)context;
+    return SMF_EUNSUPPORTED;
+}
+void smf_stream_serve(struct smf_core *core, const struct smf_event *event, const struct smf_method *method,
+                      const struct smf_stream_service *service)
+{
+    (void)core, (void)event, (void)method, (void)service;
+}
+int smf_client_stream(struct smf_client *client, const struct smf_method *method, struct smf_flat_builder *request,
+                      const struct smf_call_options *options, smf_stream_dispatch dispatch, const void *handlers,
+                      void *context, struct smf_stream **stream_out)
+{
+    (void)client, (void)method, (void)request, (void)options, (void)dispatch, (void)handlers, (void)context, (void)stream_out;
     return SMF_EUNSUPPORTED;
 }
 `
