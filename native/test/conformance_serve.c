@@ -180,6 +180,12 @@ static uint32_t drain(struct smf_call *call, question_t question, void *context)
     return answer(call, NULL, 0, 0);
 }
 
+static uint32_t release(struct smf_call *call, question_t question, void *context)
+{
+    (void)question, (void)context;
+    return answer(call, NULL, 0, 0);
+}
+
 static uint32_t get(struct smf_call *call, const struct smf_gen_demo_Request *request,
                     void *context)
 {
@@ -204,7 +210,8 @@ void conformance_serve(struct smf_router *router)
                                                                          .Count = count,
                                                                          .Counted = counted,
                                                                          .Large = large,
-                                                                         .Drain = drain};
+                                                                         .Drain = drain,
+                                                                         .Release = release};
     static const struct smf_gen_demo_SmfStorage_server storage = {.Get = get};
     struct smf_error error = {SMF_ENOMEM, 0, "no memory"};
 

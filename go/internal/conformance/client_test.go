@@ -53,12 +53,19 @@ type step struct {
 	// What happens to the call.
 	oneWay, background bool
 	malformed, insist  bool
+	// Of a stream.
+	stream string // the method that is opened
+	on     string // its name
+	repeat int    // how many times a message is sent
 }
 
 func parseStep(text string) (step, error) {
 	words := strings.Fields(text)
 	s := step{method: words[0], timeout: stepTimeout}
-	for _, word := range words[1:] {
+	if words = words[1:]; s.method == "open" {
+		s.stream, words = words[0], words[1:]
+	}
+	for _, word := range words {
 		key, value, _ := strings.Cut(word, "=")
 		number, numberErr := strconv.Atoi(strings.TrimPrefix(value, "*"))
 		switch key {
@@ -74,6 +81,12 @@ func parseStep(text string) (step, error) {
 			s.question.RetryAfterMs = uint32(number)
 		case "size":
 			s.question.SizeBytes = uint32(number)
+		case "count":
+			s.question.Count = uint32(number)
+		case "repeat":
+			s.repeat = number
+		case "on":
+			s.on, numberErr = value, nil
 		case "timeout":
 			s.timeout = time.Duration(number) * time.Millisecond
 		case "details":
@@ -117,9 +130,11 @@ func mustNumber(text string) int {
 }
 
 func (s *step) id() uint32 {
-	for _, m := range conformance.ConformanceService.Methods {
-		if m.Name == s.method {
-			return m.ID
+	for _, service := range []rpc.Service{conformance.ConformanceService, conformance.StreamsService} {
+		for _, m := range service.Methods {
+			if m.Name == s.method || m.Name == s.stream {
+				return m.ID
+			}
 		}
 	}
 	return 1 // nobody's
@@ -139,10 +154,26 @@ type caller struct {
 	client *rpc.Client
 	cancel []context.CancelFunc // of the calls in the background
 	ended  []chan string
+	opened map[string]*stream
+	ends   []context.CancelFunc // of streams
 }
 
 func (c *caller) run(s *step) string {
 	switch s.method {
+	case "open":
+		return c.openStep(s)
+	case "send", "close", "recv", "recvall", "metadata", "giveup":
+		raw := c.opened[s.on]
+		if raw == nil {
+			return "no stream"
+		}
+		if !s.background {
+			return c.streamStep(s, raw)
+		}
+		ended := make(chan string, 1)
+		c.ended = append(c.ended, ended)
+		go func() { ended <- c.streamStep(s, raw) }()
+		return "begun"
 	case "ping":
 		ctx, end := context.WithTimeout(context.Background(), s.timeout)
 		defer end()
@@ -278,7 +309,7 @@ func runRow(level, address, steps string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	c := &caller{client: client}
+	c := &caller{client: client, opened: make(map[string]*stream)}
 	var got []string
 	for _, text := range strings.Split(steps, ";") {
 		s, err := parseStep(text)
@@ -287,7 +318,7 @@ func runRow(level, address, steps string) (string, error) {
 		}
 		got = append(got, c.run(&s))
 	}
-	for _, cancel := range c.cancel {
+	for _, cancel := range append(c.cancel, c.ends...) {
 		cancel()
 	}
 	return strings.Join(got, "; "), client.Close()

@@ -338,7 +338,7 @@ func writeAnswers(t *testing.T, lines [][]string) {
 	require.NoError(t, err)
 	out, next := []string{}, 0
 	for _, line := range strings.Split(string(text), "\n") {
-		if strings.TrimSpace(line) != "" && !strings.HasPrefix(line, "#") {
+		if strings.TrimSpace(line) != "" && !strings.HasPrefix(line, "#") && !strings.HasPrefix(line, "@") {
 			line = strings.Join(lines[next][:4], " | ")
 			if lines[next][4] != "" {
 				line += " | " + lines[next][4]
