@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"hash/fnv"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -129,12 +130,14 @@ func mustNumber(text string) int {
 	return n
 }
 
+func methods() []rpc.Method {
+	return slices.Concat(conformance.ConformanceService.Methods, conformance.StreamsService.Methods)
+}
+
 func (s *step) id() uint32 {
-	for _, service := range []rpc.Service{conformance.ConformanceService, conformance.StreamsService} {
-		for _, m := range service.Methods {
-			if m.Name == s.method || m.Name == s.stream {
-				return m.ID
-			}
+	for _, m := range methods() {
+		if m.Name == s.method || m.Name == s.stream {
+			return m.ID
 		}
 	}
 	return 1 // nobody's
@@ -181,6 +184,9 @@ func (c *caller) run(s *step) string {
 		return s.outcome(nil, err)
 	case "level":
 		return strconv.Itoa(c.client.Level())
+	case "pause": // so that what was begun before has been sent
+		time.Sleep(100 * time.Millisecond)
+		return "done"
 	case "cancel":
 		for _, cancel := range c.cancel {
 			cancel()
@@ -306,6 +312,10 @@ func runRow(level, address, steps string) (string, error) {
 	defer cancel()
 	wants := map[string]int{"1": 1, "2": rpc.RequireLevel2, "any": 0}[level]
 	client, err := rpc.Dial(ctx, address, rpc.ClientOptions{Level: wants})
+	var failure *rpc.Error
+	if errors.As(err, &failure) {
+		return fmt.Sprintf("no connection %d", failure.Code), nil
+	}
 	if err != nil {
 		return "", err
 	}

@@ -61,6 +61,8 @@ func bytesOf(t *testing.T, text string) []byte {
 			all = append(all, golden(t, piece)...)
 		case piece == "request":
 			all = append(all, golden(t, "golden1/frame_request")[frame.HeaderSize:]...)
+		case piece == "answer": // whose text is "a"
+			all = append(all, bytesOf(t, "0c000000000006000800040006000000040000000100000061000000")...)
 		case kind == "u32":
 			all = binary.LittleEndian.AppendUint32(all, uint32(number))
 		case kind == "zeros":
