@@ -24,7 +24,6 @@ func (cLanguage) home(r *run, s *schema, d *model.Declaration) string {
 func stemOf(f *model.File) string { return strings.TrimSuffix(path.Base(f.Name), schemaSuffix) }
 
 func (l cLanguage) generate(r *run) {
-	r.refuseStreams()
 	names := make(c.Names)
 	for _, s := range r.schemas {
 		if s.declared() {

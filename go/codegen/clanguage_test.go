@@ -83,7 +83,6 @@ func TestWhatIsWrongInC(t *testing.T) {
 		"one.fbs":  "namespace a.b;\n\ntable T {}\n",
 		"two.fbs":  "namespace a;\n/// Another.\ntable b_T {\n}\n",
 		"self.fbs": "namespace a;\ntable T {\n  x: int;\n  add_x: int;\n}\n",
-		"s.fbs":    "namespace a;\nattribute \"streaming\";\ntable T {}\nrpc_service S {\n  M(T): T (streaming: \"bidi\");\n}\n",
 	}
 	for _, c := range []struct {
 		schemas []string
@@ -92,7 +91,6 @@ func TestWhatIsWrongInC(t *testing.T) {
 		{[]string{"one.fbs", "two.fbs"}, "two.fbs:3: table a.b_T would have the C name of table a.b.T in one.fbs:3: a_b_T; rename one of them"},
 		{[]string{"self.fbs"}, "self.fbs:4: field a.T.add_x would have the C name of the writer of field a.T.x in self.fbs:3: a_T_add_x;" +
 			" rename one of them"},
-		{[]string{"s.fbs"}, `s.fbs:5: method S.M: streaming "bidi": the C library has no streams yet; generate Go alone, or leave the method out`},
 	} {
 		_, _, err := generateC(t, files, codegen.Options{Schemas: c.schemas})
 		require.EqualError(t, err, c.want)

@@ -118,23 +118,6 @@ func (r *run) ours(path string) bool {
 	return slices.ContainsFunc(r.schemas, func(s *schema) bool { return s.absolute == path })
 }
 
-// refuseStreams is for languages whose runtime has none.
-func (r *run) refuseStreams() {
-	for _, s := range r.schemas {
-		for _, service := range s.model.Services {
-			for _, m := range service.Methods {
-				if m.Streaming != model.NoStreaming {
-					r.fail(s, &model.Error{
-						Place: model.Place{File: service.File, Declaration: service.FullName(), Service: true, Member: m.Name},
-						What: fmt.Sprintf("method %s.%s: streaming %q: the C library has no streams yet; generate Go alone, or leave the method out",
-							service.Name, m.Name, m.Streaming),
-					})
-				}
-			}
-		}
-	}
-}
-
 // own is something that the schema itself declares, or nil.
 func (s *schema) own() *model.Declaration {
 	for _, d := range s.model.Declarations() {

@@ -475,7 +475,7 @@ static void what_is_refused(void)
     memset(&filter, 0, sizeof filter);
     filter.size = sizeof filter;
     CHECK_EQ(smf_client_filter(rig.client, &filter, &error), SMF_EINVAL);
-    CHECK_STR(error.text, "a filter needs at least one function: request, reply or done");
+    CHECK_STR(error.text, "a filter needs at least one function: request, reply, done or message");
     filter = filter_of(&rig, &probe, "p");
     CHECK_EQ(call(&rig, &methods[0], 0), SMF_OK);
     CHECK_EQ(smf_client_filter(rig.client, &filter, &error), SMF_EINVAL); /* a call in flight */

@@ -44,6 +44,13 @@ enum smf_filter_side {
     SMF_FILTER_CLIENT = 1  /* it goes out, and its reply comes in */
 };
 
+/* Which message of a stream: smf_filter_call.message. */
+enum smf_filter_message {
+    SMF_FILTER_MESSAGE_NONE = 0, /* none: the call itself */
+    SMF_FILTER_MESSAGE_IN = 1,   /* it came */
+    SMF_FILTER_MESSAGE_OUT = 2   /* it goes out */
+};
+
 /* A call on its way through filters. The library makes it, and a newer one may have more at its end.
  *
  * The payload is that of the request, then that of the reply; NULL in done, and where a reply has another code
@@ -71,13 +78,14 @@ struct smf_filter_call {
     uint8_t compression;             /* enum smf_compression of the payload */
     uint8_t request_compression;     /* of the request as it came, or as a client has sent it */
     uint8_t level;                   /* of the connection: 1 or 2 */
-    uint8_t flags;                   /* of the request: SMF_FRAME_ONE_WAY, or 0 */
-    uint8_t reserved[5];             /* 0 */
+    uint8_t flags;                   /* of the request: SMF_FRAME_ONE_WAY, SMF_FRAME_STREAM, or 0 */
+    uint8_t message;                 /* enum smf_filter_message */
+    uint8_t reserved[4];             /* 0 */
     const uint8_t *metadata; /* the block that goes with payload: smf_filter_metadata; or NULL */
     uint64_t deadline_ns;    /* when the caller stops waiting, as smf_turn.now_ns; 0: not known */
 };
 
-/* A filter. Functions that are NULL are left out, but not all three. It is copied when it is added.
+/* A filter. Functions that are NULL are left out, but not all of them. It is copied when it is added.
  *
  * request returns 0: the call goes on; or an enum smf_code, which ends it here: with SMF_CODE_OK the reply is what
  * the function has put, or an empty table. With a client nothing is sent then, and the callback gets the code in a
@@ -87,14 +95,22 @@ struct smf_filter_call {
  * client it runs also when no reply came, and status says why; but not for one-way messages.
  *
  * done runs once for each request that the filter has let pass, when all is over: the reply was sent, or the
- * callback has returned, with the code and status that the call says; or it could not be sent. */
+ * callback has returned, with the code and status that the call says; or it could not be sent.
+ *
+ * Streams (smf/stream.h; flags has SMF_FRAME_STREAM). request runs once, for the opening, without a payload, and may
+ * refuse it; reply and done once, at the end, without one. Payloads that these put have no effect. message
+ * runs for every message, both ways, in the order of requests for those that go to the server and the other way
+ * round for those that come from it, when it is handed out or sent; call->message says which. It may put another
+ * payload (no metadata), and returns 0, or an enum smf_code that ends the stream: on a client this is the code of
+ * its result. Messages go past filters without this function. */
 struct smf_filter {
     uint32_t size;     /* sizeof(struct smf_filter) */
     uint32_t reserved; /* 0 */
     uint32_t (*request)(struct smf_filter_call *call, void *context); /* lets pass, or stops */
     void (*reply)(struct smf_filter_call *call, void *context);       /* sees the outcome */
     void (*done)(struct smf_filter_call *call, void *context); /* is told that the call is over */
-    void *context; /* handed to all three; must outlive the router or client */
+    void *context; /* handed to all of them; must outlive the router or client */
+    uint32_t (*message)(struct smf_filter_call *call, void *context); /* of streams: see above */
 };
 
 /* Adds a filter around the calls that a router hands out: around all of them (service is NULL), of a service

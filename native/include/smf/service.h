@@ -49,6 +49,8 @@ extern "C" {
 
 #define SMF_METHOD_SLOW 1u       /* of smf_method.flags: may take long */
 #define SMF_METHOD_IDEMPOTENT 2u /* may be called again when nobody knows whether it has run */
+#define SMF_METHOD_STREAM_IN 4u  /* takes many requests: smf/stream.h */
+#define SMF_METHOD_STREAM_OUT 8u /* answers with many replies */
 
 /* One method of a service; static storage. */
 struct smf_method {

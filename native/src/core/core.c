@@ -114,6 +114,8 @@ void smf__core_close(struct smf_core *core)
     smf__tallies_close(core);
     if (core->records != NULL)
         core->records_close(core->records);
+    if (core->streams_close != NULL)
+        core->streams_close(core->streams);
     for (struct smf__spare *spare = core->spare_calls, *next; spare != NULL; spare = next) {
         next = spare->next;
         free(spare->memory);
@@ -299,6 +301,8 @@ int smf_core_poll(struct smf_core *core, int64_t wait_us)
     if (core->turn.tallied_count != 0)
         smf__tallies_settle(core, handed_ns);
     begin(core);
+    if (core->streams_turn != NULL)
+        core->streams_turn(core);
     entered_ns = core->turn.now_ns;
     if (wait_us > 0 && wait_us < INT64_MAX / NS_PER_US)
         until_ns = entered_ns + (uint64_t)wait_us * NS_PER_US;

@@ -103,6 +103,10 @@ struct smf_core {
     uint32_t spare_call_count;
     struct smf__records *records; /* what services keep of their calls; or NULL */
     void (*records_close)(struct smf__records *records);
+    struct smf__streams *streams; /* likewise, of their streams */
+    void (*streams_close)(struct smf__streams *streams);
+    void (*streams_turn)(struct smf_core *core); /* called by the next poll, when what was sent has
+                                                    gone; NULL: nothing is due */
     int hurry;        /* the room wants another turn soon: the poll does not wait */
     int looks_again;  /* this poll is not over after one look that finds nothing */
     int busy;         /* since the last poll began something was found or done of which only another

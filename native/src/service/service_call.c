@@ -32,7 +32,7 @@ static uint32_t refuse(const struct smf_call *call, uint8_t compression, int imp
     if (!implemented)
         return tell(call, SMF_CODE_NOT_IMPLEMENTED, "the method has no handler");
     if (call->flags & SMF_FRAME_STREAM)
-        return tell(call, SMF_CODE_NOT_IMPLEMENTED, "the method is no stream");
+        return tell(call, SMF_CODE_BAD_REQUEST, "the method does not stream: call it without");
     if (call->deadline_ns != 0 && smf__clock_now_ns(&call->core->clock) >= call->deadline_ns)
         return tell(call, SMF_CODE_DEADLINE, "its deadline has passed");
     if (smf__is_compressed(compression))
@@ -44,9 +44,7 @@ static uint32_t refuse(const struct smf_call *call, uint8_t compression, int imp
     return tell(call, SMF_CODE_BAD_REQUEST, text);
 }
 
-/* Has a request pass its filters, before anybody looks into it. Returns 0, or the code that one has stopped
- * it with. */
-static uint32_t pass_filters(struct smf_call *call, uint8_t *compression)
+uint32_t smf__call_pass_filters(struct smf_call *call, uint8_t *compression)
 {
     struct smf__filtered *filtered = smf__filter_begin(call->core, call->core->filters);
     struct smf_filter_call *passing;
@@ -66,7 +64,7 @@ static uint32_t pass_filters(struct smf_call *call, uint8_t *compression)
     passing->metadata = call->metadata;
     passing->deadline_ns = call->deadline_ns;
     passing->level = call->level;
-    passing->flags = call->flags & SMF_FRAME_ONE_WAY;
+    passing->flags = call->flags & (SMF_FRAME_ONE_WAY | SMF_FRAME_STREAM);
     if (call->level == 2)
         passing->compressions = smf__filter_compressions(call->core, call->conn, 0);
     code = smf__filter_request(filtered);
@@ -104,13 +102,9 @@ static void begin_metadata(struct smf_call *call, const struct smf_event *event)
         call->deadline_ns = call->core->turn.now_ns + (uint64_t)left_us * NS_PER_US;
 }
 
-const void *smf_call_begin(struct smf_call *call, struct smf_core *core,
-                           const struct smf_event *event, const struct smf_method *method,
-                           int implemented, int unverified)
+void smf__call_fill(struct smf_call *call, struct smf_core *core, const struct smf_event *event,
+                    const struct smf_method *method)
 {
-    uint8_t compression = event->compression;
-    uint32_t code = 0;
-
     call->core = core;
     call->method = method;
     call->payload = event->payload;
@@ -127,8 +121,18 @@ const void *smf_call_begin(struct smf_call *call, struct smf_core *core,
     call->reserved = 0;
     begin_metadata(call, event);
     smf_flat_builder_init_core(&call->reply, core);
+}
+
+const void *smf_call_begin(struct smf_call *call, struct smf_core *core,
+                           const struct smf_event *event, const struct smf_method *method,
+                           int implemented, int unverified)
+{
+    uint8_t compression = event->compression;
+    uint32_t code = 0;
+
+    smf__call_fill(call, core, event, method);
     if (core->filters != NULL)
-        code = pass_filters(call, &compression);
+        code = smf__call_pass_filters(call, &compression);
     if (code == 0)
         code = refuse(call, compression, implemented, unverified);
     if (code == 0) {
@@ -139,7 +143,7 @@ const void *smf_call_begin(struct smf_call *call, struct smf_core *core,
     return NULL;
 }
 
-static int has_required(const struct smf_flat_table *table)
+int smf__table_has_required(const struct smf_flat_table *table)
 {
     for (uint32_t i = 0; i < table->field_count; i++) {
         if (table->fields[i].required)
@@ -150,7 +154,7 @@ static int has_required(const struct smf_flat_table *table)
 
 static uint32_t nothing_was_built(const struct smf_call *call)
 {
-    if (!has_required(call->method->out))
+    if (!smf__table_has_required(call->method->out))
         return SMF_CODE_OK; /* nothing is what it says */
     return tell(call, SMF_CODE_INTERNAL,
                 "no reply was built, and one has fields that are required");

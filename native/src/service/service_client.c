@@ -1,69 +1,21 @@
 /* Calls in flight of one connection: a slot for each, whose number is the session.
  *
- * A call that was given up keeps its slot until its reply has come, because a session is not used
- * again before; at level 2 the server is told, and a last frame comes at once. One timer serves all calls: it is set for the earliest deadline and looks through the
- * slots when it fires, which is not often, because most calls end long before. */
-#include <stdlib.h>
+ * A call that was given up keeps its slot until its reply has come, because a session is not used again
+ * before; at level 2 the server is told, and a last frame comes at once. One timer serves all calls: it is
+ * set for the earliest deadline and looks through the slots when it fires, which is not often, because most
+ * calls end long before. */
+#include "service/service_client.h"
+#include "service/service_stream.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include <smf/flat.h>
-#include <smf/timer.h>
 
-#include "core/core_settings.h"
 #include "frame/frame_error.h"
-#include "service/service_filter.h"
 
 #define NS_PER_US 1000u
-#define CANCEL_AGAIN_NS 1000000u      /* when there was no room to send one */
-#define ONE_WAY_SIZE_BYTES_MAX 65536u /* it goes in one frame */
-#define OPTIONS_SIZE_MIN (offsetof(struct smf_call_options, call_out) + sizeof(uint64_t *))
-#define NEVER UINT64_MAX
-
-enum slot_state {
-    SLOT_FREE = 0,
-    SLOT_WAITS,
-    SLOT_GIVEN_UP,
-    SLOT_STOPPED /* by a filter, and never sent: its callback is due */
-};
-
-struct slot {
-    uint64_t conn;   /* of the call */
-    uint64_t due_ns; /* of a call that waits; NEVER */
-    const struct smf_method *method;
-    smf_client_deliver deliver;
-    smf_client_callback callback;
-    void *context;
-    struct smf__filtered *filtered; /* the call's way through filters, or NULL */
-    uint32_t next_free;             /* of a free one; 0: it is the last */
-    uint32_t state;                 /* enum slot_state */
-    uint32_t cancel_code;           /* that the server is to be told still; 0: nothing */
-    uint64_t call;                  /* its number: count << 16 | session */
-};
-
-struct smf_client {
-    struct smf_core *core;
-    struct smf_timer *timer;
-    struct slot *slots;   /* [calls_max + 1]; 0 is not used */
-    uint64_t conn;        /* 0: not connected */
-    uint64_t due_ns;      /* what the timer is set for; NEVER: it does not run */
-    uint32_t calls_max;   /* a session fits 16 bits */
-    uint32_t slots_used;  /* those above were never taken */
-    uint32_t first_free;  /* slots are taken here, */
-    uint32_t last_free;   /* and given back there: a session rests as long as it can */
-    uint32_t waiting;     /* calls in flight, without those that were given up */
-    uint32_t level;       /* of the connection, or that is asked for */
-    uint32_t goaway;      /* why it takes no calls any more; 0 */
-    uint32_t cancels_due; /* slots with a cancel_code */
-    uint64_t calls;       /* that were made */
-    uint64_t pings;       /* likewise */
-    void (*pong)(int status, void *context); /* of a ping that is under way, or NULL */
-    void *pong_context;
-    struct smf__filters *filters; /* around its calls, or NULL */
-    int up;                       /* the connection is: what is sent may arrive */
-    int unverified;
-    int closing;
-};
+#define CANCEL_AGAIN_NS 1000000u /* when there was no room to send one */
 
 static void look_at_deadlines(struct smf_core *core, void *context);
 
@@ -79,7 +31,8 @@ int smf_client_open(struct smf_client **client_out, struct smf_core *core, uint3
         return SMF_ENOMEM;
     client->core = core;
     client->calls_max = calls_max != 0 ? calls_max : SMF_CLIENT_CALLS_DEFAULT;
-    client->due_ns = NEVER;
+    client->due_ns = SMF__NEVER;
+    smf__link_init(&client->lingering);
     client->slots = calloc((size_t)client->calls_max + 1, sizeof *client->slots);
     status = client->slots != NULL ? smf_timer_open(&client->timer, core, look_at_deadlines, client)
                                    : SMF_ENOMEM;
@@ -135,8 +88,7 @@ void smf_client_unverified(struct smf_client *client, int on)
     client->unverified = on;
 }
 
-/* Returns 0 when all are taken. */
-static uint32_t slot_take(struct smf_client *client)
+uint32_t smf__slot_take(struct smf_client *client)
 {
     uint32_t number = client->first_free;
 
@@ -148,11 +100,12 @@ static uint32_t slot_take(struct smf_client *client)
     return number;
 }
 
-static void slot_give(struct smf_client *client, uint32_t number)
+void smf__slot_give(struct smf_client *client, uint32_t number)
 {
     client->cancels_due -= client->slots[number].cancel_code != 0;
     client->slots[number].cancel_code = 0;
-    client->slots[number].state = SLOT_FREE;
+    client->slots[number].state = SMF__SLOT_FREE;
+    client->slots[number].given_turn = client->core->turns + 1;
     client->slots[number].next_free = 0;
     if (client->last_free != 0)
         client->slots[client->last_free].next_free = number;
@@ -166,11 +119,11 @@ static void slot_give(struct smf_client *client, uint32_t number)
 static void deliver(struct smf_client *client, uint32_t number, uint32_t state_after,
                     const struct smf_result *result, const void *reply)
 {
-    struct slot call = client->slots[number];
+    struct smf__slot call = client->slots[number];
 
     client->waiting--;
-    if (state_after == SLOT_FREE)
-        slot_give(client, number);
+    if (state_after == SMF__SLOT_FREE)
+        smf__slot_give(client, number);
     else
         client->slots[number].state = state_after;
     call.deliver(result, reply, call.callback, call.context);
@@ -220,14 +173,33 @@ static void pass_filters(struct smf__filtered *filtered, struct smf_result *resu
     *compression = passing->compression;
 }
 
+/* A call that streams is over, unless messages of it wait. event: its answer, or NULL. */
+static void conclude_stream(struct smf_client *client, uint32_t number, uint32_t state_after,
+                            const struct smf_result *result, const struct smf_event *event)
+{
+    struct smf_stream *stream = client->slots[number].stream;
+
+    client->slots[number].stream = NULL;
+    client->waiting--;
+    if (state_after == SMF__SLOT_FREE)
+        smf__slot_give(client, number);
+    else
+        client->slots[number].state = state_after;
+    smf__stream_conclude(stream, result, event);
+}
+
 /* A call is over: looks at how, and tells the caller. */
 static void conclude(struct smf_client *client, uint32_t number, uint32_t state_after,
                      struct smf_result result, uint8_t compression)
 {
-    const struct slot *slot = &client->slots[number];
+    const struct smf__slot *slot = &client->slots[number];
     struct smf__filtered *filtered = slot->filtered;
     const void *reply = NULL;
 
+    if (slot->stream != NULL) {
+        conclude_stream(client, number, state_after, &result, NULL);
+        return;
+    }
     if (filtered != NULL) {
         client->slots[number].filtered = NULL;
         pass_filters(filtered, &result, &compression);
@@ -260,12 +232,12 @@ static void fail_all(struct smf_client *client, uint64_t conn, int status, int m
     if (pong != NULL)
         pong(SMF_ECLOSED, client->pong_context);
     for (uint32_t i = 1; i <= client->slots_used; i++) {
-        if (client->slots[i].state == SLOT_FREE || client->slots[i].conn != conn)
+        if (client->slots[i].state == SMF__SLOT_FREE || client->slots[i].conn != conn)
             continue;
-        if (client->slots[i].state == SLOT_GIVEN_UP)
-            slot_give(client, i);
+        if (client->slots[i].state == SMF__SLOT_GIVEN_UP)
+            smf__slot_give(client, i);
         else
-            conclude(client, i, SLOT_FREE, failed, SMF_COMPRESSION_NONE);
+            conclude(client, i, SMF__SLOT_FREE, failed, SMF_COMPRESSION_NONE);
     }
 }
 
@@ -279,6 +251,9 @@ void smf_client_close(struct smf_client *client)
     client->conn = 0;
     client->closing = 1;
     fail_all(client, conn, SMF_ECLOSED, client->up);
+    while (!smf__link_alone(&client->lingering))
+        smf__stream_break_client(
+            SMF__LINK_OF(client->lingering.next, struct smf_stream, of_conn), SMF_ECLOSED, 0);
     if (conn != 0)
         smf_core_disconnect(client->core, conn);
     smf_timer_close(client->timer);
@@ -290,20 +265,34 @@ void smf_client_close(struct smf_client *client)
 static void set_timer(struct smf_client *client, uint64_t due_ns, uint64_t now_ns)
 {
     client->due_ns = due_ns;
-    if (due_ns != NEVER)
+    if (due_ns != SMF__NEVER)
         smf_timer_start(client->timer,
                         due_ns > now_ns ? (due_ns - now_ns + NS_PER_US - 1) / NS_PER_US : 0);
 }
 
-static int is_due(const struct slot *slot, uint64_t now_ns)
+void smf__slot_deadline(struct smf_client *client, struct smf__slot *slot, uint64_t timeout_us)
 {
-    return (slot->state == SLOT_WAITS || slot->state == SLOT_STOPPED) && slot->due_ns <= now_ns;
+    uint64_t now_ns;
+
+    slot->due_ns = SMF__NEVER;
+    if (timeout_us == SMF_CLIENT_NO_TIMEOUT)
+        return;
+    now_ns = smf__clock_now_ns(&client->core->clock);
+    slot->due_ns = smf__due_ns(now_ns, timeout_us);
+    if (slot->due_ns < client->due_ns)
+        set_timer(client, slot->due_ns, now_ns);
+}
+
+static int is_due(const struct smf__slot *slot, uint64_t now_ns)
+{
+    return (slot->state == SMF__SLOT_WAITS || slot->state == SMF__SLOT_STOPPED) &&
+           slot->due_ns <= now_ns;
 }
 
 /* The server of level 2 hears that nobody waits any more; with the next look when there is no room now. */
 static void tell_server(struct smf_client *client, uint32_t number, uint32_t code)
 {
-    struct slot *slot = &client->slots[number];
+    struct smf__slot *slot = &client->slots[number];
     int status = smf_core_cancel(client->core, slot->conn, (uint16_t)number, code);
 
     client->cancels_due -= slot->cancel_code != 0;
@@ -314,18 +303,18 @@ static void tell_server(struct smf_client *client, uint32_t number, uint32_t cod
 /* Ends a call that has no answer. */
 static void end_early(struct smf_client *client, uint32_t number, int status, uint32_t code)
 {
-    int sent = client->slots[number].state == SLOT_WAITS;
+    int sent = client->slots[number].state == SMF__SLOT_WAITS;
 
     if (sent && client->level == 2)
         tell_server(client, number, code);
-    conclude(client, number, sent ? SLOT_GIVEN_UP : SLOT_FREE, outcome(status, sent),
+    conclude(client, number, sent ? SMF__SLOT_GIVEN_UP : SMF__SLOT_FREE, outcome(status, sent),
              SMF_COMPRESSION_NONE);
 }
 
 static void look_at_deadlines(struct smf_core *core, void *context)
 {
     struct smf_client *client = context;
-    uint64_t now_ns = smf__clock_now_ns(&core->clock), next_ns = NEVER;
+    uint64_t now_ns = smf__clock_now_ns(&core->clock), next_ns = SMF__NEVER;
 
     client->due_ns = 0; /* callbacks leave the timer to us */
     for (uint32_t i = 1; i <= client->slots_used; i++) {
@@ -343,21 +332,27 @@ static void look_at_deadlines(struct smf_core *core, void *context)
     set_timer(client, next_ns, now_ns);
 }
 
+void smf__slot_give_up(struct smf_client *client, uint32_t number, int status)
+{
+    uint64_t now_ns;
+
+    end_early(client, number, status, SMF_CODE_CANCELLED);
+    if (client->cancels_due == 0)
+        return;
+    now_ns = smf__clock_now_ns(&client->core->clock);
+    if (client->due_ns > now_ns + CANCEL_AGAIN_NS)
+        set_timer(client, now_ns + CANCEL_AGAIN_NS, now_ns);
+}
+
 int smf_client_cancel(struct smf_client *client, uint64_t call)
 {
     uint32_t number = call & UINT16_MAX;
-    const struct slot *slot = &client->slots[number];
-    uint64_t now_ns;
+    const struct smf__slot *slot = &client->slots[number];
 
     if (number == 0 || number > client->slots_used || slot->call != call ||
-        (slot->state != SLOT_WAITS && slot->state != SLOT_STOPPED))
+        (slot->state != SMF__SLOT_WAITS && slot->state != SMF__SLOT_STOPPED))
         return SMF_ENOTFOUND;
-    end_early(client, number, SMF_ECANCELLED, SMF_CODE_CANCELLED);
-    if (client->cancels_due != 0) {
-        now_ns = smf__clock_now_ns(&client->core->clock);
-        if (client->due_ns > now_ns + CANCEL_AGAIN_NS)
-            set_timer(client, now_ns + CANCEL_AGAIN_NS, now_ns);
-    }
+    smf__slot_give_up(client, number, SMF_ECANCELLED);
     return SMF_OK;
 }
 
@@ -411,15 +406,16 @@ static void read_answer(const struct smf_event *event, struct smf_result *result
 static void take_reply(struct smf_client *client, const struct smf_event *event)
 {
     struct smf_result result = outcome(SMF_OK, 1);
-    const struct slot *slot;
+    const struct smf__slot *slot;
 
     if (event->session == 0 || event->session > client->slots_used)
         return; /* an answer to nothing */
     slot = &client->slots[event->session];
-    if (slot->state == SLOT_FREE || slot->state == SLOT_STOPPED || slot->conn != event->conn)
+    if (slot->state == SMF__SLOT_FREE || slot->state == SMF__SLOT_STOPPED ||
+        slot->conn != event->conn)
         return;
-    if (slot->state == SLOT_GIVEN_UP) {
-        slot_give(client, event->session);
+    if (slot->state == SMF__SLOT_GIVEN_UP) {
+        smf__slot_give(client, event->session);
         return;
     }
     result.code = event->meta;
@@ -428,7 +424,10 @@ static void take_reply(struct smf_client *client, const struct smf_event *event)
     result.size_bytes = event->size_bytes;
     if (event->level == 2)
         read_answer(event, &result);
-    conclude(client, event->session, SLOT_FREE, result, event->compression);
+    if (slot->stream != NULL)
+        conclude_stream(client, event->session, SMF__SLOT_FREE, &result, event);
+    else
+        conclude(client, event->session, SMF__SLOT_FREE, result, event->compression);
 }
 
 static void take_end(struct smf_client *client, const struct smf_event *event)
@@ -452,6 +451,10 @@ int smf_client_take(struct smf_client *client, const struct smf_event *event)
     case SMF_EVENT_CONNECTED:
         client->up = 1;
         break;
+    case SMF_EVENT_MESSAGE:
+    case SMF_EVENT_WRITABLE:
+        (void)smf__stream_event(client->core, event);
+        break;
     case SMF_EVENT_PONG:
         take_pong(client, event);
         break;
@@ -473,24 +476,6 @@ void smf_client_handle(struct smf_core *core, const struct smf_event *event, voi
     (void)smf_client_take(context, event);
 }
 
-static uint64_t due_ns(uint64_t now_ns, uint64_t timeout_us)
-{
-    return timeout_us < (NEVER - now_ns) / NS_PER_US ? now_ns + timeout_us * NS_PER_US : NEVER;
-}
-
-static void set_deadline(struct smf_client *client, struct slot *slot, uint64_t timeout_us)
-{
-    uint64_t now_ns;
-
-    slot->due_ns = NEVER;
-    if (timeout_us == SMF_CLIENT_NO_TIMEOUT)
-        return;
-    now_ns = smf__clock_now_ns(&client->core->clock);
-    slot->due_ns = due_ns(now_ns, timeout_us);
-    if (slot->due_ns < client->due_ns)
-        set_timer(client, slot->due_ns, now_ns);
-}
-
 int smf_client_filter(struct smf_client *client, const struct smf_filter *filter,
                       struct smf_error *error_out)
 {
@@ -510,233 +495,6 @@ int smf_client_filter(struct smf_client *client, const struct smf_filter *filter
         return smf__error(error_out, SMF_ELIMIT, 0, SMF__FILTERS_ADVICE);
     smf__filters_insert(client->filters, client->filters->count, &copy);
     return SMF_OK;
-}
-
-/* Ends the way of a call that is not taken. */
-static int give_up(struct smf__filtered *filtered, int status)
-{
-    filtered->call.status = status;
-    filtered->call.size_bytes = 0;
-    smf__filter_done(filtered);
-    return status;
-}
-
-/* A call before it is sent. */
-struct call {
-    const struct smf_method *method;
-    struct smf_flat_builder *request;
-    uint64_t timeout_us; /* SMF_CLIENT_NO_TIMEOUT: none */
-    struct smf__message message;
-    struct smf__filtered *filtered; /* its way through filters, when it is sent */
-};
-
-/* A deadline needs a block to travel in. */
-static void time_block(const struct smf_client *client, struct call *call)
-{
-    static const uint8_t no_entries[SMF_METADATA_SIZE_BYTES_MIN] = {SMF_METADATA_SIZE_BYTES_MIN};
-    struct smf__message *message = &call->message;
-
-    if (client->level != 2 || call->timeout_us > UINT32_MAX)
-        return; /* one of more than 71 minutes is ours alone */
-    message->time_left_us = (uint32_t)call->timeout_us;
-    if (message->block != NULL)
-        return;
-    message->block = no_entries;
-    message->block_size = sizeof no_entries;
-}
-
-/* What a filter sees. */
-static void fill_passing(const struct smf_client *client, const struct call *call,
-                         const uint8_t *payload, struct smf_filter_call *passing)
-{
-    passing->method = call->method;
-    passing->conn = client->conn;
-    passing->session = call->message.session;
-    passing->side = SMF_FILTER_CLIENT;
-    passing->payload = payload;
-    passing->size_bytes = passing->request_size_bytes = smf_flat_size_bytes(call->request);
-    passing->metadata = call->message.block;
-    passing->level = (uint8_t)client->level;
-    passing->flags = call->message.flags;
-    if (client->level == 2)
-        passing->compressions = smf__filter_compressions(client->core, client->conn, 1);
-    if (call->timeout_us != SMF_CLIENT_NO_TIMEOUT)
-        passing->deadline_ns = due_ns(smf__clock_now_ns(&client->core->clock), call->timeout_us);
-}
-
-/* Has a request pass the filters, and sends what comes of it, unless one has stopped the call. Returns as
- * smf_core_send_built, and then, with SMF_OK, the call's way. */
-static int send_filtered(struct smf_client *client, struct call *call)
-{
-    const uint8_t *payload = smf_flat_payload(call->request);
-    struct smf_core *core = client->core;
-    struct smf__filtered *filtered;
-    struct smf_filter_call *passing;
-    int status;
-
-    if (payload == NULL) /* and this says why */
-        return smf__message_send_built(core, &call->message, call->request);
-    if (core->turn.send_count == core->turn.send_capacity)
-        return SMF_ELIMIT;
-    filtered = smf__filter_begin(core, client->filters);
-    if (filtered == NULL)
-        return SMF_ENOMEM;
-    passing = &filtered->call;
-    fill_passing(client, call, payload, passing);
-    passing->code = smf__filter_request(filtered);
-    call->filtered = filtered;
-    if (filtered->stopped != 0) {
-        smf_flat_builder_fini(call->request);
-        return SMF_OK;
-    }
-    smf__filter_metadata_of(filtered, &call->message);
-    time_block(client, call);
-    passing->request_compression = passing->compression;
-    if (filtered->put == NULL) {
-        status = smf__message_send_built(core, &call->message, call->request);
-    } else {
-        smf_flat_builder_fini(call->request); /* first: it may hold the loan */
-        status = smf__filter_send(filtered, &call->message);
-    }
-    return status == SMF_OK ? SMF_OK : give_up(filtered, status);
-}
-
-static int send_call(struct smf_client *client, struct call *call)
-{
-    if (client->filters != NULL)
-        return send_filtered(client, call);
-    time_block(client, call);
-    return smf__message_send_built(client->core, &call->message, call->request);
-}
-
-/* Nobody hears of it any more, when it is sent. */
-static int send_one_way(struct smf_client *client, struct call *call)
-{
-    int status;
-
-    if (client->level != 2)
-        return SMF_EUNSUPPORTED;
-    if (smf_flat_payload(call->request) != NULL &&
-        smf_flat_size_bytes(call->request) > ONE_WAY_SIZE_BYTES_MAX)
-        return SMF_EINVAL;
-    call->message.flags = SMF_FRAME_ONE_WAY;
-    status = send_call(client, call);
-    if (status != SMF_OK || call->filtered == NULL)
-        return status;
-    if (call->filtered->stopped != 0)
-        return give_up(call->filtered, SMF_EPERMISSION);
-    call->filtered->call.size_bytes = 0;
-    smf__filter_done(call->filtered);
-    return SMF_OK;
-}
-
-static int call_and_wait(struct smf_client *client, struct call *call,
-                         smf_client_deliver deliver_to, smf_client_callback callback, void *context)
-{
-    uint32_t number = slot_take(client);
-    struct slot *slot = &client->slots[number];
-    int status;
-
-    if (number == 0)
-        return SMF_ELIMIT;
-    call->message.session = (uint16_t)number;
-    status = send_call(client, call);
-    if (status != SMF_OK) {
-        slot_give(client, number);
-        return status;
-    }
-    slot->conn = client->conn;
-    slot->method = call->method;
-    slot->deliver = deliver_to;
-    slot->callback = callback;
-    slot->context = context;
-    slot->filtered = call->filtered;
-    slot->state = SLOT_WAITS;
-    slot->call = ++client->calls << 16 | number;
-    client->waiting++;
-    if (call->filtered != NULL && call->filtered->stopped != 0) {
-        slot->state = SLOT_STOPPED;
-        call->timeout_us = 1;
-    }
-    set_deadline(client, slot, call->timeout_us);
-    return SMF_OK;
-}
-
-static struct call call_of(const struct smf_client *client, const struct smf_method *method,
-                           struct smf_flat_builder *request, uint64_t timeout_us)
-{
-    if (timeout_us == 0)
-        timeout_us = method->timeout_us != 0 ? method->timeout_us : SMF_CLIENT_NO_TIMEOUT;
-    return (struct call){.method = method,
-                         .request = request,
-                         .timeout_us = timeout_us,
-                         .message = {.conn = client->conn, .meta = method->id}};
-}
-
-int smf_client_call(struct smf_client *client, const struct smf_method *method,
-                    struct smf_flat_builder *request, uint64_t timeout_us,
-                    smf_client_deliver deliver_to, smf_client_callback callback, void *context)
-{
-    struct call call = call_of(client, method, request, timeout_us);
-
-    if (client->conn == 0 || client->goaway != 0)
-        return SMF_ECLOSED;
-    return call_and_wait(client, &call, deliver_to, callback, context);
-}
-
-/* Checks options and copies them, as of this library's headers. */
-static int read_options(const struct smf_call_options *given, struct smf_call_options *options_out)
-{
-    struct smf_metadata block;
-    int status;
-
-    memset(options_out, 0, sizeof *options_out);
-    if (given == NULL)
-        return SMF_OK;
-    status = smf__settings_read(options_out, sizeof *options_out, given, OPTIONS_SIZE_MIN,
-                                "smf_call_options", NULL);
-    if (status != SMF_OK)
-        return status;
-    if (options_out->flags & ~SMF_CALL_ONE_WAY)
-        return SMF_EINVAL;
-    if (options_out->metadata_size_bytes == 0) {
-        options_out->metadata = NULL;
-        return SMF_OK;
-    }
-    if (options_out->metadata == NULL ||
-        smf_metadata_read(options_out->metadata, options_out->metadata_size_bytes, &block) !=
-            SMF_METADATA_GOOD ||
-        block.size_bytes != options_out->metadata_size_bytes)
-        return SMF_EINVAL;
-    return SMF_OK;
-}
-
-int smf_client_call_with(struct smf_client *client, const struct smf_method *method,
-                         struct smf_flat_builder *request, const struct smf_call_options *given,
-                         smf_client_deliver deliver_to, smf_client_callback callback, void *context)
-{
-    struct smf_call_options options;
-    struct call call;
-    int status = read_options(given, &options), one_way = (options.flags & SMF_CALL_ONE_WAY) != 0;
-
-    if (status == SMF_OK && one_way && callback != NULL)
-        status = SMF_EINVAL;
-    if (status != SMF_OK)
-        return status;
-    if (client->conn == 0 || client->goaway != 0)
-        return SMF_ECLOSED;
-    call = call_of(client, method, request, options.timeout_us);
-    if (client->level == 2 && options.metadata != NULL) {
-        call.message.block = options.metadata;
-        call.message.block_size = options.metadata_size_bytes;
-    }
-    if (one_way)
-        status = send_one_way(client, &call);
-    else
-        status = call_and_wait(client, &call, deliver_to, callback, context);
-    if (status == SMF_OK && options.call_out != NULL)
-        *options.call_out = one_way ? 0 : client->calls << 16 | call.message.session;
-    return status;
 }
 
 int smf_result_metadata(const struct smf_result *result, struct smf_metadata *block_out)

@@ -24,9 +24,10 @@ int smf__filter_copy(const struct smf_filter *filter, struct smf_filter *copy_ou
     }
     memset(copy_out, 0, sizeof *copy_out);
     memcpy(copy_out, filter, filter->size < sizeof *filter ? filter->size : sizeof *filter);
-    if (copy_out->request == NULL && copy_out->reply == NULL && copy_out->done == NULL)
+    if (copy_out->request == NULL && copy_out->reply == NULL && copy_out->done == NULL &&
+        copy_out->message == NULL)
         return smf__error(error_out, SMF_EINVAL, 0,
-                          "a filter needs at least one function: request, reply or done");
+                          "a filter needs at least one function: request, reply, done or message");
     return SMF_OK;
 }
 
@@ -243,6 +244,8 @@ int smf_filter_put_metadata(struct smf_filter_call *call, const void *block, uin
     struct smf_buffer *copy = NULL;
     struct smf_metadata read;
 
+    if (call->message != SMF_FILTER_MESSAGE_NONE)
+        return SMF_EINVAL;
     if (size_bytes != 0) {
         if (smf_metadata_read(block, size_bytes, &read) != SMF_METADATA_GOOD ||
             read.size_bytes != size_bytes)

@@ -1,5 +1,5 @@
 /* Records of calls: the metadata of replies, and who of the deferred ones is not waited for any more. */
-#include "service/service_record.h"
+#include "service/service_stream.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -244,6 +244,10 @@ int smf_call_event(struct smf_core *core, const struct smf_event *event)
 {
     struct smf_call_record *record;
 
+    if (core->streams != NULL && event->kind == SMF_EVENT_CLOSED)
+        smf__stream_conn_ended(core, event->conn);
+    else if (core->streams != NULL && smf__stream_event(core, event))
+        return 1;
     if (core->records == NULL || core->records->count == 0)
         return 0;
     if (event->kind == SMF_EVENT_CLOSED)

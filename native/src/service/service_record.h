@@ -60,6 +60,17 @@ void smf__record_defer(struct smf_core *core, struct smf_call_record *record, ui
  * those that has a session. */
 uint32_t smf__records_found(const struct smf_core *core);
 
+/* Fills a call, whose problem and context are set, from a request. */
+void smf__call_fill(struct smf_call *call, struct smf_core *core, const struct smf_event *event,
+                    const struct smf_method *method);
+
+/* Has a request pass the filters of core->filters, before anybody looks into it. Returns 0, or the code that
+ * one has stopped it with. */
+uint32_t smf__call_pass_filters(struct smf_call *call, uint8_t *compression);
+
+/* Is no table of this kind without some field? */
+int smf__table_has_required(const struct smf_flat_table *table);
+
 /* The block of the reply; NULL, of 0 bytes: there is none. */
 const uint8_t *smf__record_block(struct smf_call_record *record, uint32_t *size_out);
 

@@ -173,6 +173,26 @@ type methodView struct {
 	InC, OutC string
 	Flags     string
 	Micros    int64
+	ManyIn    bool // it takes a stream of requests
+	ManyOut   bool // it answers with a stream of replies
+}
+
+// Streams says whether the method streams, one way or both.
+func (m methodView) Streams() bool { return m.ManyIn || m.ManyOut }
+
+// Streams says whether a method of the service does.
+func (s serviceView) Streams() bool {
+	return slices.ContainsFunc(s.Methods, func(m methodView) bool { return m.Streams() })
+}
+
+// Calls says whether a method of the service has one request and one reply.
+func (s serviceView) Calls() bool {
+	return slices.ContainsFunc(s.Methods, func(m methodView) bool { return !m.Streams() })
+}
+
+// Streams says whether a method of the schema does.
+func (v *view) Streams() bool {
+	return slices.ContainsFunc(v.Services, func(s serviceView) bool { return s.Streams() })
 }
 
 // newView decides on all names.

@@ -150,7 +150,13 @@ func (v *view) addService(n Names, s *model.Service) error {
 			return err
 		}
 		method.CRCName, method.IDName = method.C+"_CRC", method.C+"_ID"
-		if err := n.claimAll(method.C, thingOf("method", &s.Declaration, m.Name), []string{"CRC", "ID", "deliver", "with"}); err != nil {
+		method.ManyIn = m.Streaming == model.ClientStreaming || m.Streaming == model.BidiStreaming
+		method.ManyOut = m.Streaming == model.ServerStreaming || m.Streaming == model.BidiStreaming
+		endings := []string{"CRC", "ID", "deliver", "with"}
+		if method.Streams() {
+			endings = []string{"CRC", "ID", "handler", "caller", "serve", "receive"}
+		}
+		if err := n.claimAll(method.C, thingOf("method", &s.Declaration, m.Name), endings); err != nil {
 			return err
 		}
 		var flags []string
@@ -159,6 +165,12 @@ func (v *view) addService(n Names, s *model.Service) error {
 		}
 		if m.Idempotent {
 			flags = append(flags, "SMF_METHOD_IDEMPOTENT")
+		}
+		if method.ManyIn {
+			flags = append(flags, "SMF_METHOD_STREAM_IN")
+		}
+		if method.ManyOut {
+			flags = append(flags, "SMF_METHOD_STREAM_OUT")
 		}
 		method.Flags = "0"
 		if len(flags) > 0 {
