@@ -97,13 +97,13 @@ static void say_last(struct smf_stream *stream, const char *text, size_t size, u
 }
 
 /* Ends a stream as a question asks for. */
-static void fail_as_told(struct smf_stream *stream, question_t question)
+static uint32_t fail_as_told(struct smf_stream *stream, question_t question)
 {
     char *message = copy_of(smf_gen_conformance_Question_text(question));
     char *type = copy_of(smf_gen_conformance_Question_details_type(question));
     struct smf_flat_u8_vector details = smf_gen_conformance_Question_details(question);
 
-    (void)smf_stream_fail(
+    uint32_t code = smf_stream_fail(
         stream, smf_gen_conformance_Question_code(question),
         &(struct smf_failure){.message = message,
                               .details = details.count == 0 ? NULL : details.data,
@@ -113,6 +113,7 @@ static void fail_as_told(struct smf_stream *stream, question_t question)
                                   smf_gen_conformance_Question_retry_after_ms(question)});
     free(message);
     free(type);
+    return code;
 }
 
 /* Collect. */
@@ -124,7 +125,7 @@ static void collect(struct smf_stream *stream, question_t question, void *contex
 
     (void)context;
     if (smf_gen_conformance_Question_code(question) != 0) {
-        fail_as_told(stream, question);
+        (void)fail_as_told(stream, question);
         return;
     }
     if (said->text == NULL && (said->text = calloc(1, 2 * COLLECTED_MAX)) == NULL)
@@ -183,9 +184,8 @@ static uint32_t list(struct smf_stream *stream, question_t question, void *conte
         (void)say(stream, said, said->text, said->size, ++said->answers);
     }
     if (code != 0)
-        fail_as_told(stream, question);
-    else
-        list_on(stream, NULL);
+        return fail_as_told(stream, question);
+    list_on(stream, NULL);
     return SMF_CODE_OK;
 }
 
@@ -219,7 +219,7 @@ static void talk(struct smf_stream *stream, question_t question, void *context)
 
     (void)context;
     if (smf_gen_conformance_Question_code(question) != 0)
-        fail_as_told(stream, question);
+        (void)fail_as_told(stream, question);
     else if (text.size_bytes == 3 && memcmp(text.data, "bye", 3) == 0)
         smf_stream_end(stream, SMF_CODE_OK);
     else if (!say(stream, said, made != NULL ? made : text.data,
@@ -259,7 +259,7 @@ static void hold(struct smf_stream *stream, question_t question, void *context)
 
     (void)context;
     if (smf_gen_conformance_Question_code(question) != 0) {
-        fail_as_told(stream, question);
+        (void)fail_as_told(stream, question);
     } else if (said->held) {
         said->bytes += text.size_bytes;
     } else {

@@ -83,7 +83,7 @@ func programInC(t *testing.T) string {
 			return
 		}
 		sources := []string{"schema/conformance/conformance.smf.c", "schema/conformance/streams.smf.c", "schema/demo/smf_demo.smf.c"}
-		for _, part := range []string{"", "_serve", "_streams", "_call"} {
+		for _, part := range []string{"", "_serve", "_streams", "_call", "_stream_call"} {
 			sources = append(sources, "native/test/conformance"+part+".c")
 		}
 		programC.path = filepath.Join(programFolder, "conformance")
