@@ -10,6 +10,7 @@
 
 #include <smf/client.h>
 #include <smf/engine.h>
+#include <smf/stream.h>
 
 #include "conformance.smf.h"
 
@@ -25,6 +26,14 @@ char *conformance_pattern(size_t size);
 
 /* Adds the conformance service, and that of the golden frames. The handlers live as long as the program. */
 void conformance_serve(struct smf_router *router);
+
+void conformance_serve_streams(struct smf_router *router);
+
+/* A Hold has its name: Told says that it waits, and Release lets it go on. Its end is told, too. */
+struct conformance_named;
+struct conformance_named *conformance_hold_begins(struct smf_flat_string name,
+                                                  struct smf_stream *stream);
+void conformance_hold_ends(struct conformance_named *named, uint32_t code);
 
 /* Where a client is: its core, and what makes time pass. */
 struct conformance_place {

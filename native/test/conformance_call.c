@@ -1,33 +1,7 @@
 /* The client of the conformance suite in C: it reads a row's steps, and says what came of each. */
-#include "conformance.h"
+#include "conformance_call.h"
 
-#define ASKED_MAX 16
-#define META_MAX 8
-#define LINE_BYTES_MAX 16384
-#define OUTCOME_BYTES_MAX 2048
-
-struct step {
-    const char *method;
-    char *text; /* of the question; owned if it is a pattern */
-    size_t text_size;
-    uint32_t code, retry_after_ms, size_bytes;
-    uint8_t details[64];
-    uint32_t details_size;
-    const char *details_type, *until, *show;
-    char *meta[META_MAX]; /* "key:value" */
-    int meta_count;
-    uint64_t timeout_ms;
-    int one_way, background, malformed, insist;
-};
-
-/* A call that was begun. */
-struct asked {
-    struct step step;
-    int done;
-    uint64_t call;
-    char said[32]; /* what until is held against */
-    char outcome[OUTCOME_BYTES_MAX];
-};
+#include "streams.smf.h"
 
 static struct {
     struct conformance_place *place;
@@ -51,7 +25,7 @@ char *conformance_pattern(size_t size)
     return text;
 }
 
-__attribute__((format(printf, 2, 3))) static void add(char *line, const char *format, ...)
+__attribute__((format(printf, 2, 3))) void conformance_add(char *line, const char *format, ...)
 {
     size_t used = strlen(line);
     va_list arguments;
@@ -62,17 +36,17 @@ __attribute__((format(printf, 2, 3))) static void add(char *line, const char *fo
 }
 
 /* A text as a line shows it. */
-static void add_brief(char *line, const char *name, const void *data, size_t size)
+void conformance_add_brief(char *line, const char *name, const void *data, size_t size)
 {
     uint32_t hash = 0x811c9dc5u;
 
     if (size <= 64) {
-        add(line, "%s\"%.*s\"", name, (int)size, (const char *)data);
+        conformance_add(line, "%s\"%.*s\"", name, (int)size, (const char *)data);
         return;
     }
     for (size_t i = 0; i < size; i++)
         hash = (hash ^ ((const uint8_t *)data)[i]) * 0x01000193u;
-    add(line, "%s%zu:%08x", name, size, hash);
+    conformance_add(line, "%s%zu:%08x", name, size, hash);
 }
 
 /* Reading steps. */
@@ -105,6 +79,12 @@ static void read_word(struct step *step, char *word)
         step->size_bytes = (uint32_t)strtoul(value, NULL, 10);
     } else if (strcmp(word, "timeout") == 0) {
         step->timeout_ms = strtoul(value, NULL, 10);
+    } else if (strcmp(word, "count") == 0) {
+        step->count = (uint32_t)strtoul(value, NULL, 10);
+    } else if (strcmp(word, "repeat") == 0) {
+        step->repeat = (uint32_t)strtoul(value, NULL, 10);
+    } else if (strcmp(word, "on") == 0) {
+        step->on = value;
     } else if (strcmp(word, "details") == 0) {
         read_details(step, value);
     } else if (strcmp(word, "type") == 0) {
@@ -134,7 +114,9 @@ static void read_step(struct step *step, char *text)
 
     memset(step, 0, sizeof *step);
     step->method = word != NULL ? word : "";
-    step->details_type = step->until = step->show = "";
+    step->details_type = step->until = step->show = step->on = "";
+    if (strcmp(step->method, "open") == 0)
+        step->stream = strtok_r(NULL, " ", &rest);
     step->timeout_ms = CONFORMANCE_PATIENCE_NS / 1000000;
     while ((word = strtok_r(NULL, " ", &rest)) != NULL)
         read_word(step, word);
@@ -142,32 +124,33 @@ static void read_step(struct step *step, char *text)
 
 /* What came of a call. */
 
-static void add_error(struct asked *asked, uint32_t code, const struct smf_result *result)
+void conformance_add_error(struct asked *asked, uint32_t code, const struct smf_result *result)
 {
     const char *show = asked->step.show;
 
-    add(asked->outcome, "%u", code);
+    conformance_add(asked->outcome, "%u", code);
     if (strcmp(show, "code") == 0)
         return;
     if (*show == '\0' && result != NULL) {
         if (result->message.size_bytes > 0)
-            add_brief(asked->outcome, " message=", result->message.data,
-                      result->message.size_bytes);
+            conformance_add_brief(asked->outcome, " message=", result->message.data,
+                                  result->message.size_bytes);
         if (result->details.count > 0)
-            add(asked->outcome, " details=");
+            conformance_add(asked->outcome, " details=");
         for (uint32_t i = 0; i < result->details.count; i++)
-            add(asked->outcome, "%02x", result->details.data[i]);
+            conformance_add(asked->outcome, "%02x", result->details.data[i]);
         if (result->details_type.size_bytes > 0)
-            add_brief(asked->outcome, " type=", result->details_type.data,
-                      result->details_type.size_bytes);
+            conformance_add_brief(asked->outcome, " type=", result->details_type.data,
+                                  result->details_type.size_bytes);
         if (result->retry_after_ms != 0)
-            add(asked->outcome, " retry=%u", result->retry_after_ms);
+            conformance_add(asked->outcome, " retry=%u", result->retry_after_ms);
     }
-    add(asked->outcome, result != NULL && result->may_have_run ? " may_have_run" : " has_not_run");
+    conformance_add(asked->outcome,
+                    result != NULL && result->may_have_run ? " may_have_run" : " has_not_run");
 }
 
 /* The code that a status stands for, where no answer came. */
-static uint32_t code_of(int status)
+uint32_t conformance_code_of(int status)
 {
     switch (status) {
     case SMF_ETIMEOUT:
@@ -194,11 +177,11 @@ static void add_answer(struct asked *asked, const struct smf_result *result, con
     struct smf_metadata block;
     uint32_t cursor = 0;
 
-    add(asked->outcome, "200");
+    conformance_add(asked->outcome, "200");
     if (text.size_bytes > 0)
-        add_brief(asked->outcome, " text=", text.data, text.size_bytes);
+        conformance_add_brief(asked->outcome, " text=", text.data, text.size_bytes);
     if (number != 0)
-        add(asked->outcome, " number=%llu", (unsigned long long)number);
+        conformance_add(asked->outcome, " number=%llu", (unsigned long long)number);
     if (text.size_bytes > 0)
         snprintf(asked->said, sizeof asked->said, "%.*s",
                  (int)(text.size_bytes < 31 ? text.size_bytes : 31), text.data);
@@ -206,8 +189,8 @@ static void add_answer(struct asked *asked, const struct smf_result *result, con
         snprintf(asked->said, sizeof asked->said, "%llu", (unsigned long long)number);
     (void)smf_result_metadata(result, &block);
     while (smf_metadata_next(&block, &cursor, &entry)) {
-        add(asked->outcome, " %.*s:", entry.key_size_bytes, entry.key);
-        add_brief(asked->outcome, "", entry.value, entry.value_size_bytes);
+        conformance_add(asked->outcome, " %.*s:", entry.key_size_bytes, entry.key);
+        conformance_add_brief(asked->outcome, "", entry.value, entry.value_size_bytes);
     }
 }
 
@@ -220,28 +203,35 @@ static void deliver(const struct smf_result *result, const void *reply,
     asked->done = 1;
     if (result->status == SMF_OK && result->code == SMF_CODE_OK && reply != NULL)
         add_answer(asked, result, reply);
+    else if (result->status == SMF_EUNSUPPORTED) /* a compressed reply */
+        conformance_add_error(asked, SMF_CODE_NOT_IMPLEMENTED, result);
     else
-        add_error(asked, result->status == SMF_OK ? result->code : code_of(result->status), result);
+        conformance_add_error(
+            asked, result->status == SMF_OK ? result->code : conformance_code_of(result->status),
+            result);
 }
 
 /* Making calls. */
 
-static const struct smf_method *method_of(const char *name)
+const struct smf_method *conformance_method_of(const char *name)
 {
     static const struct smf_method nobody = {.name = "Nobody",
                                              .in = &smf_gen_conformance_Question_layout,
                                              .out = &smf_gen_conformance_Answer_layout,
                                              .id = 1};
-    const struct smf_service *service = &smf_gen_conformance_Conformance_service;
+    static const struct smf_service *const services[] = {&smf_gen_conformance_Conformance_service,
+                                                         &smf_gen_conformance_Streams_service};
 
-    for (uint32_t i = 0; i < service->method_count; i++) {
-        if (strcmp(service->methods[i].name, name) == 0)
-            return &service->methods[i];
+    for (int k = 0; k < 2; k++) {
+        for (uint32_t i = 0; i < services[k]->method_count; i++) {
+            if (strcmp(services[k]->methods[i].name, name) == 0)
+                return &services[k]->methods[i];
+        }
     }
     return &nobody;
 }
 
-static void build(struct smf_flat_builder *b, const struct step *step)
+void conformance_build(struct smf_flat_builder *b, const struct step *step)
 {
     struct smf_flat_string_ref text = {0}, type = {0};
     struct smf_flat_u8_vector_ref details = {0};
@@ -269,10 +259,11 @@ static void build(struct smf_flat_builder *b, const struct step *step)
     smf_gen_conformance_Question_add_code(b, step->code);
     smf_gen_conformance_Question_add_retry_after_ms(b, step->retry_after_ms);
     smf_gen_conformance_Question_add_size_bytes(b, step->size_bytes);
+    smf_gen_conformance_Question_add_count(b, step->count);
     smf_gen_conformance_Question_finish_root(b, smf_gen_conformance_Question_end_table(b));
 }
 
-static int write_metadata(const struct step *step, uint8_t *bytes, uint32_t *size_out)
+int conformance_write_metadata(const struct step *step, uint8_t *bytes, uint32_t *size_out)
 {
     struct smf_metadata_writer writer;
 
@@ -302,29 +293,34 @@ static void begin(struct asked *asked)
     asked->outcome[0] = '\0';
     asked->done = 0;
     asked->call = 0;
-    status = write_metadata(step, metadata, &options.metadata_size_bytes);
+    status = conformance_write_metadata(step, metadata, &options.metadata_size_bytes);
     if (status != SMF_OK) {
         asked->done = 1;
-        add_error(asked, SMF_CODE_BAD_REQUEST, NULL);
+        conformance_add_error(asked, SMF_CODE_BAD_REQUEST, NULL);
         return;
     }
     options.metadata = options.metadata_size_bytes == 0 ? NULL : metadata;
     options.flags = step->one_way ? SMF_CALL_ONE_WAY : 0;
     options.timeout_us = step->timeout_ms == 0 ? SMF_CLIENT_NO_TIMEOUT : step->timeout_ms * 1000;
-    build(&request, step);
-    status = smf_client_call_with(now.client, method_of(step->method), &request, &options,
-                                  step->one_way ? NULL : deliver, NULL, asked);
+    conformance_build(&request, step);
+    status = smf_client_call_with(now.client, conformance_method_of(step->method), &request,
+                                  &options, step->one_way ? NULL : deliver, NULL, asked);
     smf_flat_builder_fini(&request);
     if (status != SMF_OK) {
         asked->done = 1;
-        add_error(asked, code_of(status), NULL);
+        conformance_add_error(asked, conformance_code_of(status), NULL);
     } else if (step->one_way) {
         asked->done = 1;
-        add(asked->outcome, "200");
+        conformance_add(asked->outcome, "200");
     }
 }
 
-static void step_until(const int *done)
+void conformance_step_once(void)
+{
+    now.place->step(now.place);
+}
+
+void conformance_step_until(const int *done)
 {
     uint64_t end_ns = smf_core_turn(now.place->core)->now_ns + 2 * CONFORMANCE_PATIENCE_NS;
 
@@ -350,7 +346,7 @@ static void ask(struct asked *asked)
     do {
         asked->said[0] = '\0';
         begin(asked);
-        step_until(&asked->done);
+        conformance_step_until(&asked->done);
     } while (smf_core_turn(now.place->core)->now_ns < end_ns && again(asked));
 }
 
@@ -366,8 +362,32 @@ static void ping(char *outcome)
 
     now.pong = 0;
     if (status == SMF_OK)
-        step_until(&now.pong);
-    add(outcome, "%u", now.pong == 1 ? SMF_CODE_OK : code_of(status));
+        conformance_step_until(&now.pong);
+    conformance_add(outcome, "%u", now.pong == 1 ? SMF_CODE_OK : conformance_code_of(status));
+}
+
+/* Runs a step, if it is of a stream. */
+static int run_stream_step(struct asked *asked, char *outcome)
+{
+    struct asked *kept = asked;
+    int what;
+
+    if (asked->step.background) {
+        if (now.background_count == ASKED_MAX)
+            conformance_fail("a row", "too much in the background");
+        kept = &now.background[now.background_count];
+        *kept = *asked;
+    }
+    kept->outcome[0] = '\0';
+    kept->done = 0;
+    what = conformance_stream_step(now.client, kept);
+    if (what == 0)
+        return 0;
+    now.background_count += asked->step.background;
+    if (!asked->step.background)
+        conformance_step_until(&kept->done);
+    conformance_add(outcome, "%s", asked->step.background ? "begun" : kept->outcome);
+    return 1;
 }
 
 static void run_step(char *text, char *outcome)
@@ -375,18 +395,23 @@ static void run_step(char *text, char *outcome)
     static struct asked asked;
 
     read_step(&asked.step, text);
-    if (strcmp(asked.step.method, "ping") == 0) {
+    if (run_stream_step(&asked, outcome)) {
+        if (asked.step.background)
+            return; /* its text is still sent */
+    } else if (strcmp(asked.step.method, "ping") == 0) {
         ping(outcome);
     } else if (strcmp(asked.step.method, "level") == 0) {
-        add(outcome, "%u", now.level);
+        conformance_add(outcome, "%u", now.level);
+    } else if (strcmp(asked.step.method, "pause") == 0) {
+        conformance_add(outcome, "done"); /* what was begun has left with its step */
     } else if (strcmp(asked.step.method, "cancel") == 0) {
         for (int i = 0; i < now.background_count; i++)
             (void)smf_client_cancel(now.client, now.background[i].call);
-        add(outcome, "done");
+        conformance_add(outcome, "done");
     } else if (strcmp(asked.step.method, "all") == 0) {
         for (int i = 0; i < now.background_count; i++) {
-            step_until(&now.background[i].done);
-            add(outcome, "%s%s", i > 0 ? ", " : "", now.background[i].outcome);
+            conformance_step_until(&now.background[i].done);
+            conformance_add(outcome, "%s%s", i > 0 ? ", " : "", now.background[i].outcome);
         }
     } else if (asked.step.background) {
         if (now.background_count == ASKED_MAX)
@@ -394,10 +419,10 @@ static void run_step(char *text, char *outcome)
         now.background[now.background_count].step = asked.step;
         begin(&now.background[now.background_count++]);
         now.place->step(now.place); /* what is sent in one turn may leave in another order */
-        add(outcome, "begun");
+        conformance_add(outcome, "begun");
     } else {
         ask(&asked);
-        add(outcome, "%s", asked.outcome);
+        conformance_add(outcome, "%s", asked.outcome);
     }
     if (asked.step.text != NULL && asked.step.text_size > 256)
         free(asked.step.text);
@@ -436,17 +461,21 @@ static int connect_to(const char *address, uint32_t flags)
     return now.connected;
 }
 
-static void connect_as(const char *level, const char *address)
+static int connect_as(const char *level, const char *address)
 {
+    int level1 = 0;
+
     if (strcmp(level, "1") == 0) {
         (void)connect_to(address, 0);
-    } else if (!connect_to(address, SMF_CONNECT_HELLO) && strcmp(level, "any") == 0 &&
-               (now.closed_reason == SMF_CLOSE_NOT_LEVEL2 ||
-                now.closed_reason == SMF_CLOSE_HELLO_TIMEOUT)) {
-        (void)connect_to(address, 0);
+    } else if (!connect_to(address, SMF_CONNECT_HELLO)) {
+        level1 = now.closed_reason == SMF_CLOSE_NOT_LEVEL2 ||
+                 now.closed_reason == SMF_CLOSE_HELLO_TIMEOUT;
+        if (level1 && strcmp(level, "any") == 0)
+            (void)connect_to(address, 0);
     }
     if (!now.connected)
-        conformance_fail("connecting", smf_close_reason_name(now.closed_reason));
+        printf("no connection %u", level1 ? SMF_CODE_LEVEL : SMF_CODE_UNAVAILABLE);
+    return now.connected;
 }
 
 void conformance_row(struct conformance_place *place, char *line)
@@ -458,7 +487,8 @@ void conformance_row(struct conformance_place *place, char *line)
     now.place = place;
     if (address == NULL || smf_client_open(&now.client, place->core, 0) != SMF_OK)
         conformance_fail("a row", "LEVEL ADDRESS STEPS are expected");
-    connect_as(level, address);
+    if (!connect_as(level, address))
+        *rest = '\0';
     for (char *step = strtok_r(rest, ";", &next); step != NULL; step = strtok_r(NULL, ";", &next)) {
         outcome[0] = '\0';
         run_step(step, outcome);
@@ -468,4 +498,6 @@ void conformance_row(struct conformance_place *place, char *line)
     fflush(stdout);
     smf_client_close(now.client);
     now.client = NULL;
+    conformance_streams_reset();
+    (void)smf_core_poll(place->core, SMF_WAIT_NONE); /* the server hears of it */
 }

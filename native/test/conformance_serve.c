@@ -7,17 +7,18 @@
 #define NAME_BYTES_MAX 64
 
 /* What is kept of a text that a row has chosen: of a Wait, or of a Count. */
-struct named {
+struct conformance_named {
     char name[NAME_BYTES_MAX];
     char told[16];
     uint64_t counted;
     struct smf_call later;
+    struct smf_stream *held; /* a Hold that waits for Release */
 };
 
-static struct named *names[NAMES_MAX];
+static struct conformance_named *names[NAMES_MAX];
 static int name_count;
 
-static struct named *find(struct smf_flat_string name)
+static struct conformance_named *find(struct smf_flat_string name)
 {
     for (int i = 0; i < name_count; i++) {
         if (strlen(names[i]->name) == name.size_bytes &&
@@ -93,7 +94,7 @@ static uint32_t fail(struct smf_call *call, question_t question, void *context)
 
 static void gave_up(uint32_t code, void *context)
 {
-    struct named *named = context;
+    struct conformance_named *named = context;
 
     snprintf(named->told, sizeof named->told, "%u", code);
     smf_call_answer(&named->later, code);
@@ -101,7 +102,7 @@ static void gave_up(uint32_t code, void *context)
 
 static uint32_t wait_for_end(struct smf_call *call, question_t question, void *context)
 {
-    struct named *named = find(smf_gen_conformance_Question_text(question));
+    struct conformance_named *named = find(smf_gen_conformance_Question_text(question));
     uint32_t later = smf_call_defer(call, &named->later);
 
     (void)context;
@@ -112,7 +113,7 @@ static uint32_t wait_for_end(struct smf_call *call, question_t question, void *c
 
 static uint32_t told(struct smf_call *call, question_t question, void *context)
 {
-    const struct named *named = find(smf_gen_conformance_Question_text(question));
+    const struct conformance_named *named = find(smf_gen_conformance_Question_text(question));
 
     (void)context;
     return answer(call, named->told, strlen(named->told), 0);
@@ -180,6 +181,35 @@ static uint32_t drain(struct smf_call *call, question_t question, void *context)
     return answer(call, NULL, 0, 0);
 }
 
+struct conformance_named *conformance_hold_begins(struct smf_flat_string name,
+                                                  struct smf_stream *stream)
+{
+    struct conformance_named *named = find(name);
+
+    snprintf(named->told, sizeof named->told, "waits");
+    named->held = stream;
+    return named;
+}
+
+void conformance_hold_ends(struct conformance_named *named, uint32_t code)
+{
+    named->held = NULL;
+    if (code != SMF_CODE_OK)
+        snprintf(named->told, sizeof named->told, "%u", code);
+}
+
+static uint32_t release(struct smf_call *call, question_t question, void *context)
+{
+    struct conformance_named *named = find(smf_gen_conformance_Question_text(question));
+    struct smf_stream *held = named->held;
+
+    (void)context;
+    named->held = NULL;
+    if (held != NULL)
+        smf_stream_release(held);
+    return answer(call, NULL, 0, 0);
+}
+
 static uint32_t get(struct smf_call *call, const struct smf_gen_demo_Request *request,
                     void *context)
 {
@@ -204,11 +234,13 @@ void conformance_serve(struct smf_router *router)
                                                                          .Count = count,
                                                                          .Counted = counted,
                                                                          .Large = large,
-                                                                         .Drain = drain};
+                                                                         .Drain = drain,
+                                                                         .Release = release};
     static const struct smf_gen_demo_SmfStorage_server storage = {.Get = get};
     struct smf_error error = {SMF_ENOMEM, 0, "no memory"};
 
     if (smf_gen_conformance_Conformance_serve(router, &server, &error) != SMF_OK ||
         smf_gen_demo_SmfStorage_serve(router, &storage, &error) != SMF_OK)
         conformance_fail("serving", error.text);
+    conformance_serve_streams(router);
 }

@@ -249,9 +249,19 @@ func (rcv *Question) MutateSizeBytes(n uint32) bool {
 	return rcv._tab.MutateUint32Slot(14, n)
 }
 
+// How many answers a stream is to give.
+func (rcv *Question) Count() uint32 {
+	return rcv._tab.GetUint32Slot(16, 0)
+}
+
+// MutateCount changes a stored Count; false: it is not stored.
+func (rcv *Question) MutateCount(n uint32) bool {
+	return rcv._tab.MutateUint32Slot(16, n)
+}
+
 // QuestionStart begins a Question; what it refers to is built before.
 func QuestionStart(builder *flatbuffers.Builder) {
-	builder.StartObject(6)
+	builder.StartObject(7)
 }
 
 func QuestionAddText(builder *flatbuffers.Builder, text flatbuffers.UOffsetT) {
@@ -283,6 +293,10 @@ func QuestionAddSizeBytes(builder *flatbuffers.Builder, sizeBytes uint32) {
 	builder.PrependUint32Slot(5, sizeBytes, 0)
 }
 
+func QuestionAddCount(builder *flatbuffers.Builder, count uint32) {
+	builder.PrependUint32Slot(6, count, 0)
+}
+
 // QuestionEnd ends what QuestionStart began.
 func QuestionEnd(builder *flatbuffers.Builder) flatbuffers.UOffsetT {
 	return builder.EndObject()
@@ -298,6 +312,8 @@ type QuestionT struct {
 	RetryAfterMs uint32 `json:"retry_after_ms"`
 	// How long the text of the answer is to be, in bytes.
 	SizeBytes uint32 `json:"size_bytes"`
+	// How many answers a stream is to give.
+	Count uint32 `json:"count"`
 }
 
 // Pack builds t with everything that it refers to. Of a nil it builds nothing.
@@ -324,6 +340,7 @@ func (t *QuestionT) Pack(builder *flatbuffers.Builder) flatbuffers.UOffsetT {
 	QuestionAddDetailsType(builder, detailsTypeOffset)
 	QuestionAddRetryAfterMs(builder, t.RetryAfterMs)
 	QuestionAddSizeBytes(builder, t.SizeBytes)
+	QuestionAddCount(builder, t.Count)
 	return QuestionEnd(builder)
 }
 
@@ -335,6 +352,7 @@ func (rcv *Question) UnPackTo(t *QuestionT) {
 	t.DetailsType = string(rcv.DetailsType())
 	t.RetryAfterMs = rcv.RetryAfterMs()
 	t.SizeBytes = rcv.SizeBytes()
+	t.Count = rcv.Count()
 }
 
 // UnPack copies rcv into a plain struct.

@@ -17,9 +17,10 @@ static const struct smf_flat_field smf_gen_conformance_Question_layout_fields[] 
     {"details_type", NULL, 0, 10, SMF_FLAT_STRING, 0, 0, {0, 0, 0}},
     {"retry_after_ms", NULL, 4, 12, SMF_FLAT_INLINE, 4, 0, {0, 0, 0}},
     {"size_bytes", NULL, 4, 14, SMF_FLAT_INLINE, 4, 0, {0, 0, 0}},
+    {"count", NULL, 4, 16, SMF_FLAT_INLINE, 4, 0, {0, 0, 0}},
 };
 const struct smf_flat_table smf_gen_conformance_Question_layout = {"Question",
-    smf_gen_conformance_Question_layout_fields, 6, 0};
+    smf_gen_conformance_Question_layout_fields, 7, 0};
 
 static const struct smf_method smf_gen_conformance_Conformance_service_methods[] = {
     {"Echo", "smf_gen.conformance.Question", "smf_gen.conformance.Answer",
@@ -52,6 +53,9 @@ static const struct smf_method smf_gen_conformance_Conformance_service_methods[]
     {"Drain", "smf_gen.conformance.Question", "smf_gen.conformance.Answer",
      &smf_gen_conformance_Question_layout, &smf_gen_conformance_Answer_layout,
          smf_gen_conformance_Conformance_Drain_ID, 0, 0},
+    {"Release", "smf_gen.conformance.Question", "smf_gen.conformance.Answer",
+     &smf_gen_conformance_Question_layout, &smf_gen_conformance_Answer_layout,
+         smf_gen_conformance_Conformance_Release_ID, 0, 0},
     {"Missing", "smf_gen.conformance.Question", "smf_gen.conformance.Answer",
      &smf_gen_conformance_Question_layout, &smf_gen_conformance_Answer_layout,
          smf_gen_conformance_Conformance_Missing_ID, 0, 0},
@@ -150,9 +154,17 @@ static int smf_gen_conformance_Conformance_dispatch_any(const void *any, struct 
             smf_call_end(&call, server->Drain(&call,
                 (const struct smf_gen_conformance_Question *)request, server->context));
         return 1;
+    case smf_gen_conformance_Conformance_Release_ID:
+        request = smf_call_begin(&call, core, event,
+            &smf_gen_conformance_Conformance_service_methods[10], server->Release != NULL,
+            server->unverified);
+        if (request != NULL)
+            smf_call_end(&call, server->Release(&call,
+                (const struct smf_gen_conformance_Question *)request, server->context));
+        return 1;
     case smf_gen_conformance_Conformance_Missing_ID:
         request = smf_call_begin(&call, core, event,
-            &smf_gen_conformance_Conformance_service_methods[10], server->Missing != NULL,
+            &smf_gen_conformance_Conformance_service_methods[11], server->Missing != NULL,
             server->unverified);
         if (request != NULL)
             smf_call_end(&call, server->Missing(&call,
@@ -170,7 +182,7 @@ int smf_gen_conformance_Conformance_dispatch(const struct smf_gen_conformance_Co
 
 const struct smf_service smf_gen_conformance_Conformance_service = {
     "Conformance", "smf_gen.conformance.Conformance", "conformance.fbs",
-        smf_gen_conformance_Conformance_service_methods, 11, SMF_GENERATED_VERSION,
+        smf_gen_conformance_Conformance_service_methods, 12, SMF_GENERATED_VERSION,
         smf_gen_conformance_Conformance_dispatch_any,
 };
 
@@ -454,6 +466,34 @@ int smf_gen_conformance_Conformance_Drain_with(struct smf_client *client,
         (smf_client_callback)callback, context);
 }
 
+static void smf_gen_conformance_Conformance_Release_deliver(const struct smf_result *result,
+    const void *reply, smf_client_callback callback, void *context)
+{
+    if (callback != NULL)
+        ((void (*)(const struct smf_result *, const struct smf_gen_conformance_Answer *,
+            void *))callback)(result, (const struct smf_gen_conformance_Answer *)reply, context);
+}
+
+int smf_gen_conformance_Conformance_Release(struct smf_client *client,
+    struct smf_flat_builder *request, uint64_t timeout_us,
+    void (*callback)(const struct smf_result *result,
+    const struct smf_gen_conformance_Answer *response, void *context), void *context)
+{
+    return smf_client_call(client, &smf_gen_conformance_Conformance_service_methods[10], request,
+        timeout_us, smf_gen_conformance_Conformance_Release_deliver, (smf_client_callback)callback,
+        context);
+}
+
+int smf_gen_conformance_Conformance_Release_with(struct smf_client *client,
+    struct smf_flat_builder *request, const struct smf_call_options *options,
+    void (*callback)(const struct smf_result *result,
+    const struct smf_gen_conformance_Answer *response, void *context), void *context)
+{
+    return smf_client_call_with(client, &smf_gen_conformance_Conformance_service_methods[10],
+        request, options, smf_gen_conformance_Conformance_Release_deliver,
+        (smf_client_callback)callback, context);
+}
+
 static void smf_gen_conformance_Conformance_Missing_deliver(const struct smf_result *result,
     const void *reply, smf_client_callback callback, void *context)
 {
@@ -467,7 +507,7 @@ int smf_gen_conformance_Conformance_Missing(struct smf_client *client,
     void (*callback)(const struct smf_result *result,
     const struct smf_gen_conformance_Answer *response, void *context), void *context)
 {
-    return smf_client_call(client, &smf_gen_conformance_Conformance_service_methods[10], request,
+    return smf_client_call(client, &smf_gen_conformance_Conformance_service_methods[11], request,
         timeout_us, smf_gen_conformance_Conformance_Missing_deliver, (smf_client_callback)callback,
         context);
 }
@@ -477,7 +517,7 @@ int smf_gen_conformance_Conformance_Missing_with(struct smf_client *client,
     void (*callback)(const struct smf_result *result,
     const struct smf_gen_conformance_Answer *response, void *context), void *context)
 {
-    return smf_client_call_with(client, &smf_gen_conformance_Conformance_service_methods[10],
+    return smf_client_call_with(client, &smf_gen_conformance_Conformance_service_methods[11],
         request, options, smf_gen_conformance_Conformance_Missing_deliver,
         (smf_client_callback)callback, context);
 }

@@ -54,6 +54,9 @@ const (
 	ConformanceDrainCRC      uint32 = 17154556                                    // Drain:smf_gen::conformance::Question:smf_gen::conformance::Answer
 	ConformanceDrainMethodID        = ConformanceServiceCRC ^ ConformanceDrainCRC // 1871469516
 
+	ConformanceReleaseCRC      uint32 = 3784228897                                    // Release:smf_gen::conformance::Question:smf_gen::conformance::Answer
+	ConformanceReleaseMethodID        = ConformanceServiceCRC ^ ConformanceReleaseCRC // 2399623697
+
 	ConformanceMissingCRC      uint32 = 3097248074                                    // Missing:smf_gen::conformance::Question:smf_gen::conformance::Answer
 	ConformanceMissingMethodID        = ConformanceServiceCRC ^ ConformanceMissingCRC // 3591756666
 )
@@ -137,6 +140,13 @@ var ConformanceService = rpc.Service{
 			Verify: VerifyQuestion,
 		},
 		{
+			Name:   "Release",
+			In:     "smf_gen.conformance.Question",
+			Out:    "smf_gen.conformance.Answer",
+			ID:     ConformanceReleaseMethodID,
+			Verify: VerifyQuestion,
+		},
+		{
 			Name:   "Missing",
 			In:     "smf_gen.conformance.Question",
 			Out:    "smf_gen.conformance.Answer",
@@ -191,6 +201,10 @@ type ConformanceServer interface {
 	//
 	// Begins to drain the server.
 	Drain(ctx context.Context, req *Question, reply *rpc.Reply) error
+	// Release answers Conformance.Release.
+	//
+	// Lets the Hold of that text go on.
+	Release(ctx context.Context, req *Question, reply *rpc.Reply) error
 	// Missing answers Conformance.Missing.
 	//
 	// Nobody has written this one.
@@ -251,6 +265,11 @@ func (UnimplementedConformanceServer) Drain(context.Context, *Question, *rpc.Rep
 	return rpc.ErrNotImplemented
 }
 
+// Release answers rpc.ErrNotImplemented.
+func (UnimplementedConformanceServer) Release(context.Context, *Question, *rpc.Reply) error {
+	return rpc.ErrNotImplemented
+}
+
 // Missing answers rpc.ErrNotImplemented.
 func (UnimplementedConformanceServer) Missing(context.Context, *Question, *rpc.Reply) error {
 	return rpc.ErrNotImplemented
@@ -292,6 +311,9 @@ func RegisterConformanceServer(r rpc.Registrar, impl ConformanceServer, options 
 		},
 		func(ctx context.Context, req *rpc.Request, reply *rpc.Reply) error {
 			return impl.Drain(ctx, rpc.View[Question](req), reply)
+		},
+		func(ctx context.Context, req *rpc.Request, reply *rpc.Reply) error {
+			return impl.Release(ctx, rpc.View[Question](req), reply)
 		},
 		func(ctx context.Context, req *rpc.Request, reply *rpc.Reply) error {
 			return impl.Missing(ctx, rpc.View[Question](req), reply)
@@ -502,6 +524,25 @@ func (c *ConformanceClient) DrainInto(ctx context.Context, req *QuestionT, out *
 		func(reply *Answer) { reply.UnPackTo(out) }, VerifyAnswer)
 }
 
+// Release calls Conformance.Release with a finished builder, which may be used again when it returns.
+// The result is valid until its Release.
+//
+// Lets the Hold of that text go on.
+func (c *ConformanceClient) Release(ctx context.Context, req *flatbuffers.Builder) (rpc.Result[Answer], error) {
+	return rpc.CallTable[Answer](ctx, &c.stub, ConformanceReleaseMethodID, req, VerifyAnswer)
+}
+
+// ReleaseInto calls Conformance.Release and copies the reply into out, which shares no memory with it.
+//
+// Lets the Hold of that text go on.
+func (c *ConformanceClient) ReleaseInto(ctx context.Context, req *QuestionT, out *AnswerT) error {
+	if req == nil || out == nil {
+		return errors.New("ConformanceClient.ReleaseInto: req or out is nil")
+	}
+	return rpc.CallInto(ctx, &c.stub, ConformanceReleaseMethodID, req.Pack,
+		func(reply *Answer) { reply.UnPackTo(out) }, VerifyAnswer)
+}
+
 // Missing calls Conformance.Missing with a finished builder, which may be used again when it returns.
 // The result is valid until its Release.
 //
@@ -614,5 +655,6 @@ var conformanceTables = flatverify.Schema{
 		{Name: "details_type", Slot: 10, Kind: flatverify.String},
 		{Name: "retry_after_ms", Slot: 12, Kind: flatverify.Inline, Size: 4, Align: 4},
 		{Name: "size_bytes", Slot: 14, Kind: flatverify.Inline, Size: 4, Align: 4},
+		{Name: "count", Slot: 16, Kind: flatverify.Inline, Size: 4, Align: 4},
 	}},
 }

@@ -187,11 +187,17 @@ static inline uint32_t smf_gen_conformance_Question_size_bytes(const struct smf_
     return smf_flat_get_u32(table, 14, 0u);
 }
 
+/* How many answers a stream is to give. */
+static inline uint32_t smf_gen_conformance_Question_count(const struct smf_gen_conformance_Question *table)
+{
+    return smf_flat_get_u32(table, 16, 0u);
+}
+
 /* Building a Question: start it, add its fields, end it; then it is finished as a root, or a field of
  * another table. */
 static inline void smf_gen_conformance_Question_start_table(struct smf_flat_builder *builder)
 {
-    smf_flat_start_table(builder, 12);
+    smf_flat_start_table(builder, 14);
 }
 static inline void smf_gen_conformance_Question_add_text(struct smf_flat_builder *builder,
     struct smf_flat_string_ref value)
@@ -222,6 +228,11 @@ static inline void smf_gen_conformance_Question_add_size_bytes(struct smf_flat_b
     uint32_t value)
 {
     smf_flat_add_u32(builder, 14, value, 0u);
+}
+static inline void smf_gen_conformance_Question_add_count(struct smf_flat_builder *builder,
+    uint32_t value)
+{
+    smf_flat_add_u32(builder, 16, value, 0u);
 }
 static inline struct smf_gen_conformance_Question_ref
 smf_gen_conformance_Question_end_table(struct smf_flat_builder *builder)
@@ -267,6 +278,8 @@ smf_gen_conformance_Question_build_vector(struct smf_flat_builder *builder,
 #define smf_gen_conformance_Conformance_Large_ID (smf_gen_conformance_Conformance_CRC ^ smf_gen_conformance_Conformance_Large_CRC) /* 4058034980 */
 #define smf_gen_conformance_Conformance_Drain_CRC 17154556u /* Drain:smf_gen::conformance::Question:smf_gen::conformance::Answer */
 #define smf_gen_conformance_Conformance_Drain_ID (smf_gen_conformance_Conformance_CRC ^ smf_gen_conformance_Conformance_Drain_CRC) /* 1871469516 */
+#define smf_gen_conformance_Conformance_Release_CRC 3784228897u /* Release:smf_gen::conformance::Question:smf_gen::conformance::Answer */
+#define smf_gen_conformance_Conformance_Release_ID (smf_gen_conformance_Conformance_CRC ^ smf_gen_conformance_Conformance_Release_CRC) /* 2399623697 */
 #define smf_gen_conformance_Conformance_Missing_CRC 3097248074u /* Missing:smf_gen::conformance::Question:smf_gen::conformance::Answer */
 #define smf_gen_conformance_Conformance_Missing_ID (smf_gen_conformance_Conformance_CRC ^ smf_gen_conformance_Conformance_Missing_CRC) /* 3591756666 */
 
@@ -310,6 +323,9 @@ struct smf_gen_conformance_Conformance_server {
         void *context);
     /* Begins to drain the server. */
     uint32_t (*Drain)(struct smf_call *call, const struct smf_gen_conformance_Question *request,
+        void *context);
+    /* Lets the Hold of that text go on. */
+    uint32_t (*Release)(struct smf_call *call, const struct smf_gen_conformance_Question *request,
         void *context);
     /* Nobody has written this one. */
     uint32_t (*Missing)(struct smf_call *call, const struct smf_gen_conformance_Question *request,
@@ -473,6 +489,21 @@ int smf_gen_conformance_Conformance_Drain(struct smf_client *client,
 
 /* Likewise, with options, or NULL: smf_client_call_with. */
 int smf_gen_conformance_Conformance_Drain_with(struct smf_client *client,
+    struct smf_flat_builder *request, const struct smf_call_options *options,
+    void (*callback)(const struct smf_result *result,
+    const struct smf_gen_conformance_Answer *response, void *context), void *context);
+
+/* Lets the Hold of that text go on.
+ *
+ * Calls Conformance.Release with a request that was finished: smf_client_call. response: NULL
+ * unless result says that all went well. A builder of the core is empty afterwards. callback may be NULL. */
+int smf_gen_conformance_Conformance_Release(struct smf_client *client,
+    struct smf_flat_builder *request, uint64_t timeout_us,
+    void (*callback)(const struct smf_result *result,
+    const struct smf_gen_conformance_Answer *response, void *context), void *context);
+
+/* Likewise, with options, or NULL: smf_client_call_with. */
+int smf_gen_conformance_Conformance_Release_with(struct smf_client *client,
     struct smf_flat_builder *request, const struct smf_call_options *options,
     void (*callback)(const struct smf_result *result,
     const struct smf_gen_conformance_Answer *response, void *context), void *context);

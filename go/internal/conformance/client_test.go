@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"hash/fnv"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -53,12 +54,19 @@ type step struct {
 	// What happens to the call.
 	oneWay, background bool
 	malformed, insist  bool
+	// Of a stream.
+	stream string // the method that is opened
+	on     string // its name
+	repeat int    // how many times a message is sent
 }
 
 func parseStep(text string) (step, error) {
 	words := strings.Fields(text)
 	s := step{method: words[0], timeout: stepTimeout}
-	for _, word := range words[1:] {
+	if words = words[1:]; s.method == "open" {
+		s.stream, words = words[0], words[1:]
+	}
+	for _, word := range words {
 		key, value, _ := strings.Cut(word, "=")
 		number, numberErr := strconv.Atoi(strings.TrimPrefix(value, "*"))
 		switch key {
@@ -74,6 +82,12 @@ func parseStep(text string) (step, error) {
 			s.question.RetryAfterMs = uint32(number)
 		case "size":
 			s.question.SizeBytes = uint32(number)
+		case "count":
+			s.question.Count = uint32(number)
+		case "repeat":
+			s.repeat = number
+		case "on":
+			s.on, numberErr = value, nil
 		case "timeout":
 			s.timeout = time.Duration(number) * time.Millisecond
 		case "details":
@@ -116,9 +130,13 @@ func mustNumber(text string) int {
 	return n
 }
 
+func methods() []rpc.Method {
+	return slices.Concat(conformance.ConformanceService.Methods, conformance.StreamsService.Methods)
+}
+
 func (s *step) id() uint32 {
-	for _, m := range conformance.ConformanceService.Methods {
-		if m.Name == s.method {
+	for _, m := range methods() {
+		if m.Name == s.method || m.Name == s.stream {
 			return m.ID
 		}
 	}
@@ -139,10 +157,26 @@ type caller struct {
 	client *rpc.Client
 	cancel []context.CancelFunc // of the calls in the background
 	ended  []chan string
+	opened map[string]*stream
+	ends   []context.CancelFunc // of streams
 }
 
 func (c *caller) run(s *step) string {
 	switch s.method {
+	case "open":
+		return c.openStep(s)
+	case "send", "close", "recv", "recvall", "metadata", "giveup":
+		raw := c.opened[s.on]
+		if raw == nil {
+			return "no stream"
+		}
+		if !s.background {
+			return c.streamStep(s, raw)
+		}
+		ended := make(chan string, 1)
+		c.ended = append(c.ended, ended)
+		go func() { ended <- c.streamStep(s, raw) }()
+		return "begun"
 	case "ping":
 		ctx, end := context.WithTimeout(context.Background(), s.timeout)
 		defer end()
@@ -150,6 +184,9 @@ func (c *caller) run(s *step) string {
 		return s.outcome(nil, err)
 	case "level":
 		return strconv.Itoa(c.client.Level())
+	case "pause": // so that what was begun before has been sent
+		time.Sleep(100 * time.Millisecond)
+		return "done"
 	case "cancel":
 		for _, cancel := range c.cancel {
 			cancel()
@@ -275,10 +312,14 @@ func runRow(level, address, steps string) (string, error) {
 	defer cancel()
 	wants := map[string]int{"1": 1, "2": rpc.RequireLevel2, "any": 0}[level]
 	client, err := rpc.Dial(ctx, address, rpc.ClientOptions{Level: wants})
+	var failure *rpc.Error
+	if errors.As(err, &failure) {
+		return fmt.Sprintf("no connection %d", failure.Code), nil
+	}
 	if err != nil {
 		return "", err
 	}
-	c := &caller{client: client}
+	c := &caller{client: client, opened: make(map[string]*stream)}
 	var got []string
 	for _, text := range strings.Split(steps, ";") {
 		s, err := parseStep(text)
@@ -287,7 +328,7 @@ func runRow(level, address, steps string) (string, error) {
 		}
 		got = append(got, c.run(&s))
 	}
-	for _, cancel := range c.cancel {
+	for _, cancel := range append(c.cancel, c.ends...) {
 		cancel()
 	}
 	return strings.Join(got, "; "), client.Close()

@@ -82,8 +82,8 @@ func programInC(t *testing.T) string {
 			programC.err = err
 			return
 		}
-		sources := []string{"schema/conformance/conformance.smf.c", "schema/demo/smf_demo.smf.c"}
-		for _, part := range []string{"", "_serve", "_call"} {
+		sources := []string{"schema/conformance/conformance.smf.c", "schema/conformance/streams.smf.c", "schema/demo/smf_demo.smf.c"}
+		for _, part := range []string{"", "_serve", "_streams", "_call", "_stream_call"} {
 			sources = append(sources, "native/test/conformance"+part+".c")
 		}
 		programC.path = filepath.Join(programFolder, "conformance")

@@ -61,6 +61,8 @@ func bytesOf(t *testing.T, text string) []byte {
 			all = append(all, golden(t, piece)...)
 		case piece == "request":
 			all = append(all, golden(t, "golden1/frame_request")[frame.HeaderSize:]...)
+		case piece == "answer": // whose text is "a"
+			all = append(all, bytesOf(t, "0c000000000006000800040006000000040000000100000061000000")...)
 		case kind == "u32":
 			all = binary.LittleEndian.AppendUint32(all, uint32(number))
 		case kind == "zeros":
@@ -344,7 +346,7 @@ func writeAnswers(t *testing.T, lines [][]string) {
 	require.NoError(t, err)
 	out, next := []string{}, 0
 	for _, line := range strings.Split(string(text), "\n") {
-		if strings.TrimSpace(line) != "" && !strings.HasPrefix(line, "#") {
+		if strings.TrimSpace(line) != "" && !strings.HasPrefix(line, "#") && !strings.HasPrefix(line, "@") {
 			line = strings.Join(lines[next][:4], " | ")
 			if lines[next][4] != "" {
 				line += " | " + lines[next][4]

@@ -3,6 +3,7 @@ package conformance
 import (
 	"fmt"
 	"os"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -15,6 +16,9 @@ const (
 	rawFile  = "../../../schema/conformance/raw.txt"
 )
 
+// streamsInC: the client in C has streams. Without them no row that opens one is run with it.
+const streamsInC = false
+
 // row is a line of rows.txt.
 type row struct {
 	name    string
@@ -25,6 +29,8 @@ type row struct {
 	except  map[string]string // who does not run it: why
 }
 
+const noStreams = "the client in C opens no streams here yet: NOT CHECKED"
+
 // skippers are those who may be excepted.
 var skippers = []string{"go-client", "c-client", "go-server", "c-server", "sim"}
 
@@ -34,7 +40,7 @@ func table(t *testing.T, path string, fields int) [][]string {
 	require.NoError(t, err)
 	var lines [][]string
 	for i, line := range strings.Split(string(text), "\n") {
-		if strings.TrimSpace(line) == "" || strings.HasPrefix(line, "#") {
+		if strings.TrimSpace(line) == "" || strings.HasPrefix(line, "@") || strings.HasPrefix(line, "#") {
 			continue
 		}
 		parts := strings.Split(line, "|")
@@ -73,6 +79,9 @@ func rows(t *testing.T) []row {
 			require.NotEmpty(t, strings.TrimSpace(why), "%s: why does %s not run it?", r.name, who)
 			r.except[strings.TrimSpace(who)] = strings.TrimSpace(why)
 		}
+		if !streamsInC && regexp.MustCompile("(^|;)open ").MatchString(r.steps) {
+			r.except["c-client"] = noStreams
+		}
 		all = append(all, r)
 	}
 	return all
@@ -106,11 +115,11 @@ func TestRows(t *testing.T) {
 			t.Parallel()
 			servers := map[int]string{1: serve(t, pair.server, 1), 2: serve(t, pair.server, 2)}
 			client := startClient(t, pair.client)
-			ran, left := 0, 0
+			ran, left, leftOut := 0, 0, map[string][]string{}
 			for i := range all {
 				r := &all[i]
 				if why := r.skipped(pair.client+"-client", pair.server+"-server"); why != "" {
-					t.Logf("%s is not run: %s", r.name, why)
+					leftOut[why] = append(leftOut[why], r.name)
 					left += len(r.clients)
 					continue
 				}
@@ -131,7 +140,7 @@ func TestRows(t *testing.T) {
 					}
 				}
 			}
-			t.Logf("%d rows ran, %d did not", ran, left)
+			t.Logf("%d rows ran, %d did not: %q", ran, left, leftOut)
 			require.Greater(t, ran, 60)
 		})
 	}
@@ -142,11 +151,11 @@ func TestRowsOnSimulatedNetwork(t *testing.T) {
 	t.Parallel()
 	worlds := map[int]*peer{1: start(t, "c", "sim", "1"), 2: start(t, "c", "sim", "2")}
 	all := rows(t)
-	ran, left := 0, 0
+	ran, left, leftOut := 0, 0, map[string][]string{}
 	for i := range all {
 		r := &all[i]
 		if why := r.skipped("c-client", "c-server", "sim"); why != "" {
-			t.Logf("%s is not run: %s", r.name, why)
+			leftOut[why] = append(leftOut[why], r.name)
 			left += len(r.clients)
 			continue
 		}
@@ -162,7 +171,7 @@ func TestRowsOnSimulatedNetwork(t *testing.T) {
 			}
 		}
 	}
-	t.Logf("%d rows ran, %d did not", ran, left)
+	t.Logf("%d rows ran, %d did not: %q", ran, left, leftOut)
 	require.Greater(t, ran, 60)
 }
 

@@ -30,6 +30,7 @@ type service struct {
 	mu      sync.Mutex
 	waits   map[string]string // by the text of a Wait: what Told says
 	counted map[string]uint64
+	holds   map[string]chan struct{} // closed by Release
 }
 
 // storage answers the calls of the golden frames.
@@ -50,6 +51,11 @@ func (s *service) Echo(_ context.Context, req *conformance.Question, reply *rpc.
 }
 
 func (s *service) Fail(_ context.Context, req *conformance.Question, _ *rpc.Reply) error {
+	return failureOf(req)
+}
+
+// failureOf is the error that a question asks for.
+func failureOf(req *conformance.Question) error {
 	return &rpc.Error{
 		Code: rpc.Code(req.Code()), Message: string(req.Text()), Details: append([]byte(nil), req.DetailsBytes()...),
 		DetailsType: string(req.DetailsType()), RetryAfter: time.Duration(req.RetryAfterMs()) * time.Millisecond,
@@ -60,12 +66,16 @@ func (s *service) Wait(ctx context.Context, req *conformance.Question, _ *rpc.Re
 	name := string(req.Text())
 	s.told(name, "waits")
 	<-ctx.Done()
-	why := rpc.CodeOf(context.Cause(ctx))
-	if errors.Is(context.Cause(ctx), rpc.ErrDisconnected) {
-		why = rpc.CodeCancelled
-	}
-	s.told(name, strconv.Itoa(int(why)))
+	s.told(name, strconv.Itoa(int(codeOfEnd(ctx))))
 	return ctx.Err()
+}
+
+// codeOfEnd is why nobody waits any more.
+func codeOfEnd(ctx context.Context) rpc.Code {
+	if errors.Is(context.Cause(ctx), rpc.ErrDisconnected) {
+		return rpc.CodeCancelled
+	}
+	return rpc.CodeOf(context.Cause(ctx))
 }
 
 func (s *service) told(name, what string) {
@@ -144,9 +154,13 @@ func serveGo() error {
 	if err != nil {
 		return err
 	}
-	s := &service{server: server, waits: make(map[string]string), counted: make(map[string]uint64)}
+	s := &service{server: server, waits: make(map[string]string), counted: make(map[string]uint64),
+		holds: make(map[string]chan struct{})}
 	err = conformance.RegisterConformanceServer(server, s, rpc.MethodFilters("Metadata", passOn))
 	if err != nil {
+		return err
+	}
+	if err = conformance.RegisterStreamsServer(server, streams{service: s}); err != nil {
 		return err
 	}
 	if err = demo.RegisterSmfStorageServer(server, storage{}); err != nil {
