@@ -113,7 +113,7 @@ var (
 
 func compile(source *bfbs.Schema) (*Schema, error) {
 	c := &compiler{
-		schema: &Schema{align: 8}, source: source,
+		schema: &Schema{align: 8, source: source}, source: source,
 		objects: make([]object, len(source.Objects)), enums: make([]enum, len(source.Enums)),
 		byName: map[string]*object{},
 	}

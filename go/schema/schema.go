@@ -43,6 +43,7 @@ type Schema struct {
 	identifier string
 	align      int // the largest of anything
 	layout     flatverify.Schema
+	source     *bfbs.Schema
 }
 
 // Table is a table of a schema.

@@ -3,8 +3,11 @@ package main
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"net"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"regexp"
 	"runtime"
 	"strings"
@@ -12,9 +15,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/HdrHistogram/hdrhistogram-go"
 	"github.com/stretchr/testify/require"
 
+	"github.com/smf-go/smf/go/load"
 	"github.com/smf-go/smf/go/rpc"
 	"github.com/smf-go/smf/go/rpc/rpctest"
 	"github.com/smf-go/smf/schema/demo"
@@ -26,6 +29,8 @@ var tableOf = regexp.MustCompile(`^SmfStorage\.Get at \S+: 2 connections, 8 call
 
 latency         p50         p90         p99       p99\.9         max
      µs(  +[0-9]+\.[0-9]){5}
+
+the client used .*
 $`)
 
 func TestLoadPrintsTheTable(t *testing.T) {
@@ -58,7 +63,7 @@ func TestLoadFailsWhenCallsFail(t *testing.T) {
 	require.Equal(t, "smf: calls failed\n", got.stderr)
 	require.Regexp(t, `\n0 calls in \d+\.\d\d s: 0 calls/s, `, got.stdout)
 	require.NotContains(t, got.stdout, "in 0.00 s")
-	require.Regexp(t, `\n      failed  status\n +[0-9,]+  501 not implemented\n$`, got.stdout)
+	require.Regexp(t, `\n      failed  status\n +[0-9,]+  501 not implemented\n\nno call succeeded\n$`, got.stdout)
 }
 
 func TestLoadFailsWhenTheServerGoesAway(t *testing.T) {
@@ -74,24 +79,6 @@ func TestLoadFailsWhenTheServerGoesAway(t *testing.T) {
 	got := <-ended
 	require.Equal(t, 1, got.status)
 	require.Regexp(t, `  503 unavailable: `, got.stdout)
-	if !strings.Contains(got.stdout, "\n0 calls in ") { // else it was gone before anything was measured
-		require.Regexp(t, `\n\nthe server was unavailable for a part of the time: the last reply came after \d\.\d\d s\n$`, got.stdout)
-	}
-}
-
-// Which is not said when it was never there, or failed otherwise.
-func TestAServerThatWentAwayHadAnswered(t *testing.T) {
-	r := newTestRun(t, demoStore{})
-	w := r.workers[0]
-	r.measure()
-	r.call(w, true, time.Now())
-	require.False(t, r.result().wentAway)
-	w.failures[rpc.CodeInternal]++
-	require.False(t, r.result().wentAway)
-	w.failures[rpc.CodeUnavailable]++
-	require.True(t, r.result().wentAway)
-	w.latencies.Reset()
-	require.False(t, r.result().wentAway)
 }
 
 func TestSIGINTEndsALoadWithTheTable(t *testing.T) {
@@ -130,70 +117,36 @@ func silent(t *testing.T) string {
 func TestLoadOfASilentServerEnds(t *testing.T) {
 	got := smf(t, "load", silent(t), "SmfStorage.Get", "--outstanding", "3", "--duration", "10ms", "--warmup", "0s")
 	require.Equal(t, 1, got.status)
-	require.Contains(t, got.stdout, "           3  no reply within 5s after the end\n\n"+nothingCameBack+"\n")
-}
-
-// newTestRun is a run of one worker against a service in this process.
-func newTestRun(t *testing.T, store demo.SmfStorageServer) *run {
-	client := rpctest.NewPair(t, func(r rpc.Registrar) error { return demo.RegisterSmfStorageServer(r, store) })
-	method, err := findMethod("SmfStorage.Get")
-	require.NoError(t, err)
-	return newRun(method, strings.Repeat("x", 60), []*rpc.Client{client}, 1)
+	require.Contains(t, got.stdout, "           3  no reply: none within 5s after the end\n\n"+nothingCameBack+"\n")
 }
 
 // raceDetector is set by race_test.go. The detector drops things from pools at random.
 var raceDetector bool
 
+// callsOf measures calls, and returns the result and how often the calls allocated.
+func callsOf(t *testing.T, store demo.SmfStorageServer, count uint64, methods ...string) (*load.Result, uint64) {
+	o := loadOptions{address: rpctest.Serve(t, func(r rpc.Registrar) error { return demo.RegisterSmfStorageServer(r, store) }), methods: methods,
+		conns: 1, outstanding: 1, duration: time.Minute, count: count, arrivals: "even", nameBytes: 60,
+		given: func(flag string) bool { return flag == "count" }}
+	options, err := o.options(t.Context())
+	require.NoError(t, err)
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	result, err := load.Run(t.Context(), options)
+	runtime.ReadMemStats(&after)
+	require.NoError(t, err)
+	return result, after.Mallocs - before.Mallocs
+}
+
 func TestCallsDoNotAllocate(t *testing.T) {
 	if raceDetector {
 		t.Skip("the race detector empties pools")
 	}
-	const calls = 5000
-	r := newTestRun(t, demoStore{})
-	w := r.workers[0]
-	begin := time.Now()
-	for range 200 {
-		begin = r.call(w, true, begin)
-	}
-	var before, after runtime.MemStats
-	runtime.ReadMemStats(&before)
-	for range calls {
-		begin = r.call(w, true, begin)
-	}
-	runtime.ReadMemStats(&after)
-	require.Empty(t, w.failures)
-	require.EqualValues(t, 200+calls, w.latencies.TotalCount())
+	few, fewAllocations := callsOf(t, demoStore{}, 200, "SmfStorage.Get")
+	many, manyAllocations := callsOf(t, demoStore{}, 20_200, "SmfStorage.Get")
+	require.Zero(t, few.Errors+many.Errors)
 	// The runtime itself allocates now and then, and pools are emptied by collections.
-	require.Less(t, after.Mallocs-before.Mallocs, uint64(calls/20))
-}
-
-// sleeper takes its time.
-type sleeper struct{ demoStore }
-
-const sleep = 5 * time.Millisecond
-
-func (s sleeper) Get(ctx context.Context, req *demo.Request, reply *rpc.Reply) error {
-	time.Sleep(sleep)
-	return s.demoStore.Get(ctx, req, reply)
-}
-
-// One call after the other: together they last as long as all of it, less what happens in between.
-func TestLatenciesAreThoseOfTheCalls(t *testing.T) {
-	const calls = 10
-	r := newTestRun(t, sleeper{})
-	r.measure()
-	begin := time.Now()
-	for range calls {
-		begin = r.call(r.workers[0], true, begin)
-	}
-	wall := time.Since(r.began)
-	result := r.result()
-	require.EqualValues(t, calls, result.calls())
-	require.Zero(t, result.failed())
-	require.LessOrEqual(t, result.elapsed, wall)
-	mean := time.Duration(result.latencies.Mean())
-	require.GreaterOrEqual(t, mean*1001/1000, sleep, "the histogram keeps three figures")
-	require.LessOrEqual(t, mean*calls*999/1000, wall)
+	require.Less(t, manyAllocations, fewAllocations+20_000/10)
 }
 
 // liar answers Get with something else.
@@ -214,50 +167,109 @@ func TestRepliesAreLookedAt(t *testing.T) {
 		{requestOf("somebody else"), "the reply has a name of 13 bytes that is not the one that was sent"},
 		{[]byte("not a table at all"), "the reply is malformed: "},
 	} {
-		r := newTestRun(t, liar{reply: test.reply})
-		r.call(r.workers[0], true, time.Now())
-		require.Zero(t, r.calls())
-		require.Contains(t, r.workers[0].examples[rpc.CodeBadRequest], test.text)
+		r, _ := callsOf(t, liar{reply: test.reply}, 1, "SmfStorage.Get")
+		require.Zero(t, r.Calls)
+		require.Equal(t, "wrong reply", r.Statuses[0].Status)
+		require.Contains(t, r.Statuses[0].Example, test.text)
 	}
-}
-
-func TestFailuresAlone(t *testing.T) {
-	r := newTestRun(t, liar{reply: []byte("not a table at all")})
-	r.measure()
-	r.call(r.workers[0], true, time.Now())
-	r.finish()
-	require.Zero(t, r.result().calls())
-	require.Positive(t, r.result().elapsed)
 }
 
 func TestReport(t *testing.T) {
-	latencies := hdrhistogram.New(latencyMin, latencyMax, figuresOfFew)
-	for i := range int64(1000) {
-		require.NoError(t, latencies.RecordValue((i+1)*1000))
-	}
-	r := &report{latencies: latencies, elapsed: 2 * time.Second, unanswered: 2,
-		failures: map[rpc.Code]uint64{rpc.CodeUnavailable: 1234, rpc.CodeNotImplemented: 1},
-		examples: map[rpc.Code]string{rpc.CodeUnavailable: "gone"}}
+	r := &load.Result{Loop: "open", Calls: 1000, Errors: 1237, Seconds: 2, CallsPerSecond: 500, IntendedPerSecond: 1118.5,
+		LatencyUS: load.Times{P50: 500.2, P90: 900.1, P99: 990.2, P999: 999.4, Max: 1000.4},
+		Statuses: []load.Status{{Status: "501 not implemented", Calls: 1}, {Status: "503 unavailable", Calls: 1234, Example: "gone"},
+			{Status: "no reply", Calls: 2, Example: "none within 5s after the end"}},
+		Methods: []load.MethodResult{{Name: "Shop.Find", LatencyUS: load.Times{P50: 1, P90: 2, P99: 3, P999: 4, Max: 5}}, {Name: "Shop.Order"}},
+		Verdict: load.Verdict{Text: "so it is"}}
 	var b bytes.Buffer
-	r.print(&b)
-	require.Equal(t, `1,000 calls in 2.00 s: 500 calls/s, 1,237 failed
+	printResult(&b, r, "")
+	require.Equal(t, `1,000 calls in 2.00 s: 500 calls/s of 1,118 that were due, 1,237 failed
 
-latency         p50         p90         p99       p99.9         max
-     µs       500.2       900.1       990.2       999.4      1000.4
+latency            p50         p90         p99       p99.9         max
+        µs       500.2       900.1       990.2       999.4      1000.4
+ Shop.Find         1.0         2.0         3.0         4.0         5.0
+Shop.Order           -           -           -           -           -
 
       failed  status
            1  501 not implemented
        1,234  503 unavailable: gone
-           2  no reply within 5s after the end
-`, b.String())
-	r.wentAway = true
-	b.Reset()
-	r.print(&b)
-	require.Contains(t, b.String(), `
-           2  no reply within 5s after the end
+           2  no reply: none within 5s after the end
 
-the server was unavailable for a part of the time: the last reply came after 2.00 s
-`)
+so it is
+`, b.String())
+	b.Reset()
+	printResult(&b, &load.Result{Loop: "closed", Methods: make([]load.MethodResult, 1)}, "nobody is there")
+	require.Equal(t, "0 calls in 0.00 s: 0 calls/s, no errors\n\nnobody is there\n", b.String())
+}
+
+func TestLoadsThatFollowASchedule(t *testing.T) {
+	s := serveDemo(t)
+	folder := t.TempDir()
+	file := func(name, text string) string {
+		path := filepath.Join(folder, name)
+		require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
+		return path
+	}
+	read := func(args ...string) *load.Result {
+		path := filepath.Join(folder, "result.json")
+		got := smf(t, append([]string{"load", s.addresses[0], "SmfStorage.Get", "--warmup", "0s", "--json", path}, args...)...)
+		require.Zero(t, got.status, got.stdout+got.stderr)
+		text, err := os.ReadFile(path)
+		require.NoError(t, err)
+		r, err := load.Read(text)
+		require.NoError(t, err)
+		var fields map[string]any
+		require.NoError(t, json.Unmarshal(text, &fields))
+		for _, name := range []string{"p50", "p90", "p99", "p999", "max"} {
+			require.Contains(t, fields["latency_us"], name)
+		}
+		return r
+	}
+	r := read("--rate", "1k/100ms,3k/100ms", "--duration", "200ms", "--conns", "2")
+	require.Equal(t, "open", r.Loop)
+	require.EqualValues(t, 400, r.Calls)
+	r = read("--rate", "1k", "--arrivals", "poisson", "--duration", "200ms", "--seed", "5")
+	require.InDelta(t, 200, float64(r.Calls), 60)
+	require.NotEqualValues(t, 200, r.Calls)
+	r = read("--rate", "1k", "--count", "30")
+	require.EqualValues(t, 30, r.Calls)
+	require.EqualValues(t, 4, read("--trace", file("trace", "0\n0.001\n0.01\n0.01\n")).Calls)
+	r = read("--count", "50", "--payload", "@"+file("requests", `{"name":"a"}`+"\n"+`{"name":"bcd"}`))
+	require.EqualValues(t, 50, r.Calls)
+	require.EqualValues(t, 70, read("--count", "70", "--payload", "random").Calls)
+	csv := filepath.Join(folder, "series.csv")
+	hgrm := filepath.Join(folder, "latencies.hgrm")
+	read("--duration", "50ms", "--csv", csv, "--hgrm", hgrm)
+	require.FileExists(t, csv)
+	text, err := os.ReadFile(hgrm)
+	require.NoError(t, err)
+	require.Contains(t, string(text), "#[Mean")
+}
+
+func TestLoadsThatCantBe(t *testing.T) {
+	folder := t.TempDir()
+	empty := filepath.Join(folder, "empty")
+	require.NoError(t, os.WriteFile(empty, nil, 0o600))
+	for text, args := range map[string][]string{
+		`rate "fast": "fast" is no rate`:                   {"--rate", "fast"},
+		"there is one schedule":                            {"--rate", "1", "--trace", "x"},
+		"there are even and poisson":                       {"--rate", "1", "--arrivals", "odd"},
+		"--arrivals needs --rate":                          {"--arrivals", "poisson"},
+		"the trace is empty":                               {"--trace", empty},
+		"no such file or directory":                        {"--trace", filepath.Join(folder, "nothing")},
+		"has no document":                                  {"--payload", "@" + empty},
+		"at least one call":                                {"--count", "0"},
+		"--name-bytes is for requests of the demo service": {"--payload", "random", "--name-bytes", "5"},
+		"no-such-folder":                                   {"--json", filepath.Join(folder, "no-such-folder", "x")},
+		"is to be written twice":                           {"--json", filepath.Join(folder, "x"), "--csv", filepath.Join(folder, "x")},
+		`the weight of SmfStorage.Put is "heavy"`:          {"SmfStorage.Put=heavy"},
+		"unknown method":                                   {"SmfStorage.Nothing"},
+	} {
+		got := smf(t, append([]string{"load", "127.0.0.1:1", "SmfStorage.Get"}, args...)...)
+		require.Equal(t, 2, got.status, text)
+		require.Contains(t, got.stderr, text)
+		require.Equal(t, 1, strings.Count(got.stderr, "\n"), got.stderr)
+	}
 }
 
 func TestGrouped(t *testing.T) {

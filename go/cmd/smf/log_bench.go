@@ -287,3 +287,26 @@ func recordSize(n int64) string {
 	}
 	return fmt.Sprintf("%d B", n)
 }
+
+// wait waits for d, or for ctx; show is called now and then, and once at the end.
+func wait(ctx context.Context, d time.Duration, show func(last bool)) {
+	over := time.NewTimer(d)
+	defer over.Stop()
+	if show == nil {
+		show = func(bool) {}
+	}
+	tick := time.NewTicker(progressStep)
+	defer tick.Stop()
+	for {
+		select {
+		case <-over.C:
+			show(true)
+			return
+		case <-ctx.Done():
+			show(true)
+			return
+		case <-tick.C:
+			show(false)
+		}
+	}
+}

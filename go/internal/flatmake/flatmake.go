@@ -1,5 +1,5 @@
-// Package flatmake makes random payloads that are well-formed, for tests: of any table of a binary schema,
-// with the stock builder for Go.
+// Package flatmake makes random payloads that are well-formed, for tests and loads: of any table of a binary
+// schema, with the stock builder for Go.
 package flatmake
 
 import (

@@ -33,6 +33,27 @@ func NewPair(t testing.TB, register func(rpc.Registrar) error) *rpc.Client {
 // NewPairWith is NewPair with a server's options; it returns the server, too.
 func NewPairWith(t testing.TB, options rpc.ServerOptions, register func(rpc.Registrar) error) (*rpc.Client, *rpc.Server) {
 	t.Helper()
+	server, address := serve(t, options, register)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	client, err := rpc.Dial(ctx, address, rpc.ClientOptions{})
+	if err != nil {
+		t.Fatalf("rpctest: %v", err)
+	}
+	t.Cleanup(func() { _ = client.Close() })
+	return client, server
+}
+
+// Serve serves what register registers, and returns the address. The server ends with the test, which fails if
+// it does not end cleanly.
+func Serve(t testing.TB, register func(rpc.Registrar) error) string {
+	t.Helper()
+	_, address := serve(t, rpc.ServerOptions{Cores: 1, Spin: -1}, register)
+	return address
+}
+
+func serve(t testing.TB, options rpc.ServerOptions, register func(rpc.Registrar) error) (*rpc.Server, string) {
+	t.Helper()
 	server, err := rpc.NewServer(options)
 	if err != nil {
 		t.Fatalf("rpctest: %v", err)
@@ -47,14 +68,7 @@ func NewPairWith(t testing.TB, options rpc.ServerOptions, register func(rpc.Regi
 	}
 	served := make(chan error, 1)
 	go func() { served <- server.Serve() }()
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
-	defer cancel()
-	client, err := rpc.Dial(ctx, address, rpc.ClientOptions{})
-	if err != nil {
-		t.Fatalf("rpctest: %v", err)
-	}
 	t.Cleanup(func() {
-		_ = client.Close()
 		_ = server.Close()
 		select {
 		case err := <-served:
@@ -65,5 +79,5 @@ func NewPairWith(t testing.TB, options rpc.ServerOptions, register func(rpc.Regi
 			t.Error("rpctest: Serve did not return after Close")
 		}
 	})
-	return client, server
+	return server, address
 }
