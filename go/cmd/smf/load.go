@@ -68,7 +68,7 @@ wrong. SIGINT ends it early, with the table.`,
 	flags.DurationVar(&o.duration, "duration", 3*time.Second, "how long to measure")
 	flags.DurationVar(&o.warmup, "warmup", 300*time.Millisecond, "how long to call before that")
 	flags.IntVar(&o.nameBytes, "name-bytes", 60, "bytes of the name in every request")
-	o.compress.addTo(flags, "compress requests, and take replies that come compressed: zstd or lz4")
+	o.compress.addTo(flags, "compress requests if the server takes it, or speaks level 1, and take replies that come compressed: zstd or lz4")
 	return command
 }
 
@@ -156,11 +156,15 @@ func (o *loadOptions) dial(ctx context.Context) ([]*rpc.Client, error) {
 	if err != nil {
 		return nil, err
 	}
+	options := rpc.ClientOptions{Filters: filters}
+	if len(filters) > 0 {
+		options.Compressions = compressions
+	}
 	ctx, cancel := context.WithTimeout(ctx, dialPatience)
 	defer cancel()
 	clients := make([]*rpc.Client, 0, o.conns)
 	for range o.conns {
-		client, err := rpc.Dial(ctx, o.address, rpc.ClientOptions{Filters: filters})
+		client, err := rpc.Dial(ctx, o.address, options)
 		if err != nil {
 			for _, c := range clients {
 				_ = c.Close()
