@@ -125,7 +125,7 @@ int smf_core_connect_with(struct smf_core *core, const char *address, uint64_t u
     conn->user = user;
     if (flags & SMF_CONNECT_HELLO)
         conn->mode = SMF__MODE_ASKING;
-    conn->compressions = (uint8_t)(flags & SMF__COMPRESSIONS_KNOWN);
+    conn->offers = (uint8_t)(flags & SMF__COMPRESSIONS_KNOWN);
     rpc->net->ops->stream_context(stream, conn);
     *conn_out = conn->id;
     return SMF_OK;

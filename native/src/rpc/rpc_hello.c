@@ -41,7 +41,7 @@ static struct smf__hello ours(const struct smf__conn *conn)
 
     return (struct smf__hello){
         .level = 2,
-        .compressions = config->compressions | conn->compressions,
+        .compressions = config->compressions | conn->offers,
         .frame_size_bytes_max = (uint32_t)config->frame_size_bytes_max,
         .calls_max = config->in_flight_max,
         .credit_bytes = config->credit_bytes,
