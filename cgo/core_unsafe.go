@@ -232,7 +232,7 @@ func (c *Core) Connect(address string, user uint64) (uint64, error) {
 	return c.ConnectWith(address, user, 0)
 }
 
-// ConnectWith is Connect with flags: ConnectHello. Then EventConnected comes when the peer agreed on level
+// ConnectWith is Connect with flags: ConnectHello, and what it offers. Then EventConnected comes when the peer agreed on level
 // 2, or EventClosed with CloseHelloTimeout or CloseNotLevel2.
 func (c *Core) ConnectWith(address string, user uint64, flags uint32) (uint64, error) {
 	if err := checkAddress(address); err != nil {

@@ -45,7 +45,8 @@ func (r CloseReason) Ordinary() bool { return r <= closeBroken }
 // closeBroken is the last of those.
 const closeBroken CloseReason = 3
 
-// ConnectHello asks a peer for level 2 before anything else; a flag of Core.ConnectWith.
+// ConnectHello asks a peer for level 2 before anything else; a flag of Core.ConnectWith. Bits 1 << compression
+// beside it are what Hello offers to decompress on this connection.
 const ConnectHello uint32 = 1
 
 // GoawayAll, as the last session of EventGoaway: all calls that were sent are answered.

@@ -39,6 +39,10 @@ type ClientOptions struct {
 	// Filters run around every call, the first one outermost; those of a generated client's options are
 	// outside of them. A reply that comes compressed is their business, too.
 	Filters []Filter
+	// Compressions are what Filters, and those of every generated client, decompress: a server of level 2 is told
+	// (Hello in docs/wire.md), and sends no other replies compressed. What both sides list is what either may
+	// send; see Call.PeerAccepts. For package compress it is Options.Compressions.
+	Compressions []Compression
 }
 
 const (
@@ -61,6 +65,7 @@ type Client struct {
 	options ClientOptions
 	engine  *clientEngine
 	run     Next            // its filters, around exchange; nil: there are none
+	offers  uint32          // its compressions, as flags of a connection
 	ctx     context.Context // ends with the client
 	cancel  context.CancelFunc
 
@@ -97,11 +102,15 @@ func Dial(ctx context.Context, address string, options ClientOptions) (*Client, 
 	if options.KeepAlive < 0 {
 		return nil, &Error{Code: CodeBadRequest, Message: fmt.Sprintf("ClientOptions.KeepAlive is %v; 0 is for none", options.KeepAlive)}
 	}
+	offers, err := offered("ClientOptions.Compressions", options.Compressions)
+	if err != nil {
+		return nil, &Error{Code: CodeBadRequest, Message: err.Error()}
+	}
 	engine, err := acquireClientEngine()
 	if err != nil {
 		return nil, err
 	}
-	c := &Client{address: address, options: options, engine: engine}
+	c := &Client{address: address, options: options, engine: engine, offers: offers}
 	if len(options.Filters) > 0 {
 		c.run = around(options.Filters, exchange)
 	}

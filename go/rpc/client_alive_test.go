@@ -33,8 +33,13 @@ func (p peer2) pongs(token string) {
 // sendsAway tells the client to call elsewhere.
 func (p peer2) sendsAway() {
 	p.t.Helper()
-	p.write(frame2(frame.FlagControl, 0, frame.ControlGoaway,
-		string(frame.Goaway{Why: uint32(rpc.CodeUnavailable), Last: frame.SessionAnyLast}.Append(nil))))
+	p.sendsAwayBehind(frame.SessionAnyLast)
+}
+
+// sendsAwayBehind says that nothing behind a session will run.
+func (p peer2) sendsAwayBehind(last uint32) {
+	p.t.Helper()
+	p.write(frame2(frame.FlagControl, 0, frame.ControlGoaway, string(frame.Goaway{Why: uint32(rpc.CodeUnavailable), Last: last}.Append(nil))))
 }
 
 func TestPing(t *testing.T) {
@@ -171,6 +176,30 @@ func TestCallsThatCrossAGoaway(t *testing.T) {
 	require.Equal(t, "late", r.payload)
 	p.replies(r, rpc.CodeOK, "done")
 	require.Equal(t, "done", within(t, late, "its reply"))
+}
+
+// A server may say which session is the last one that it answers. The client goes by what happens to each call:
+// numbers wrap, so 65535 may be older than 1.
+func TestAGoawayThatNamesASession(t *testing.T) {
+	c, old, accept := agreeing(t, rpc.ClientOptions{})
+	rpc.NextSession(c, 65534)
+	var calls []reply2
+	var replies []<-chan string
+	for range 4 { // 65534, 65535, 1 and 2
+		reply, _ := answering(c, patient(t), idWork, "x")
+		replies, calls = append(replies, reply), append(calls, old.receive())
+	}
+	require.EqualValues(t, 1, calls[2].Session)
+	old.sendsAwayBehind(1)
+	old.write(frame2(frame.FlagReset, calls[3].Session, uint32(rpc.CodeUnavailable), ""))
+	p := accept().agrees()
+	p.replies(p.receive(), rpc.CodeOK, "elsewhere")
+	require.Equal(t, "elsewhere", within(t, replies[3], "its reply"))
+	for i, r := range calls[:3] {
+		old.replies(r, rpc.CodeOK, number(i))
+		require.Equal(t, number(i), within(t, replies[i], "its reply"))
+	}
+	old.ends()
 }
 
 // Nobody else listens there: calls fail, and have not run.

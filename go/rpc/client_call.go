@@ -172,6 +172,9 @@ func (c *clientConn) prepare(ctx context.Context, m *Message, r *request) error 
 	if limit := c.limits.MessageBytesMax; int64(len(r.payload)) > limit {
 		return &Error{Code: CodeTooLarge, Message: fmt.Sprintf("a request of %d bytes; %s takes at most %d", len(r.payload), c.address, limit)}
 	}
+	if err := c.refuseCompression(r); err != nil {
+		return err
+	}
 	return m.prepare(ctx, r.call)
 }
 

@@ -204,7 +204,7 @@ func connectProblem(s native.Status) string {
 func (e *clientEngine) connect(conn *clientConn, ask bool) {
 	flags := uint32(0)
 	if ask {
-		flags = native.ConnectHello
+		flags = native.ConnectHello | conn.client.offers
 	}
 	e.loop.Do(func() {
 		e.next++

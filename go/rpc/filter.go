@@ -110,6 +110,9 @@ type Call struct {
 	handled          bool // server: the handler was begun
 	read             bool // server: requestMetadata has what came
 
+	accepts uint8 // server: bits of what the caller decompresses
+	relied  uint8 // client: bits of what PeerAccepts has said yes to
+
 	depth int // of the filter that runs; 0: none
 	hooks []hook
 
@@ -291,7 +294,7 @@ func (c *Call) reset() {
 	c.payload, c.reply, c.caller, c.opening = nil, nil, nil, nil
 	c.compression, c.replyCompression = CompressionNone, CompressionNone
 	c.ran, c.deferred, c.dirty, c.handled, c.read, c.oneWay = false, false, false, false, false, false
-	c.depth = 0
+	c.depth, c.relied = 0, 0
 	clear(c.hooks[:cap(c.hooks)])
 	c.hooks = c.hooks[:0]
 	for i := range c.buffers[:c.used] {

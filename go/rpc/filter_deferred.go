@@ -51,7 +51,7 @@ func (c *Call) detach() *Call {
 	if c.served != nil && len(c.served.req.call.Metadata) > 0 {
 		c.RequestMetadata() // the block goes with the request
 	}
-	d := &Call{method: c.method, service: c.service, side: c.side, deferred: true, hooks: c.hooks,
+	d := &Call{method: c.method, service: c.service, side: c.side, accepts: c.accepts, deferred: true, hooks: c.hooks,
 		requestMetadata: c.requestMetadata, replyMetadata: c.replyMetadata}
 	c.hooks, c.requestMetadata, c.replyMetadata = nil, Metadata{}, Metadata{}
 	return d

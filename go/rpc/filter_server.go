@@ -15,6 +15,7 @@ func (w *worker) serveFiltered(lc *loop.Call, m *served) {
 	c.reset()
 	c.method, c.service = &m.Method, m.service
 	c.payload, c.compression = lc.Payload, compressionOf(lc.Compression)
+	c.accepts = lc.Accepts
 	ctx := w.ctx.Load()
 	ctx.begin(lc, m.Timeout)
 	err := m.run(ctx, c)

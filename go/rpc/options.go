@@ -38,6 +38,10 @@ type ServerOptions struct {
 	Level int
 	// Filters run around every call of every method, the first one outermost.
 	Filters []Filter
+	// Compressions are what Filters, and those of every service, decompress: peers of level 2 are told (Hello in
+	// docs/wire.md), and send payloads compressed to nobody else. None: they are asked to send payloads as
+	// they are. See Call.PeerAccepts; for package compress it is Options.Compressions.
+	Compressions []Compression
 	// Logger takes what is worth a line. nil: slog.Default().
 	Logger *slog.Logger
 	// Limits of connections and frames.

@@ -54,7 +54,13 @@ type Server struct {
 // Errors: settings out of range, no memory; each says what to do. Cost: maps MemoryBytes of address
 // space a core and starts two native threads a core, which sleep.
 func NewServer(options ServerOptions) (*Server, error) {
-	engine, err := native.Open(options.native())
+	offers, err := offered("ServerOptions.Compressions", options.Compressions)
+	if err != nil {
+		return nil, fmt.Errorf("rpc: %w", err)
+	}
+	config := options.native()
+	config.Compressions = offers
+	engine, err := native.Open(config)
 	if err != nil {
 		return nil, fmt.Errorf("rpc: %w", err)
 	}
@@ -64,7 +70,11 @@ func NewServer(options ServerOptions) (*Server, error) {
 	s.base, s.cancel = context.WithCancelCause(context.Background())
 	running := engine.Settings().RunningMax
 	for _, core := range engine.Cores() {
-		s.loops = append(s.loops, loop.New(core, work{s}, running))
+		l := loop.New(core, work{s}, running)
+		if offers != 0 {
+			l.TellAccepts()
+		}
+		s.loops = append(s.loops, l)
 	}
 	return s, nil
 }

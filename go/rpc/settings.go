@@ -18,7 +18,8 @@ type Settings struct {
 	Poll, Pin     bool
 	MemoryBytes   int64 // of one core
 	Limits        Limits
-	Filters       int // around every method: how many
+	Filters       int           // around every method: how many
+	Compressions  []Compression // that peers of level 2 are told are decompressed
 	NoMethodStats bool
 	Services      []ServiceSettings // by name
 	Methods       []MethodSettings  // by service and name
@@ -61,7 +62,7 @@ func (s *Server) Settings() Settings {
 			HeaderTimeout: millis(c.HeaderTimeoutMs), BodyTimeout: millis(c.BodyTimeoutMs),
 			IdleTimeout: millis(c.IdleTimeoutMs), SendTimeout: millis(c.SendTimeoutMs),
 		},
-		Filters: len(s.options.Filters), NoMethodStats: s.options.NoMethodStats,
+		Filters: len(s.options.Filters), Compressions: slices.Clone(s.options.Compressions), NoMethodStats: s.options.NoMethodStats,
 	}
 	if !settings.Poll {
 		settings.Spin = time.Duration(c.SpinMicros) * time.Microsecond

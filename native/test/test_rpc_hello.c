@@ -46,6 +46,49 @@ static void both_ends_agree_on_the_lower_of_each(void)
     world_close(&world);
 }
 
+/* Connections of one engine offer what each of them decompresses. */
+static void each_connection_offers_its_own_compressions(void)
+{
+    const uint32_t zstd = 1u << SMF_COMPRESSION_ZSTD, lz4 = 1u << SMF_COMPRESSION_LZ4;
+    const struct {
+        uint32_t server, engine, flags, agreed;
+    } offers[] = {
+        {zstd | lz4, 0, 0, 0},
+        {zstd | lz4, 0, SMF_CONNECT_ZSTD, zstd},
+        {zstd | lz4, 0, SMF_CONNECT_LZ4, lz4},
+        {zstd | lz4, 0, SMF_CONNECT_ZSTD | SMF_CONNECT_LZ4, zstd | lz4},
+        {zstd | lz4, lz4, SMF_CONNECT_ZSTD, zstd | lz4},
+        {lz4, 0, SMF_CONNECT_ZSTD | SMF_CONNECT_LZ4, lz4},
+        {0, 0, SMF_CONNECT_ZSTD | SMF_CONNECT_LZ4, 0},
+    };
+    struct smf__rpc_config limits = world_limits();
+    struct world world;
+    struct smf_error error;
+    struct smf_level level;
+    uint64_t conn;
+
+    (void)level2_open(&world, &limits);
+    for (size_t i = 0; i < sizeof offers / sizeof offers[0]; i++) {
+        smf__rpc_of(world.server)->config.compressions = offers[i].server;
+        smf__rpc_of(world.client)->config.compressions = offers[i].engine;
+        CHECK_EQ(smf_core_connect_with(world.client, WORLD_ADDRESS, 0,
+                                       SMF_CONNECT_HELLO | offers[i].flags, &conn, &error),
+                 SMF_OK);
+        world_run(&world, 5);
+        CHECK_EQ(smf_core_level(world.client, conn, &level), SMF_OK);
+        CHECK_EQ(level.level, 2);
+        CHECK_EQ(level.compressions, offers[i].agreed);
+        smf_core_disconnect(world.client, conn); /* whose place the next one gets */
+        world_run(&world, 5);
+    }
+    CHECK_EQ(smf_core_connect_with(world.client, WORLD_ADDRESS, 0, SMF_CONNECT_ZSTD, &conn, &error),
+             SMF_EINVAL);
+    CHECK_EQ(smf_core_connect_with(world.client, WORLD_ADDRESS, 0, SMF_CONNECT_HELLO | 16, &conn,
+                                   &error),
+             SMF_EINVAL);
+    world_close(&world);
+}
+
 static void sends_wait_for_the_answer_in_their_order(void)
 {
     struct smf__rpc_config limits = world_limits();
@@ -423,6 +466,7 @@ static void an_engine_of_level_1_hands_hello_out(void)
 
 static const struct test tests[] = {
     TEST(both_ends_agree_on_the_lower_of_each),
+    TEST(each_connection_offers_its_own_compressions),
     TEST(sends_wait_for_the_answer_in_their_order),
     TEST(other_answers_say_that_it_is_not_level_2),
     TEST(a_silent_server_is_left_after_250_ms),

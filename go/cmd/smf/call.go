@@ -74,7 +74,7 @@ a document does not fit the request), and with 2 when the command line is wrong.
 	flags.BoolVar(&o.pretty, "pretty", false, "print replies on several lines, indented")
 	flags.BoolVar(&o.defaults, "defaults", false, "print fields that have their default value, too")
 	flags.BoolVar(&o.list, "list", false, "call nothing: list the methods of the schema")
-	o.compress.addTo(flags, "compress requests: zstd or lz4 (replies are taken either way)")
+	o.compress.addTo(flags, "compress requests if the server takes it, or speaks level 1: zstd or lz4 (replies are taken either way)")
 	return command
 }
 
@@ -201,7 +201,7 @@ func (c *caller) connected(ctx context.Context, do func() error) error {
 	}
 	dialing, cancel := context.WithTimeout(ctx, c.options.timeout)
 	defer cancel()
-	client, err := rpc.Dial(dialing, c.options.address, rpc.ClientOptions{Filters: []rpc.Filter{filter}})
+	client, err := rpc.Dial(dialing, c.options.address, rpc.ClientOptions{Filters: []rpc.Filter{filter}, Compressions: compressions})
 	if err != nil {
 		return ofAddress(err)
 	}

@@ -33,6 +33,9 @@ func (o *compressOptions) check() error {
 	return nil
 }
 
+// compressions are what filter decompresses.
+var compressions = []rpc.Compression{rpc.CompressionZstd, rpc.CompressionLZ4}
+
 // filter takes what comes compressed, and compresses what is sent if the flags say so.
 func (o *compressOptions) filter() (rpc.Filter, error) {
 	fast, err := zstd.New(zstd.LevelDefault)

@@ -8,6 +8,7 @@ import (
 
 	"github.com/smf-go/smf/go/internal/frame"
 	"github.com/smf-go/smf/go/rpc/filters/compress/lz4"
+	"github.com/smf-go/smf/schema/demo"
 )
 
 // The demo server takes requests in every way, whatever it does with its replies, and so does smf call.
@@ -48,6 +49,25 @@ func TestRepliesAreCompressedAboveTheMinimum(t *testing.T) {
 	require.EqualValues(t, 200, reply.Meta)
 	require.EqualValues(t, frame.CompressionZstd, reply.Compression)
 	require.Less(t, reply.Size, uint32(500))
+}
+
+// A caller of level 2 that takes no compression gets none.
+func TestRepliesAreCompressedForThoseWhoTakeThem(t *testing.T) {
+	address := serveDemo(t, "--compress", "zstd", "--compress-min", "1000").addresses[0]
+	for _, c := range []struct {
+		offer uint32
+		want  uint8
+	}{{0, frame.CompressionNone}, {1 << frame.CompressionLZ4, frame.CompressionNone}, {1 << frame.CompressionZstd, frame.CompressionZstd}} {
+		p := newPeer(t, address)
+		offer := frame.Hello{Level: 2, Compressions: c.offer, FrameSizeMax: 1 << 20, CallsMax: 1, Credit: 64 << 10, MessageSizeMax: 1 << 20}.Append(nil)
+		p.send(append(frame.Header{Session: 1, Size: uint32(len(offer)), Checksum: frame.Checksum(offer), Meta: frame.HelloMethodID}.Append(nil), offer...))
+		require.EqualValues(t, 200, p.receive().Meta)
+		payload := requestOf(strings.Repeat("a", 5000))
+		h := frame.Header{Session: 1, Size: uint32(len(payload)), Meta: demo.SmfStorageGetMethodID}
+		h.Checksum = h.ChecksumLevel2(payload)
+		p.send(append(h.Append(nil), payload...))
+		require.Equal(t, c.want, p.receive().Compression)
+	}
 }
 
 func TestCompressionThatThereIsNot(t *testing.T) {

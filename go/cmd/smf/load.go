@@ -105,7 +105,7 @@ wrong. SIGINT ends it early, with the table.`,
 	flags.IntVar(&o.nameBytes, "name-bytes", 60, "bytes of the name in every request of the demo service")
 	flags.Uint64Var(&o.seed, "seed", 1, "of what is chosen at random: methods, payloads, arrivals")
 	o.files.addTo(flags)
-	o.compress.addTo(flags, "compress requests, and take replies that come compressed: zstd or lz4")
+	o.compress.addTo(flags, "compress requests if the server takes it, or speaks level 1, and take replies that come compressed: zstd or lz4")
 	return command
 }
 
@@ -163,7 +163,11 @@ func (o *loadOptions) options(ctx context.Context) (out load.Options, err error)
 	if err != nil {
 		return out, err
 	}
-	out.Target = load.Server(o.address, rpc.ClientOptions{Filters: filters})
+	client := rpc.ClientOptions{Filters: filters}
+	if len(filters) > 0 {
+		client.Compressions = compressions
+	}
+	out.Target = load.Server(o.address, client)
 	out.Conns, out.Outstanding, out.Seed = o.conns, o.outstanding, o.seed
 	if out.Schedule != nil && !o.given("outstanding") {
 		out.Outstanding = 0

@@ -66,7 +66,7 @@ The admin address answers /healthz, /readyz, /metrics and /stats to whoever asks
 	flags.StringVar(&o.server.Net, "net", "auto", "transport: auto or epoll")
 	flags.DurationVar(&o.drainTimeout, "drain-timeout", 10*time.Second, "how long calls in flight may take to end")
 	flags.Var(&o.memory, "memory", "bound of a core's memory, like 512MiB; 0: 1GiB")
-	o.compress.addTo(flags, "compress replies, whatever the caller understands: zstd or lz4 (requests are taken either way)")
+	o.compress.addTo(flags, "compress replies to callers that take it, and to all of level 1: zstd or lz4 (requests are taken either way)")
 	return command
 }
 
@@ -107,7 +107,7 @@ func serve(o serveOptions, stdout io.Writer) error {
 	if err != nil {
 		return err
 	}
-	o.server.Filters = []rpc.Filter{filter}
+	o.server.Filters, o.server.Compressions = []rpc.Filter{filter}, compressions
 	o.server.Logger = slog.New(slog.NewTextHandler(os.Stderr, nil))
 	server, err := rpc.NewServer(o.server)
 	if err != nil {

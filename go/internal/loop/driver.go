@@ -208,6 +208,9 @@ func (d *driver) serve(m *Method, e *native.Event, i int) bool {
 	if c.Level != e.Level {
 		c.Level = e.Level
 	}
+	if m.Compressed {
+		c.Accepts = d.loop.acceptedBy(e)
+	}
 	if e.Flags|c.Flags != 0 {
 		d.loop.describe(c, e)
 	}
@@ -343,6 +346,9 @@ func (l *Loop) spawn(m *Method, e *native.Event) {
 		t.worker = l.service.NewWorker(&t.call)
 	}
 	t.call = Call{Loop: l, Method: m, Compression: e.Compression, Level: e.Level, arrived: l.core.Now()}
+	if m.Compressed {
+		t.call.Accepts = l.acceptedBy(e)
+	}
 	if e.Flags != 0 {
 		l.describe(&t.call, e)
 	}

@@ -45,6 +45,7 @@ type Call struct {
 	Deadline    time.Time // the caller's; zero: none
 	Compression uint8     // of Payload; above 1 only for a Method that is Compressed
 	Level       uint8     // of the wire format, on the connection that it came by: 1 or 2
+	Accepts     uint8     // bits 1 << compression that the caller decompresses; all at level 1. Of a Method that is Compressed or Streams
 	Flags       uint8     // of the request; 0 at level 1
 	promise     atomic.Pointer[Promise]
 	stream      *Stream // nil: it is none
@@ -95,6 +96,7 @@ type Loop struct {
 	pendings pendings
 	unsure   []*Stream // which the core may not have sent all of; the driver's
 	epoch    epoch
+	accepts  *[agreedKept]agreed // nil: nothing is offered
 
 	counts []counts // by Method.Index; nil: calls are not counted
 

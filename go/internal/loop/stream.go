@@ -253,6 +253,7 @@ func (l *Loop) spawnStream(m *Method, e *native.Event) {
 	t := new(task)
 	t.worker = l.service.NewWorker(&t.call)
 	t.call.Loop, t.call.Method, t.call.Level, t.call.stream, t.call.arrived = l, m, e.Level, s, l.core.Now()
+	t.call.Accepts = l.acceptedBy(e)
 	l.describe(&t.call, e)
 	t.in = append(t.in, t.call.Metadata...)
 	t.call.Metadata = t.in

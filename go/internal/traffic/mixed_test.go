@@ -224,7 +224,8 @@ func TestMixedTraffic(t *testing.T) {
 		m.comeAndGo(p.address)
 		m.restarts(language, every)
 	}
-	m.dial("go server, compressed", servers["go"].address, rpc.ClientOptions{Filters: []rpc.Filter{packing(t)}})
+	m.dial("go server, compressed", servers["go"].address, rpc.ClientOptions{
+		Filters: []rpc.Filter{packing(t)}, Compressions: []rpc.Compression{rpc.CompressionZstd}})
 	began := time.Now()
 	for end := began.Add(length); time.Now().Before(end) && !t.Failed(); time.Sleep(min(time.Second, length/10)) {
 		if time.Since(began) > min(warmUp, length/6) {

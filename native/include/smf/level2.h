@@ -23,7 +23,9 @@
 extern "C" {
 #endif
 
-#define SMF_CONNECT_HELLO 1u       /* smf_core_connect_with: ask for level 2 */
+#define SMF_CONNECT_HELLO 1u       /* smf_core_connect_with: ask for level 2, */
+#define SMF_CONNECT_ZSTD 4u        /* and offer to decompress zstd, */
+#define SMF_CONNECT_LZ4 8u         /* or lz4: 1 << enum smf_compression */
 #define SMF_HELLO_TIMEOUT_MS 250   /* for its answer, from when the connection is up */
 #define SMF_PING_SIZE_BYTES 8      /* of the payload of SMF_EVENT_PONG */
 #define SMF_GOAWAY_ALL 0xffffffffu /* last session of a goaway: all that were sent are answered */
@@ -43,8 +45,14 @@ struct smf_level {
 /* As smf_core_connect, with flags. SMF_CONNECT_HELLO: Hello is the first that is sent, sends wait in
  * memory for its answer, and SMF_EVENT_CONNECTED (with level 2) comes behind it. A peer that does not
  * answer in SMF_HELLO_TIMEOUT_MS ends the connection with SMF_CLOSE_HELLO_TIMEOUT, one that closes or
- * answers anything else with SMF_CLOSE_NOT_LEVEL2: connect again without the flag. Threads, ownership,
- * errors: as smf_core_connect; SMF_EINVAL for other flags, and for Hello when the engine's level is 1. */
+ * answers anything else with SMF_CLOSE_NOT_LEVEL2: connect again without the flag.
+ *
+ * SMF_CONNECT_ZSTD and SMF_CONNECT_LZ4, beside it, are what whoever uses this connection decompresses: Hello
+ * offers it beside smf_engine_config.compressions. What was agreed on, smf_level.compressions, is what both
+ * ends offer.
+ *
+ * Threads, ownership, errors: as smf_core_connect; SMF_EINVAL for other flags, for compressions without
+ * Hello, and for Hello when the engine's level is 1. */
 int smf_core_connect_with(struct smf_core *core, const char *address, uint64_t user, uint32_t flags,
                           uint64_t *conn_out, struct smf_error *error_out);
 

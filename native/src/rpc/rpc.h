@@ -149,6 +149,7 @@ struct smf__conn {
     uint8_t mode;    /* enum smf__conn_mode */
     uint8_t level;   /* 1 or 2 */
     uint8_t goaway;  /* enum smf__conn_goaway; or-ed */
+    uint8_t offers;  /* in Hello, beside the engine's: 1 << enum smf_compression */
     int status;      /* of a failed connect */
     uint32_t in_flight;
     uint8_t head[SMF_FRAME_HEADER_SIZE_BYTES];

@@ -104,9 +104,11 @@ int smf_core_connect_with(struct smf_core *core, const char *address, uint64_t u
     if (!smf__core_is_ours(core))
         return smf__error(error_out, SMF_ECLOSED, 0, SMF__FORK_ADVICE);
     rpc = smf__rpc_of(core);
-    if (flags & ~SMF_CONNECT_HELLO)
+    if ((flags & ~(SMF_CONNECT_HELLO | SMF__COMPRESSIONS_KNOWN)) != 0 ||
+        (flags != 0 && (flags & SMF_CONNECT_HELLO) == 0))
         return smf__error(error_out, SMF_EINVAL, 0,
-                          "smf_core_connect_with: flags: 0 or SMF_CONNECT_HELLO");
+                          "smf_core_connect_with: flags: 0 or SMF_CONNECT_HELLO, and with it "
+                          "SMF_CONNECT_ZSTD and SMF_CONNECT_LZ4");
     if (flags != 0 && !smf__hello_can(rpc))
         return smf__error(error_out, SMF_EINVAL, 0,
                           "SMF_CONNECT_HELLO: open the engine with level 2, and with "
@@ -123,6 +125,7 @@ int smf_core_connect_with(struct smf_core *core, const char *address, uint64_t u
     conn->user = user;
     if (flags & SMF_CONNECT_HELLO)
         conn->mode = SMF__MODE_ASKING;
+    conn->offers = (uint8_t)(flags & SMF__COMPRESSIONS_KNOWN);
     rpc->net->ops->stream_context(stream, conn);
     *conn_out = conn->id;
     return SMF_OK;

@@ -31,14 +31,17 @@ static void write_table(const struct smf__hello *hello, struct table *table_out)
     memcpy(table_out->bytes, smf_flat_payload(&builder), table_out->size);
 }
 
+_Static_assert(SMF_CONNECT_ZSTD == 1u << SMF_COMPRESSION_ZSTD, "flags are Hello's bits");
+_Static_assert(SMF_CONNECT_LZ4 == 1u << SMF_COMPRESSION_LZ4, "likewise");
+
 /* What we offer. */
-static struct smf__hello ours(const struct smf__rpc *rpc)
+static struct smf__hello ours(const struct smf__conn *conn)
 {
-    const struct smf__rpc_config *config = &rpc->config;
+    const struct smf__rpc_config *config = &conn->rpc->config;
 
     return (struct smf__hello){
         .level = 2,
-        .compressions = config->compressions,
+        .compressions = config->compressions | conn->offers,
         .frame_size_bytes_max = (uint32_t)config->frame_size_bytes_max,
         .calls_max = config->in_flight_max,
         .credit_bytes = config->credit_bytes,
@@ -56,7 +59,7 @@ int smf__hello_can(const struct smf__rpc *rpc)
 static int agree(const struct smf__conn *conn, const uint8_t *payload,
                  struct smf__hello *agreed_out)
 {
-    struct smf__hello us = ours(conn->rpc), theirs;
+    struct smf__hello us = ours(conn), theirs;
 
     if (conn->frame.compression > SMF_COMPRESSION_DISABLED ||
         smf__hello_read(payload, conn->frame.size, &theirs, NULL) != SMF_OK)
@@ -178,7 +181,7 @@ int smf__hello_take(struct smf__conn *conn, const uint8_t *payload)
 void smf__hello_ask(struct smf__conn *conn)
 {
     struct smf__rpc *rpc = conn->rpc;
-    struct smf__hello hello = ours(rpc);
+    struct smf__hello hello = ours(conn);
     struct table table;
 
     write_table(&hello, &table);

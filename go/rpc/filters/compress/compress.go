@@ -2,8 +2,9 @@
 // come, on either side of calls:
 //
 //	fast, err := zstd.New(zstd.LevelDefault)
-//	filter, err := compress.New(compress.Options{Send: fast})
-//	server, err := rpc.NewServer(rpc.ServerOptions{Filters: []rpc.Filter{filter}})
+//	options := compress.Options{Send: fast}
+//	filter, err := compress.New(options)
+//	server, err := rpc.NewServer(rpc.ServerOptions{Filters: []rpc.Filter{filter}, Compressions: options.Compressions()})
 //
 // The codecs are in packages below it: zstd, which needs a C compiler as smf itself does, and lz4, which
 // is Go.
@@ -11,14 +12,17 @@
 // In a server the filters in front of it in the list see payloads as they are on the wire, those behind it as they
 // are for the handler; in a client it is the other way round.
 //
-// At level 1 of the wire format nobody says what he understands: whoever compresses must know that the
-// other side can take it. A peer without a filter for it answers 501.
+// At level 2 of the wire format both sides tell what they decompress (rpc.ServerOptions.Compressions,
+// rpc.ClientOptions.Compressions), and only what both list is sent compressed, in either direction: a side that
+// does not list it gets payloads as they are, and sends them so. At level 1 nobody says what he understands:
+// whoever compresses must know that the other side can take it. A peer without a filter for it answers 501.
 package compress
 
 import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync/atomic"
 
 	"github.com/smf-go/smf/go/internal/frame"
@@ -54,8 +58,8 @@ const (
 
 // Options of New. At least one of Send and Accept is needed.
 type Options struct {
-	// Send compresses what this side sends: requests in a client, replies in a server. nil: that is left
-	// as it is. What it compresses is accepted, too.
+	// Send compresses what this side sends: requests in a client, replies in a server; to peers of level 2
+	// that accept it, and to all of level 1. nil: that is left as it is. What it compresses is accepted, too.
 	Send Codec
 	// Accept are further codecs whose payloads are decompressed. What comes compressed otherwise is left as
 	// it is, which ends in status 501.
@@ -68,6 +72,18 @@ type Options struct {
 	// TotalBytes bounds, in a server, the requests that are decompressed at one time; one that would
 	// exceed it is an error with code 429. 0: TotalBytesDefault, or MaxBytes where that is more.
 	TotalBytes int64
+}
+
+// Compressions are those of Send and Accept: what a filter with these options decompresses, for
+// rpc.ServerOptions.Compressions and rpc.ClientOptions.Compressions.
+func (o Options) Compressions() []rpc.Compression {
+	var all []rpc.Compression
+	for _, c := range append([]Codec{o.Send}, o.Accept...) {
+		if c != nil && !slices.Contains(all, c.Compression()) {
+			all = append(all, c.Compression())
+		}
+	}
+	return all
 }
 
 // filter is what New has made of Options.
@@ -214,7 +230,7 @@ func (f *filter) compressReply(call *rpc.Call, err error) error {
 
 // compress returns nil for what is better left alone.
 func (f *filter) compress(call *rpc.Call, payload []byte) []byte {
-	if len(payload) <= f.options.MinBytes || len(payload) == 0 {
+	if len(payload) <= f.options.MinBytes || len(payload) == 0 || !call.PeerAccepts(f.options.Send.Compression()) {
 		return nil
 	}
 	buffer := call.Buffer(f.options.Send.Bound(len(payload)))

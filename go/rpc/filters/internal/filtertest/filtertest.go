@@ -39,10 +39,20 @@ func (s *Store) Put(_ context.Context, req *demo.Request, reply *rpc.Reply) erro
 	return demo.ReplyResponse(reply, req.Name())
 }
 
-// Serve serves the store until the test ends, and returns the address.
+// compressions are all that there are.
+var compressions = []rpc.Compression{rpc.CompressionZstd, rpc.CompressionLZ4}
+
+// Serve serves the store until the test ends, and returns the address. Clients may send what they like.
 func Serve(t testing.TB, store *Store, filters ...rpc.Filter) (address string) {
 	t.Helper()
-	server, err := rpc.NewServer(rpc.ServerOptions{Cores: 1, Spin: -1, Filters: filters})
+	return ServeWith(t, store, rpc.ServerOptions{Filters: filters, Compressions: compressions})
+}
+
+// ServeWith is Serve with a server's options.
+func ServeWith(t testing.TB, store *Store, options rpc.ServerOptions) (address string) {
+	t.Helper()
+	options.Cores, options.Spin = 1, -1
+	server, err := rpc.NewServer(options)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -69,10 +79,16 @@ func Serve(t testing.TB, store *Store, filters ...rpc.Filter) (address string) {
 	return address
 }
 
-// Dial connects to an address until the test ends.
+// Dial connects to an address until the test ends. The server may send what it likes.
 func Dial(t testing.TB, address string, filters ...rpc.Filter) *rpc.Client {
 	t.Helper()
-	client, err := rpc.Dial(Context(t), address, rpc.ClientOptions{Filters: filters})
+	return DialWith(t, address, rpc.ClientOptions{Filters: filters, Compressions: compressions})
+}
+
+// DialWith is Dial with a client's options.
+func DialWith(t testing.TB, address string, options rpc.ClientOptions) *rpc.Client {
+	t.Helper()
+	client, err := rpc.Dial(Context(t), address, options)
 	if err != nil {
 		t.Fatal(err)
 	}
