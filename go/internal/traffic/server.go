@@ -79,7 +79,7 @@ func NewServer(s Settings, service *Service) (*rpc.Server, error) {
 	server, err := rpc.NewServer(rpc.ServerOptions{
 		Cores: 1, MemoryBytes: s.MemoryBytes, Filters: []rpc.Filter{inflate}, Logger: slog.New(slog.DiscardHandler),
 		Compressions: []rpc.Compression{rpc.CompressionZstd, rpc.CompressionLZ4},
-		Limits: rpc.Limits{InFlight: s.InFlight, Running: s.Running, MessageBytes: s.MessageBytes},
+		Limits:       rpc.Limits{InFlight: s.InFlight, Running: s.Running, MessageBytes: s.MessageBytes},
 	})
 	if err != nil {
 		return nil, err
