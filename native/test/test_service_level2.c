@@ -417,6 +417,42 @@ static void very_many_deferred_calls(void)
     rig_close(rig);
 }
 
+/* Callers who leave and come back do not get more handlers than may run: the core counts the calls of connections,
+ * and services those that their callers have left. */
+static void calls_that_outlive_their_callers(uint32_t flags)
+{
+    struct smf__rpc_config limits = world_limits();
+    struct rig *rig;
+
+    limits.running_max = 2;
+    rig = rig_with(&limits, 0, flags);
+    for (int i = 0; i < 2; i++)
+        CHECK_EQ(call(rig, 1, NULL), SMF_OK);
+    world_run(&rig->world, 5);
+    CHECK_EQ(rig->later_count, 2);
+    smf_core_disconnect(rig->world.server, rig->later[0].call.conn);
+    world_run(&rig->world, 10);
+    if (smf_client_conn(rig->client) == 0)
+        connect_to(rig, flags);
+    CHECK_EQ(smf_core_turn(rig->world.server)->in_flight, 0);
+    for (uint32_t method = 0; method < 2; method++) {
+        CHECK_EQ(call_once(rig, method, NULL)->code, SMF_CODE_LIMIT);
+        CHECK_EQ(rig->result.may_have_run, flags == 0);
+    }
+    CHECK_STR(rig->problem, "Late 429 too many calls run whose callers have gone");
+    CHECK_EQ(rig->handled, 2);
+    CHECK_EQ(world_stats(rig->world.server).refused_running, 2);
+    answer_late(&rig->later[1]);
+    CHECK_EQ(call_once(rig, 0, NULL)->code, SMF_CODE_OK);
+    rig_close(rig);
+}
+
+static void callers_who_leave_and_come_back(void)
+{
+    calls_that_outlive_their_callers(SMF_CONNECT_HELLO);
+    calls_that_outlive_their_callers(0);
+}
+
 static void one_way_messages(void)
 {
     struct smf_call_options options = with_timeout(0);
@@ -733,6 +769,7 @@ int main(int argc, char **argv)
         TEST(cancels_that_are_not_needed),
         TEST(ends_cancel),
         TEST(very_many_deferred_calls),
+        TEST(callers_who_leave_and_come_back),
         TEST(one_way_messages),
         TEST(replies_to_nobody),
         TEST(large_messages),

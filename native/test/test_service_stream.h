@@ -11,6 +11,7 @@
 #define UPLOAD_ID 2002u
 #define LIST_ID 2003u
 #define NONE_ID 2004u
+#define STAT_ID 2005u
 #define LARGE (200u << 10)
 
 static const struct smf_method kinds[] = {
@@ -20,9 +21,10 @@ static const struct smf_method kinds[] = {
     {"List", "a.Node", "a.Node", &node_table, &node_table, LIST_ID, SMF_METHOD_STREAM_OUT, 0},
     {"None", "a.Node", "a.Node", &node_table, &node_table, NONE_ID,
      SMF_METHOD_STREAM_IN | SMF_METHOD_STREAM_OUT, 0},
+    {"Stat", "a.Node", "a.Node", &node_table, &node_table, STAT_ID, 0, 0},
 };
 
-enum { SYNC, UPLOAD, LIST, NONE };
+enum { SYNC, UPLOAD, LIST, NONE, STAT, KINDS };
 
 /* One side of a stream. */
 struct side {
@@ -51,6 +53,9 @@ struct streams {
     struct smf_router *router;
     struct smf_client *client;
     struct side server, caller;
+    smf_stream_dispatch serve; /* of the server; NULL: the one below */
+    char fill;                 /* of names; 0: 'n' */
+    int stats;                 /* calls of Stat */
     char problem[128];
 };
 
@@ -63,7 +68,7 @@ static inline int send_name(struct smf_stream *stream, uint32_t size)
     int status;
 
     if (smf_flat_payload(builder) == NULL) {
-        memset(text, 'n', sizeof text);
+        memset(text, rig.fill != 0 ? rig.fill : 'n', sizeof text);
         build_node(builder, text, size);
     }
     status = smf_stream_send(stream, builder);
@@ -196,6 +201,20 @@ static inline void problem(const struct smf_call *call, uint32_t code, const cha
     snprintf(rig.problem, sizeof rig.problem, "%s %u %s", call->method->name, code, text);
 }
 
+static inline int serve_stat(struct smf_core *core, const struct smf_event *event)
+{
+    struct smf_call call;
+
+    call.problem = problem;
+    call.context = &rig;
+    if (smf_call_begin(&call, core, event, &kinds[STAT], 1, 0) == NULL)
+        return 1;
+    rig.stats++;
+    build_node(&call.reply, "stat", 4);
+    smf_call_end(&call, SMF_CODE_OK);
+    return 1;
+}
+
 static inline int dispatch_streams(const void *server, struct smf_core *core,
                                    const struct smf_event *event)
 {
@@ -205,7 +224,11 @@ static inline int dispatch_streams(const void *server, struct smf_core *core,
     (void)server;
     if (event->kind != SMF_EVENT_REQUEST)
         return smf_call_event(core, event);
-    for (int i = 0; i < 4; i++) {
+    if (event->meta == STAT_ID)
+        return serve_stat(core, event);
+    if (rig.serve != NULL)
+        streams.dispatch = rig.serve;
+    for (int i = 0; i < STAT; i++) {
         if (event->meta != kinds[i].id)
             continue;
         streams.implemented = i != NONE;
@@ -216,7 +239,7 @@ static inline int dispatch_streams(const void *server, struct smf_core *core,
 }
 
 static const struct smf_service stream_service = {
-    "Streams", "a.Streams", "streams.fbs", kinds, 4, SMF_GENERATED_VERSION, dispatch_streams};
+    "Streams", "a.Streams", "streams.fbs", kinds, KINDS, SMF_GENERATED_VERSION, dispatch_streams};
 
 static inline void handle_streams(struct world *world, struct smf_core *core,
                                   const struct smf_event *event)
@@ -228,9 +251,8 @@ static inline void handle_streams(struct world *world, struct smf_core *core,
         smf_client_handle(core, event, rig.client);
 }
 
-static inline void open_rig(uint32_t calls_max)
+static inline void open_rig_with(struct smf__rpc_config limits, uint32_t calls_max)
 {
-    struct smf__rpc_config limits = world_limits();
     struct smf_error error;
 
     limits.compressions = 1u << SMF_COMPRESSION_ZSTD | 1u << SMF_COMPRESSION_LZ4;
@@ -243,6 +265,11 @@ static inline void open_rig(uint32_t calls_max)
     CHECK_EQ(smf_client_open(&rig.client, rig.world.client, calls_max), SMF_OK);
     CHECK_EQ(smf_client_connect_with(rig.client, WORLD_ADDRESS, SMF_CONNECT_HELLO, &error), SMF_OK);
     world_run(&rig.world, 5);
+}
+
+static inline void open_rig(uint32_t calls_max)
+{
+    open_rig_with(world_limits(), calls_max);
 }
 
 /* Everything that was begun is over, and all memory came back. */

@@ -59,7 +59,8 @@ struct smf_stream; /* one side of a call that streams */
  *
  * Returns 0: it is on its way, behind those before it. SMF_ELIMIT: SMF_STREAM_AHEAD_BYTES wait here because the
  * other side takes nothing, or the core has no room now; SMF_ENOMEM: its memory is used up; after either nothing
- * is sent, the message stays in its builder, and writable is called once. SMF_EINVAL: nothing was finished, it is
+ * is sent, the message stays in its builder, in memory of its size, and writable is called once. One that found no
+ * memory to be built in the core is not there: SMF_ENOMEM, too, and an empty builder. SMF_EINVAL: nothing was finished, it is
  * larger than the connection takes, a second reply where there is one, or smf_stream_close was before.
  * SMF_ECLOSED: the stream is over. SMF_EPERMISSION: a filter has ended it. Errors of the builder. Cost: no
  * system call. */
@@ -110,7 +111,7 @@ const struct smf_method *smf_stream_method(const struct smf_stream *stream);
 /* Of a server. */
 
 /* Ends the call: SMF_CODE_OK behind the messages that were sent, or another code, which does not overtake them
- * either. What the caller still sends is dropped. What is no code becomes 500, as does SMF_CODE_OK of a method
+ * either, and goes in a later turn where those of this one are used up. What the caller still sends is dropped. What is no code becomes 500, as does SMF_CODE_OK of a method
  * with one reply that has required fields, when none was sent. A second end does nothing. Cost: a frame of 16
  * bytes, and what ended does. */
 void smf_stream_end(struct smf_stream *stream, uint32_t code);

@@ -101,6 +101,7 @@ struct smf_core {
     const struct smf__filters *filters; /* around the request that a router hands out; or NULL */
     struct smf__spare *spare_calls;     /* records of filtered calls that nobody uses */
     uint32_t spare_call_count;
+    uint32_t deferred; /* calls that services owe an answer, wherever their callers are */
     struct smf__records *records; /* what services keep of their calls; or NULL */
     void (*records_close)(struct smf__records *records);
     struct smf__streams *streams; /* likewise, of their streams */

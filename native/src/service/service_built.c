@@ -9,6 +9,8 @@
 #include "flat/flat.h"
 #include "service/service_send.h"
 
+#define KEEP_DIVISOR 4u /* of a block: what has less in it is worth a copy */
+
 static uint8_t *end_of(const struct smf_flat_builder *builder)
 {
     return builder->memory + builder->capacity;
@@ -113,6 +115,31 @@ int smf__message_send_built(struct smf_core *core, const struct smf__message *me
     into_loan(builder, core);
     smf_flat_builder_reset(builder);
     return smf__message_send_in_place(core, message, size);
+}
+
+int smf__builder_may_go_on(const struct smf_flat_builder *builder)
+{
+    return builder->grow == grow_in_core && builder->status == SMF_ENOMEM;
+}
+
+void smf__builder_keep(struct smf_flat_builder *builder)
+{
+    struct smf_core *core = builder->owner;
+    struct smf_buffer *block, *old = builder->block;
+    uint8_t *old_end;
+
+    if (builder->grow != grow_in_core || old == NULL ||
+        old->capacity / KEEP_DIVISOR < builder->used + SMF_FRAME_HEADER_SIZE_BYTES)
+        return;
+    block = smf__pool_get(core->pool, (uint64_t)builder->used + SMF_FRAME_HEADER_SIZE_BYTES);
+    if (block == NULL)
+        return;
+    old_end = end_of(builder);
+    builder->noted = 0; /* of a table that is built */
+    smf__flat_move(builder, block->data + SMF_FRAME_HEADER_SIZE_BYTES,
+                   block->capacity - SMF_FRAME_HEADER_SIZE_BYTES);
+    builder->block = block;
+    give_back(core, old, old_end);
 }
 
 int smf_core_send_built(struct smf_core *core, uint64_t conn, uint16_t session, uint32_t meta,

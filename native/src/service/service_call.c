@@ -5,6 +5,7 @@
 #include <smf/flat.h>
 
 #include "frame/frame_error.h"
+#include "mem/mem_count.h"
 #include "rpc/rpc.h"
 #include "service/service_filter.h"
 #include "service/service_record.h"
@@ -44,6 +45,17 @@ uint32_t smf__call_refuse(struct smf_call *call, uint32_t code, const char *text
     return code;
 }
 
+uint32_t smf__call_refuse_over_limit(struct smf_call *call)
+{
+    struct smf__rpc *rpc = smf__rpc_of(call->core);
+
+    if (call->core->deferred < rpc->config.running_max)
+        return 0; /* the core counts calls while their connections last */
+    smf__count(rpc->stats.refused_running, 1);
+    smf__count(rpc->stats.refused_too_many, 1);
+    return smf__call_refuse(call, SMF_CODE_LIMIT, "too many calls run whose callers have gone");
+}
+
 /* Returns 0 when a call is worth passing filters. What they would do for another one is in vain. */
 static uint32_t look_at_call(struct smf_call *call, int implemented)
 {
@@ -54,7 +66,7 @@ static uint32_t look_at_call(struct smf_call *call, int implemented)
                                 "the method does not stream: call it without");
     if (call->deadline_ns != 0 && smf__clock_now_ns(&call->core->clock) >= call->deadline_ns)
         return smf__call_refuse(call, SMF_CODE_DEADLINE, "its deadline has passed");
-    return 0;
+    return smf__call_refuse_over_limit(call);
 }
 
 /* Returns 0 when a request, as filters have left it, is what its method takes. */
@@ -399,6 +411,7 @@ uint32_t smf_call_defer(struct smf_call *call, struct smf_call *later_out)
         call->record = smf__record_take(call->core);
     if (call->level == 2 && call->record != NULL)
         smf__record_defer(call->core, call->record, call->conn, call->session);
+    call->core->deferred++;
     *later_out = *call;
     later_out->state = SMF__CALL_LATER;
     call->state = SMF__CALL_DEFERRED;
@@ -419,6 +432,7 @@ void smf_call_answer(struct smf_call *later, uint32_t code)
 
     if (later->state != SMF__CALL_LATER)
         return;
+    later->core->deferred--;
     answer(later, code);
     later->buffer = later->metadata_buffer = NULL;
     later->payload = later->metadata = NULL;

@@ -251,6 +251,7 @@ void smf_client_close(struct smf_client *client)
     client->conn = 0;
     client->closing = 1;
     fail_all(client, conn, SMF_ECLOSED, client->up);
+    /* Each is freed, and so is lingering no more: nobody is inside of one. */
     while (!smf__link_alone(&client->lingering))
         smf__stream_break_client(SMF__LINK_OF(client->lingering.next, struct smf_stream, of_conn),
                                  SMF_ECLOSED, 0);

@@ -72,6 +72,10 @@ uint32_t smf__call_tell(const struct smf_call *call, uint32_t code, const char *
 /* Has a call end before a handler sees it: tells the server's owner why, and at level 2 its caller. */
 uint32_t smf__call_refuse(struct smf_call *call, uint32_t code, const char *text);
 
+/* More calls that were deferred have no answer yet than may run, as their callers leave and come back: refuses this
+ * one. Returns 0, or the code. */
+uint32_t smf__call_refuse_over_limit(struct smf_call *call);
+
 /* Is no table of this kind without some field? */
 int smf__table_has_required(const struct smf_flat_table *table);
 

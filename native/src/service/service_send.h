@@ -34,6 +34,13 @@ int smf__message_send_in_place(struct smf_core *core, const struct smf__message 
 int smf__message_send_built(struct smf_core *core, const struct smf__message *message,
                             struct smf_flat_builder *builder);
 
+/* Did the core's memory not suffice for what was built? Then it may, later. */
+int smf__builder_may_go_on(const struct smf_flat_builder *builder);
+
+/* What was finished in a builder of the core's, and stays there for a while, moves to memory of its size: the loan is
+ * 256 KiB. Without memory it stays where it is. */
+void smf__builder_keep(struct smf_flat_builder *builder);
+
 /* Sends what lies in a buffer of the core's, behind room for a header, without a copy if it is large: then
  * the buffer belongs to the sends, and *buffer is NULL. */
 int smf__message_send_buffer(struct smf_core *core, const struct smf__message *message,

@@ -36,6 +36,13 @@ static void close_streams(struct smf__streams *streams)
         next = at->next;
         free(at);
     }
+    while (!smf__link_alone(&streams->due)) {
+        struct smf_stream *stream = SMF__LINK_OF(streams->due.next, struct smf_stream, due);
+
+        smf__link_remove(&stream->due);
+        if (stream->owes)
+            free(stream); /* it is found no more */
+    }
     for (uint32_t i = 0; i <= streams->mask; i++) {
         for (struct smf_stream *at = streams->buckets[i], *next; at != NULL; at = next) {
             next = at->next;
@@ -292,9 +299,11 @@ static void tell_writable(struct smf_stream *stream)
 /* A turn later: is there room now? If not, an event will tell, but of a connection that is not up. */
 static void look_at_due(struct smf_stream *stream)
 {
-    if (stream->over || !stream->asked)
+    if (stream->owes)
+        smf__stream_send_last(stream);
+    else if (stream->over || !stream->asked)
         return;
-    if (smf__stream_has_room(stream, stream->wanted_bytes))
+    else if (smf__stream_has_room(stream, stream->wanted_bytes))
         tell_writable(stream);
     else if (stream->client != NULL && !stream->client->up)
         smf__timer_start(stream->call.core->timers, &stream->again,

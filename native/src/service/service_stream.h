@@ -63,6 +63,7 @@ struct smf_stream {
     uint32_t wanted_bytes;              /* that there was no room for */
     uint32_t depth;                     /* functions that we are inside of */
     uint32_t code;                      /* a server's end; enum smf_code */
+    struct smf__message last;           /* a server's last frame, */
     uint8_t hashed, unverified;
     uint8_t opened;     /* the program knows of it, and will be told of its end */
     uint8_t in_message; /* inside of the function that has current */
@@ -71,6 +72,7 @@ struct smf_stream {
     uint8_t fin;         /* the other side sends nothing more; not told yet */
     uint8_t ends;        /* a client's: answered; result says how, behind the messages that wait */
     uint8_t over;        /* ended; freed as soon as nobody is inside */
+    uint8_t owes;        /* which has not gone yet: the turn's sends were used up */
     uint8_t asked;       /* to be told when there is room */
     uint8_t replied;     /* of a method with one reply: it was sent */
     uint8_t told;        /* the reply's metadata have gone */
@@ -157,6 +159,10 @@ uint32_t smf__filter_message(struct smf__filtered *filtered, uint32_t which);
 /* Ends a server's stream, sends its last frame, and tells the program as soon as nobody is inside. problem: of a code
  * that is not the handler's. */
 void smf__stream_end_server(struct smf_stream *stream, uint32_t code, const char *problem);
+
+/* Sends the last frame of a server's, in a later turn if the sends of this one are used up, and has the program told
+ * behind it. Somebody is inside, and is not any more when it has gone. */
+void smf__stream_send_last(struct smf_stream *stream);
 
 /* Ends a client's because of what came: status, or SMF_OK and the code of a filter. */
 void smf__stream_break_client(struct smf_stream *stream, int status, uint32_t code);

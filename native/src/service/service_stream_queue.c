@@ -4,7 +4,7 @@
 #include "service/service_stream.h"
 
 #define BLOCK_SIZE_BYTES (16u << 10)
-#define COPIED_MAX (4u << 10) /* bytes; what is larger stays where it came */
+#define COPIED_MAX (64u << 10) /* bytes; what is larger came in slices, into memory of its own */
 
 /* At the beginning of its buffer; entries follow. */
 struct smf__stream_block {
@@ -41,7 +41,8 @@ static struct smf__stream_block *block_for(struct smf__stream_queue *queue, stru
 
     if (block != NULL && block->buffer->capacity - block->fill >= size)
         return block;
-    buffer = smf__pool_get(core->pool, BLOCK_SIZE_BYTES);
+    size += rounded(sizeof *block);
+    buffer = smf__pool_get(core->pool, size > BLOCK_SIZE_BYTES ? size : BLOCK_SIZE_BYTES);
     if (buffer == NULL)
         return NULL;
     block = (struct smf__stream_block *)(void *)buffer->data;
@@ -56,6 +57,13 @@ static struct smf__stream_block *block_for(struct smf__stream_queue *queue, stru
     return block;
 }
 
+static uint32_t entry_size(const struct smf__stream_message *message, int kept)
+{
+    return (uint32_t)sizeof(struct entry) +
+           (kept ? (uint32_t)sizeof(struct kept) : rounded(message->size_bytes));
+}
+
+/* A message that is kept where it came may keep 256 KiB from being read into; so only where a copy finds no memory. */
 int smf__stream_queue_put(struct smf__stream_queue *queue, struct smf_core *core,
                           const struct smf__stream_message *message)
 {
@@ -63,10 +71,15 @@ int smf__stream_queue_put(struct smf__stream_queue *queue, struct smf_core *core
                           .compression = message->compression,
                           .kept = message->size_bytes > COPIED_MAX};
     struct kept kept = {message->payload, message->buffer, message->taken_bytes};
-    uint32_t size = sizeof entry + (entry.kept ? sizeof kept : rounded(message->size_bytes));
+    uint32_t size = entry_size(message, entry.kept);
     struct smf__stream_block *block = block_for(queue, core, size);
     uint8_t *to;
 
+    if (block == NULL && !entry.kept) {
+        entry.kept = 1;
+        size = entry_size(message, 1);
+        block = block_for(queue, core, size);
+    }
     if (block == NULL)
         return SMF_ENOMEM;
     to = block->buffer->data + block->fill;

@@ -87,6 +87,18 @@ int smf__stream_put(struct smf_stream *stream, struct smf__message *message,
     return status;
 }
 
+/* There is no message; without memory for it, it may be built once there is some. */
+static int refuse_unbuilt(struct smf_stream *stream, struct smf_flat_builder *message)
+{
+    int status = message->status != SMF_OK ? message->status : SMF_EINVAL;
+
+    if (smf__builder_may_go_on(message)) {
+        smf_flat_builder_fini(message);
+        smf__stream_ask(stream, 0, SMF_ENOMEM);
+    }
+    return status;
+}
+
 int smf_stream_send(struct smf_stream *stream, struct smf_flat_builder *message)
 {
     int status;
@@ -98,14 +110,17 @@ int smf_stream_send(struct smf_stream *stream, struct smf_flat_builder *message)
     if (stream->closed_send || stream->replied)
         return SMF_EINVAL;
     if (smf_flat_payload(message) == NULL)
-        return message->status != SMF_OK ? message->status : SMF_EINVAL;
+        return refuse_unbuilt(stream, message);
     if (!smf__stream_has_room(stream, smf_flat_size_bytes(message))) {
         smf__stream_ask(stream, smf_flat_size_bytes(message), SMF_ELIMIT);
+        smf__builder_keep(message);
         return SMF_ELIMIT;
     }
     smf__stream_enter(stream); /* a filter may end it */
     status = stream->client != NULL ? smf__stream_send_client(stream, message)
                                     : smf__stream_send_server(stream, message);
+    if (status == SMF_ELIMIT)
+        smf__builder_keep(message);
     smf__stream_leave(stream);
     return status;
 }

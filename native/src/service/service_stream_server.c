@@ -19,7 +19,7 @@ static uint32_t look_at_stream(struct smf_call *call, const struct smf_stream_se
         return smf__call_refuse(call, SMF_CODE_BAD_REQUEST, "the method streams: open a stream");
     if (call->deadline_ns != 0 && smf__clock_now_ns(&call->core->clock) >= call->deadline_ns)
         return smf__call_refuse(call, SMF_CODE_DEADLINE, "its deadline has passed");
-    return 0;
+    return smf__call_refuse_over_limit(call);
 }
 
 /* What filters have put in the place of a payload that is none. */
@@ -119,17 +119,40 @@ static struct smf__message message_of(struct smf_stream *stream, uint32_t code, 
     return message;
 }
 
-/* The last frame; payload: of a method with one reply, when nothing is what it says. */
-static int send_last(struct smf_stream *stream, struct smf__message *message, const void *payload,
-                     uint32_t size)
+/* The last frame: with what smf_call_fail has said; or, of a method with one reply that was not sent, with a reply
+ * that says nothing. */
+static int put_last(struct smf_stream *stream)
+{
+    const struct smf__message *message = &stream->last;
+    struct smf_call *call = &stream->call;
+    int status, nothing;
+
+    if (message->meta != SMF_CODE_OK && call->failed == message->meta) {
+        status = smf__message_send_built(call->core, message, &call->reply);
+        if (status == SMF_OK || status == SMF_ELIMIT)
+            return status;
+    }
+    smf_flat_builder_fini(&call->reply);
+    nothing = message->meta == SMF_CODE_OK && smf__stream_one_reply(stream) && !stream->replied;
+    return smf__message_send(call->core, message, nothing ? smf__empty_table : NULL,
+                             nothing ? SMF__EMPTY_TABLE_SIZE_BYTES : 0);
+}
+
+void smf__stream_send_last(struct smf_stream *stream)
 {
     struct smf_call *call = &stream->call;
+    int status = put_last(stream);
 
-    if (message->meta != SMF_CODE_OK && call->failed == message->meta &&
-        smf__message_send_built(call->core, message, &call->reply) == SMF_OK)
-        return SMF_OK;
-    smf_flat_builder_fini(&call->reply);
-    return smf__message_send(call->core, message, payload, size);
+    stream->owes = status == SMF_ELIMIT;
+    if (stream->owes) {
+        smf__stream_due(stream);
+        return;
+    }
+    if (call->filtered != NULL)
+        call->filtered->status = status;
+    if (status != SMF_OK)
+        smf_core_disconnect(call->core, call->conn); /* or the caller would wait for ever */
+    smf__stream_leave(stream);
 }
 
 /* The code that a stream ends with, as the program has said. */
@@ -171,10 +194,10 @@ void smf__stream_end_server(struct smf_stream *stream, uint32_t code, const char
 {
     struct smf_call *call = &stream->call;
     struct smf__message message;
-    int status, nothing;
 
     if (stream->over)
         return;
+    smf__stream_enter(stream);
     stream->over = 1;
     smf__stream_unhash(stream);
     smf__stream_discard(stream);
@@ -189,16 +212,9 @@ void smf__stream_end_server(struct smf_stream *stream, uint32_t code, const char
         message.flags = SMF_FRAME_RESET;
     else
         message.flags = SMF_FRAME_STREAM | SMF_FRAME_FIN;
-    nothing = code == SMF_CODE_OK && smf__stream_one_reply(stream) && !stream->replied;
-    status = send_last(stream, &message, nothing ? smf__empty_table : NULL,
-                       nothing ? SMF__EMPTY_TABLE_SIZE_BYTES : 0);
     call->state = SMF__CALL_ANSWERED;
-    if (call->filtered != NULL)
-        call->filtered->status = status;
-    if (status != SMF_OK)
-        smf_core_disconnect(call->core, call->conn); /* or the caller would wait for ever */
-    smf__stream_enter(stream);
-    smf__stream_leave(stream);
+    stream->last = message;
+    smf__stream_send_last(stream);
 }
 
 void smf_stream_end(struct smf_stream *stream, uint32_t code)
