@@ -21,8 +21,8 @@ func (c *clientConn) takeOut(place *atomic.Pointer[Message], session uint16, siz
 	switch {
 	case m == resting:
 		return nil
-	case m == nil:
-		place.Store(nil)
+	case m == nil: // nobody has called; but somebody may have begun to in this moment
+		place.CompareAndSwap(resting, nil)
 		return nil
 	case m == abandoned || m.stream != nil || m.sliced || size > sliceBytes:
 		c.rest(session)

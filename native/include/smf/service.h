@@ -191,10 +191,12 @@ typedef void (*smf_call_cancel)(uint32_t code, void *context);
  * the dispatch function or smf_call_event. Cost: none. */
 void smf_call_on_cancel(struct smf_call *later, smf_call_cancel function, void *context);
 
-/* Takes notice of callers who gave up (SMF_EVENT_CANCEL) and of connections that ended (SMF_EVENT_CLOSED); for
- * programs that hand neither to a router nor to a dispatch function. More than once does not matter. Returns
- * 1 for a cancel of a call that was deferred, otherwise 0. Threads: the driver. Cost: a look-up, and for the end
- * of a connection one for each call of it that was deferred. */
+/* Serves what is no request: messages of streams and their room (SMF_EVENT_MESSAGE, SMF_EVENT_WRITABLE), callers who
+ * gave up (SMF_EVENT_CANCEL), and connections that ended (SMF_EVENT_CLOSED); for programs that hand these neither to
+ * a router nor to a dispatch function. Each message once: one that is handed over twice is two; the others more than
+ * once do not matter. Events of clients are left alone. Returns 1 for an event of a stream that is served, and for a
+ * cancel of a call that was deferred, otherwise 0. Threads: the driver. Cost: a look-up, and for the end of a
+ * connection one for each call of it that was deferred. */
 int smf_call_event(struct smf_core *core, const struct smf_event *event);
 
 /* For generated code: fills a call, whose problem and context are set, from a request, and verifies it. Returns the root table, or NULL:

@@ -161,6 +161,8 @@ typedef uint32_t (*smf_stream_dispatch)(struct smf_stream *stream, uint32_t what
 
 /* A server's side of a method. */
 struct smf_stream_service {
+    uint32_t size;                /* sizeof(struct smf_stream_service) */
+    uint32_t reserved;            /* 0 */
     smf_stream_dispatch dispatch; /* static storage */
     const void *handlers;         /* lives as long as the server */
     void *context;                /* of the server */

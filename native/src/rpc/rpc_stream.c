@@ -390,7 +390,10 @@ int smf__session_taken(struct smf__conn *conn, uint16_t id, uint32_t size_bytes)
 
 int smf__session_waits(const struct smf__conn *conn, uint16_t id)
 {
-    const struct smf__session *session = smf__session_find(conn, id);
+    struct smf__session *session = smf__session_find(conn, id);
 
-    return session != NULL && session->out_first != NULL;
+    if (session == NULL || session->out_first == NULL)
+        return 0;
+    session->waits = 1; /* who has asked is told when it is gone */
+    return 1;
 }

@@ -456,7 +456,7 @@ int smf_client_take(struct smf_client *client, const struct smf_event *event)
         break;
     case SMF_EVENT_MESSAGE:
     case SMF_EVENT_WRITABLE:
-        (void)smf__stream_event(client->core, event);
+        (void)smf__stream_event(client->core, event, 1);
         break;
     case SMF_EVENT_PONG:
         take_pong(client, event);

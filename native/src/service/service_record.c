@@ -246,7 +246,7 @@ int smf_call_event(struct smf_core *core, const struct smf_event *event)
 
     if (core->streams != NULL && event->kind == SMF_EVENT_CLOSED)
         smf__stream_conn_ended(core, event->conn);
-    else if (core->streams != NULL && smf__stream_event(core, event))
+    else if (core->streams != NULL && smf__stream_event(core, event, 0))
         return 1;
     if (core->records == NULL || core->records->count == 0)
         return 0;

@@ -30,6 +30,17 @@ struct smf__streams {
     uint32_t spare_count, count, mask;
 };
 
+/* The core closes: its memory goes by itself. */
+static void free_all(struct smf_stream *stream)
+{
+    for (struct smf_stream *next; stream != NULL; stream = next) {
+        next = stream->next;
+        free(stream->call.filtered);
+        free(stream->call.record);
+        free(stream);
+    }
+}
+
 static void close_streams(struct smf__streams *streams)
 {
     for (struct smf_stream *at = streams->spare, *next; at != NULL; at = next) {
@@ -40,14 +51,13 @@ static void close_streams(struct smf__streams *streams)
         struct smf_stream *stream = SMF__LINK_OF(streams->due.next, struct smf_stream, due);
 
         smf__link_remove(&stream->due);
-        if (stream->owes)
-            free(stream); /* it is found no more */
+        if (stream->owes) { /* it is found no more */
+            stream->next = NULL;
+            free_all(stream);
+        }
     }
     for (uint32_t i = 0; i <= streams->mask; i++) {
-        for (struct smf_stream *at = streams->buckets[i], *next; at != NULL; at = next) {
-            next = at->next;
-            free(at);
-        }
+        free_all(streams->buckets[i]);
         for (struct conn *at = streams->conns[i], *next; at != NULL; at = next) {
             next = at->next;
             free(at);
@@ -305,6 +315,8 @@ static void look_at_due(struct smf_stream *stream)
         return;
     else if (smf__stream_has_room(stream, stream->wanted_bytes))
         tell_writable(stream);
+    else if (stream->ahead_turn == stream->call.core->turns)
+        smf__stream_due(stream); /* whether that leaves is known in the next turn */
     else if (stream->client != NULL && !stream->client->up)
         smf__timer_start(stream->call.core->timers, &stream->again,
                          stream->call.core->turn.now_ns + AGAIN_NS);
@@ -643,7 +655,7 @@ void smf__stream_discard(struct smf_stream *stream)
     smf__timer_stop(core->timers, &stream->again);
 }
 
-int smf__stream_event(struct smf_core *core, const struct smf_event *event)
+int smf__stream_event(struct smf_core *core, const struct smf_event *event, int of_client)
 {
     struct smf_stream *stream;
 
@@ -651,10 +663,10 @@ int smf__stream_event(struct smf_core *core, const struct smf_event *event)
         event->kind != SMF_EVENT_CANCEL)
         return 0;
     stream = smf__stream_find(core, event->conn, event->session);
-    if (stream == NULL)
+    if (stream == NULL || (stream->client != NULL) != of_client)
         return 0;
     if (event->kind == SMF_EVENT_MESSAGE) {
-        if (stream->client != NULL && smf__stream_keep_metadata(stream, event) != SMF_OK)
+        if (of_client && smf__stream_keep_metadata(stream, event) != SMF_OK)
             smf__stream_break_client(stream, SMF_ENOMEM, 0);
         else
             smf__stream_take(stream, event);
@@ -663,7 +675,7 @@ int smf__stream_event(struct smf_core *core, const struct smf_event *event)
             tell_writable(stream);
         else if (stream->asked)
             smf__stream_due(stream); /* this turn's sends are used up */
-    } else if (stream->client == NULL) {
+    } else if (!of_client) {
         smf__stream_end_server(
             stream, event->meta == SMF_CODE_DEADLINE ? SMF_CODE_DEADLINE : SMF_CODE_CANCELLED,
             NULL);

@@ -108,9 +108,9 @@ uint32_t smf__streams_found(const struct smf_core *core);
 /* Looks at it in the next poll. */
 void smf__stream_due(struct smf_stream *stream);
 
-/* An event of a stream: SMF_EVENT_MESSAGE and SMF_EVENT_WRITABLE of both sides, SMF_EVENT_CANCEL of a server's.
- * Returns 1 when there is such a stream. */
-int smf__stream_event(struct smf_core *core, const struct smf_event *event);
+/* An event of a client's stream, or of a server's: SMF_EVENT_MESSAGE, SMF_EVENT_WRITABLE, and SMF_EVENT_CANCEL of a
+ * server's. Returns 1 when there is such a stream. */
+int smf__stream_event(struct smf_core *core, const struct smf_event *event, int of_client);
 
 /* The end of a connection, for a server's streams. */
 void smf__stream_conn_ended(struct smf_core *core, uint64_t conn);

@@ -121,6 +121,8 @@ static void settle(const struct opening *opening)
     slot->call = ++client->calls << 16 | opening->number;
     client->waiting++;
     stream->opened = 1;
+    if (stream->call.filtered != NULL)
+        stream->call.filtered->metadata = NULL; /* it was lent, and messages have none */
     if (filtered != NULL && filtered->stopped != 0) {
         slot->state = SMF__SLOT_STOPPED;
         stream->closed_send = 1;
@@ -339,6 +341,9 @@ void smf__stream_filter_end(struct smf_stream *stream)
     smf__filter_reply(filtered);
     result->status = passing->status;
     result->metadata = passing->metadata;
+    if (result->status == SMF_OK && passing->code == SMF_CODE_OK && smf__stream_one_reply(stream) &&
+        result->payload == NULL)
+        result->status = SMF_EINVAL; /* a success without the reply that belongs to it */
     if (result->code == passing->code)
         return;
     result->code = passing->code;

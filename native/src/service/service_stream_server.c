@@ -67,6 +67,8 @@ static struct smf_stream *stream_for(const struct smf_call *call, const struct s
     }
     stream->call.metadata_buffer = NULL;
     stream->call.filtered = call->filtered;
+    if (call->filtered != NULL)
+        call->filtered->metadata = stream->call.metadata;
     if (call->deadline_ns != 0)
         smf__timer_start(call->core->timers, &stream->deadline, call->deadline_ns);
     return stream;
@@ -190,6 +192,22 @@ static uint32_t filter_end(struct smf_stream *stream, uint32_t code, struct smf_
                           "what a filter has made of the stream's code is none");
 }
 
+/* Tells the server's owner why it ends the stream, and its caller, unless its handler has said something. */
+static void tell_problem(struct smf_stream *stream, uint32_t code, const char *problem)
+{
+    struct smf_call *call = &stream->call;
+    const struct smf_failure failure = {.message = problem};
+
+    if (call->failed == 0 && call->state == SMF__CALL_UNSEEN) {
+        (void)smf__call_refuse(call, code, problem);
+        return;
+    }
+    (void)smf__call_tell(call, code, problem);
+    if (call->failed == 0 &&
+        code != SMF_CODE_DEADLINE) /* which says it all, and may end many at once */
+        (void)smf_call_fail(call, code, &failure);
+}
+
 void smf__stream_end_server(struct smf_stream *stream, uint32_t code, const char *problem)
 {
     struct smf_call *call = &stream->call;
@@ -202,7 +220,7 @@ void smf__stream_end_server(struct smf_stream *stream, uint32_t code, const char
     smf__stream_unhash(stream);
     smf__stream_discard(stream);
     if (problem != NULL)
-        (void)smf__call_tell(call, code, problem);
+        tell_problem(stream, code, problem);
     code = code_of(stream, code);
     message = message_of(stream, SMF_CODE_OK, 0);
     if (call->filtered != NULL)
