@@ -294,6 +294,25 @@ static void one_slot(void)
     close_rig();
 }
 
+/* Whoever has more slots opens in that turn, too. */
+static void opens_in_the_turn_of_an_end(void)
+{
+    open_rig(2);
+    rig.server.to_send = 1;
+    rig.server.size = 9;
+    rig.server.close_after = 1;
+    rig.caller.opens_again = 1;
+    open_stream(LIST, NULL);
+    rig.caller.opens_again = 0;
+    CHECK_EQ(rig.caller.again, SMF_OK);
+    world_run(&rig.world, 10);
+    CHECK_EQ(rig.server.opens, 2);
+    smf_core_disconnect(rig.world.server, smf_stream_conn(rig.server.stream));
+    world_run(&rig.world, 10);
+    CHECK_EQ(rig.caller.ends, 2);
+    close_rig();
+}
+
 /* Nothing is left of a client that is closed with a stream, and with one whose messages are held. */
 static void client_closes(void)
 {
@@ -478,6 +497,7 @@ int main(int argc, char **argv)
         TEST(malformed_reply),
         TEST(drains),
         TEST(one_slot),
+        TEST(opens_in_the_turn_of_an_end),
         TEST(client_closes),
         TEST(filters_see_messages),
         TEST(compressed_without_a_filter),

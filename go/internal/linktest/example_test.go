@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"os"
 	"os/exec"
@@ -89,8 +90,11 @@ func TestTheSonameIsTheABI(t *testing.T) {
 var (
 	servers = []string{"echo_server", "deferred_server", "foreign_loop", "cores_server"}
 	clients = []string{"echo_client", "timeout_client"}
-	// These use code that smfc has generated.
-	generated = []string{"demo_server", "demo_client"}
+	// These use code that smfc has generated, of the schema in this folder.
+	generated = map[string]string{
+		"demo_server": "schema/demo/smf_demo", "demo_client": "schema/demo/smf_demo",
+		"stream_server": "go/codegen/testdata/streams/streams", "stream_client": "go/codegen/testdata/streams/streams",
+	}
 	// These need no peer.
 	alone = []string{"wal_tail"}
 )
@@ -108,7 +112,7 @@ func TestExamplesAreShortAndRun(t *testing.T) {
 		require.Less(t, strings.Count(string(text), "\n"), 80, path)
 		names = append(names, strings.TrimSuffix(filepath.Base(path), ".c"))
 	}
-	require.ElementsMatch(t, names, slices.Concat(servers, clients, generated, alone))
+	require.ElementsMatch(t, names, slices.Concat(servers, clients, slices.Collect(maps.Keys(generated)), alone))
 }
 
 // The examples are all that a user has to write: built against an installed library, in every way that
@@ -135,11 +139,11 @@ func TestExamplesFromAnInstalledTree(t *testing.T) {
 					flags = append([]string{"-Wl,-Bstatic"}, flags...)
 					flags = append(flags, "-Wl,-Bdynamic")
 				}
-				for _, program := range slices.Concat(servers, clients, generated, alone) {
+				for _, program := range slices.Concat(servers, clients, slices.Collect(maps.Keys(generated)), alone) {
 					args := []string{language.standard, "-Wall", "-Wextra", "-Werror", "-x", language.as,
 						"native/examples/" + program + ".c"}
-					if slices.Contains(generated, program) {
-						args = append(args, "schema/demo/smf_demo.smf.c", "-I", "schema/demo")
+					if code := generated[program]; code != "" {
+						args = append(args, code+".smf.c", "-I", filepath.Dir(code))
 					}
 					args = append(args, "-x", "none", "-o", program)
 					c.mustRun(language.compiler, append(args, flags...)...)
@@ -151,6 +155,7 @@ func TestExamplesFromAnInstalledTree(t *testing.T) {
 				c.usesBothCores("cores_server", "echo_client")
 				c.saysWhy("echo_client")
 				c.speaksTables("demo_server", "demo_client")
+				c.streams("stream_server", "stream_client")
 				c.keepsLines("wal_tail")
 			})
 		}
@@ -227,6 +232,14 @@ func (c tree) speaksTables(server, client string) {
 	said := strings.Split(strings.TrimSpace(c.mustRun(filepath.Join(c.root, client), s.address, "Grüß dich!")), "\n")
 	require.ElementsMatch(c.t, []string{"Get: Grüß dich!", "Forget: 409 conflict"}, said)
 	require.Equal(c.t, "1 calls of Get\n", s.stop())
+}
+
+// streams has more entries sent both ways than either side has room for.
+func (c tree) streams(server, client string) {
+	s := c.serve(server)
+	require.Equal(c.t, "100000 entries, 5000050000 in all: SMF_OK 200\n",
+		c.mustRun(filepath.Join(c.root, client), s.address, "100000"))
+	require.Empty(c.t, s.stop())
 }
 
 // keepsLines appends to a log twice: the second time, what the first has left is there.

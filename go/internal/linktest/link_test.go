@@ -72,6 +72,7 @@ func copyTree(t *testing.T, sources bool) tree {
 		link := path == "CMakeLists.txt" || path == "build.sh" || path == "go.mod" || path == "go.sum" ||
 			strings.HasPrefix(path, "native/cmake/") || strings.HasPrefix(path, "native/include/") ||
 			strings.HasPrefix(path, "native/examples/") || strings.HasPrefix(path, "schema/demo/smf_demo.smf.") ||
+			strings.HasPrefix(path, "go/codegen/testdata/streams/streams.smf.") ||
 			path == "cgo/link.go" || path == "cgo/link_system.go" || path == "cgo/nocgo.go"
 		real := strings.HasPrefix(path, "native/src/") || strings.HasPrefix(path, "cgo/") ||
 			strings.HasPrefix(path, "go/")

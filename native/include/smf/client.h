@@ -18,6 +18,8 @@
  * SMF_CLOSE_NOT_LEVEL2 or SMF_CLOSE_HELLO_TIMEOUT, calls end with SMF_ECLOSED and have not run. Connect again,
  * without the flag, if level 1 is enough, and remember that for the address for some minutes.
  *
+ * Methods that stream are called by smf/stream.h, on the same client: a stream is a call in flight, and counts as one.
+ *
  * Threads: everything here is for the core's driver. */
 #ifndef SMF_CLIENT_H
 #define SMF_CLIENT_H

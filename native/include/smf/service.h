@@ -30,6 +30,9 @@
  * that no handler saw the call, and why it was refused. What filters can't change is looked at before they
  * run.
  *
+ * Methods that stream have handlers of another kind, which smf/stream.h describes; they are served by the same
+ * routers, around the same filters.
+ *
  * Level 2 of the wire (docs/wire.md) brings metadata both ways, deadlines, errors that say more than a
  * code, and callers who give up. At level 1 there is none of it: what a handler says of it is left out, and
  * what it asks for is not there. */
@@ -161,7 +164,8 @@ uint32_t smf_call_fail(struct smf_call *call, uint32_t code, const struct smf_fa
  * exactly once, by the driver (smf_core_post reaches it from elsewhere); a handler that can't go on
  * after this answers so, too: what it returns does not count any more. call->reply refuses what is
  * built in it from now on. Returns SMF_CALL_LATER. Threads: the driver; others may read the request
- * until the answer. Ownership: later_out is the caller's. Errors: none; a second time nothing happens,
+ * until the answer. A call counts against running_max of the engine until it is answered, also when its caller's
+ * connection has ended before: beyond that others are refused with 429. Ownership: later_out is the caller's. Errors: none; a second time nothing happens,
  * and its later_out is not filled. Cost: none; a small request holds the 256 KiB that it was read into,
  * and so does what was built. */
 uint32_t smf_call_defer(struct smf_call *call, struct smf_call *later_out);

@@ -27,6 +27,7 @@ struct smf__streams {
     struct smf_stream **buckets; /* [mask + 1], by connection and session */
     struct conn **conns;         /* [mask + 1], by connection */
     struct smf__link due;
+    struct smf__link owing; /* by of_conn: they are found no more */
     uint32_t spare_count, count, mask;
 };
 
@@ -47,14 +48,12 @@ static void close_streams(struct smf__streams *streams)
         next = at->next;
         free(at);
     }
-    while (!smf__link_alone(&streams->due)) {
-        struct smf_stream *stream = SMF__LINK_OF(streams->due.next, struct smf_stream, due);
+    while (!smf__link_alone(&streams->owing)) {
+        struct smf_stream *stream = SMF__LINK_OF(streams->owing.next, struct smf_stream, of_conn);
 
-        smf__link_remove(&stream->due);
-        if (stream->owes) { /* it is found no more */
-            stream->next = NULL;
-            free_all(stream);
-        }
+        smf__link_remove(&stream->of_conn);
+        stream->next = NULL;
+        free_all(stream);
     }
     for (uint32_t i = 0; i <= streams->mask; i++) {
         free_all(streams->buckets[i]);
@@ -78,6 +77,7 @@ static struct smf__streams *open_streams(struct smf_core *core)
     if (streams == NULL)
         return NULL;
     smf__link_init(&streams->due);
+    smf__link_init(&streams->owing);
     streams->mask = BUCKETS_MIN - 1;
     streams->buckets = calloc(BUCKETS_MIN, sizeof(struct smf_stream *));
     streams->conns = calloc(BUCKETS_MIN, sizeof(struct conn *));
@@ -363,6 +363,18 @@ void smf__stream_due(struct smf_stream *stream)
     smf__link_append(&core->streams->due, &stream->due);
     core->streams_turn = turn;
     core->busy = core->hurry = 1;
+}
+
+void smf__stream_owe(struct smf_stream *stream, int status)
+{
+    struct smf_core *core = stream->call.core;
+
+    stream->owes = 1;
+    smf__link_append(&core->streams->owing, &stream->of_conn);
+    if (status == SMF_ENOMEM)
+        smf__timer_start(core->timers, &stream->again, smf__clock_now_ns(&core->clock) + AGAIN_NS);
+    else
+        smf__stream_due(stream);
 }
 
 void smf__stream_ask(struct smf_stream *stream, uint32_t size, int status)

@@ -160,6 +160,9 @@ uint32_t smf__filter_message(struct smf__filtered *filtered, uint32_t which);
  * that is not the handler's. */
 void smf__stream_end_server(struct smf_stream *stream, uint32_t code, const char *problem);
 
+/* Has the last frame sent later; status: why it is not sent now. */
+void smf__stream_owe(struct smf_stream *stream, int status);
+
 /* Sends the last frame of a server's, in a later turn if the sends of this one are used up, and has the program told
  * behind it. Somebody is inside, and is not any more when it has gone. */
 void smf__stream_send_last(struct smf_stream *stream);

@@ -139,7 +139,7 @@ static uint32_t take_slot(struct smf_client *client)
     if (number == 0 || client->slots[number].given_turn != client->core->turns + 1)
         return number;
     smf__slot_give(client, number); /* the core has not forgotten its last call yet */
-    return 0;
+    return client->slots_used < client->calls_max ? ++client->slots_used : 0;
 }
 
 static int may_open(const struct smf_client *client, const struct smf_method *method,

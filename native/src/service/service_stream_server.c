@@ -145,11 +145,12 @@ void smf__stream_send_last(struct smf_stream *stream)
     struct smf_call *call = &stream->call;
     int status = put_last(stream);
 
-    stream->owes = status == SMF_ELIMIT;
-    if (stream->owes) {
-        smf__stream_due(stream);
+    if (status == SMF_ELIMIT || (status == SMF_ENOMEM && stream->owes)) {
+        smf__builder_keep(&call->reply); /* others who owe need memory, too */
+        smf__stream_owe(stream, status);
         return;
     }
+    stream->owes = 0;
     if (call->filtered != NULL)
         call->filtered->status = status;
     if (status != SMF_OK)

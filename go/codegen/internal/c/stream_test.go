@@ -18,13 +18,17 @@ import (
 
 // What a C program prints when it has called all methods that stream.
 var streamed = []string{
-	"list: 5000 entries, 12497500, SMF_OK 200", "none: SMF_OK 404 none of these",
+	"list: 5000 entries, 12497500, SMF_OK 200", "none: SMF_OK 404 none of these", "stat: 77",
 	"sync: 20 rounds, SMF_OK 200", "upload: 300 parts, 1500000 bytes",
 }
 
 // store is a server in Go of the methods that stream.
 type store struct {
 	streams.UnimplementedStoreServer
+}
+
+func (store) Stat(_ context.Context, query *streams.Query, reply *rpc.Reply) error {
+	return reply.Object(&streams.EntryT{Name: string(query.Prefix()), Number: query.Count()})
 }
 
 func (store) Upload(_ context.Context, in *rpc.Receiver[streams.Part], reply *rpc.Reply) error {
@@ -96,6 +100,10 @@ func (p *peers) streamGo(t *testing.T, address string) {
 	require.NoError(t, err)
 	defer conn.Close()
 	client := streams.NewStoreClient(conn)
+
+	var stat streams.EntryT
+	require.NoError(t, client.StatInto(ctx, &streams.QueryT{Prefix: "entry", Count: 77}, &stat))
+	require.Equal(t, streams.EntryT{Name: "entry", Number: 77}, stat)
 
 	upload, err := client.Upload(ctx)
 	require.NoError(t, err)

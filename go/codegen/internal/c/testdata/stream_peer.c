@@ -146,6 +146,22 @@ static void on_end(struct smf_stream *stream, uint32_t code, void *context)
     free(smf_stream_user(stream));
 }
 
+/* A method of the same service that does not stream. */
+static uint32_t stat_entry(struct smf_call *call, const struct smf_test_streams_Query *query,
+                           void *context)
+{
+    struct smf_flat_builder *b = &call->reply;
+    struct smf_flat_string_ref name =
+        smf_flat_build_copy(b, smf_test_streams_Query_prefix(query));
+
+    (void)context;
+    smf_test_streams_Entry_start_table(b);
+    smf_test_streams_Entry_add_name(b, name);
+    smf_test_streams_Entry_add_number(b, smf_test_streams_Query_count(query));
+    smf_test_streams_Entry_finish_root(b, smf_test_streams_Entry_end_table(b));
+    return SMF_CODE_OK;
+}
+
 static void serve(struct smf_engine *engine)
 {
     static struct smf_test_streams_Store_server store;
@@ -153,6 +169,7 @@ static void serve(struct smf_engine *engine)
     struct smf_error error;
     char bound[128];
 
+    store.Stat = stat_entry;
     store.Upload.open = open_any;
     store.Upload.message = on_part;
     store.Upload.half_closed = on_last_part;
@@ -177,7 +194,7 @@ static void serve(struct smf_engine *engine)
 
 /* Calling. */
 
-static int left = 4;
+static int left = 5;
 static uint64_t parts_sent, entries, sum, rounds;
 
 static void over(void)
@@ -274,6 +291,32 @@ static void sync_ended(struct smf_stream *stream, const struct smf_result *resul
     over();
 }
 
+static void stat_answered(const struct smf_result *result,
+                          const struct smf_test_streams_Entry *entry, void *context)
+{
+    (void)context;
+    if (entry == NULL)
+        printf("stat: %s %u\n", smf_status_name(result->status), result->code);
+    else
+        printf("stat: %llu\n", (unsigned long long)smf_test_streams_Entry_number(entry));
+    over();
+}
+
+static void call_stat(struct smf_client *client)
+{
+    struct smf_flat_string_ref prefix;
+    struct smf_flat_builder b;
+
+    smf_flat_builder_init_core(&b, core);
+    prefix = smf_flat_build_string(&b, "entry", 5);
+    smf_test_streams_Query_start_table(&b);
+    smf_test_streams_Query_add_prefix(&b, prefix);
+    smf_test_streams_Query_add_count(&b, 77);
+    smf_test_streams_Query_finish_root(&b, smf_test_streams_Query_end_table(&b));
+    if (smf_test_streams_Store_Stat(client, &b, 0, stat_answered, NULL) != SMF_OK)
+        exit(15);
+}
+
 static void query(struct smf_client *client, uint64_t count,
                   const struct smf_test_streams_Store_List_caller *caller)
 {
@@ -303,6 +346,7 @@ static void call(const char *address)
     if (smf_test_streams_Store_Upload(client, NULL, &upload, NULL, &stream) != SMF_OK)
         exit(13);
     upload_on(stream, NULL);
+    call_stat(client);
     query(client, ENTRIES, &list);
     query(client, 0, &none);
     if (smf_test_streams_Store_Sync(client, NULL, &sync, NULL, &stream) != SMF_OK ||
