@@ -52,8 +52,11 @@ func (c *Core) QueuedBytes(conn uint64) int64 {
 	return int64(C.smf_core_queued_bytes(c.c, C.uint64_t(conn)))
 }
 
-// Ping asks the peer for a sign of life: EventPong brings the token. StatusOK, StatusClosed or
-// StatusUnsupported (level 1).
+// PingsMax is how many pings of a connection may wait for their answers.
+const PingsMax = C.SMF_PINGS_MAX
+
+// Ping asks the peer for a sign of life: EventPong brings the token. StatusOK, StatusClosed,
+// StatusUnsupported (level 1) or StatusLimit (PingsMax of them are not answered).
 func (c *Core) Ping(conn, token uint64) Status {
 	return Status(C.smf_core_ping(c.c, C.uint64_t(conn), C.uint64_t(token)))
 }

@@ -19,8 +19,9 @@ type ping struct {
 // Ping asks the server for a sign of life, and returns how long it took to come: what the network and the
 // server's poll loop take, without a handler. Any goroutine.
 //
-// Errors: *Error; CodeLevel at level 1 of the wire format, which has no pings; a ctx that ends, and a
-// connection that does, as in Call, without MayHaveRun. Cost: some allocations.
+// Errors: *Error; CodeLevel at level 1 of the wire format, which has no pings; CodeLimit when 1024 pings of the
+// connection wait for their answers; a ctx that ends, and a connection that does, as in Call, without
+// MayHaveRun. Cost: some allocations.
 func (c *Client) Ping(ctx context.Context) (time.Duration, error) {
 	if err := ctx.Err(); err != nil {
 		return 0, contextError(err, false)
@@ -66,8 +67,25 @@ func (c *clientConn) ping(p *ping) (token uint64, err error) {
 	token = c.token
 	c.pings[token] = p
 	c.engine.loop.Expect()
-	c.engine.loop.Do(func() { c.engine.loop.Core().Ping(c.id, token) })
+	c.engine.loop.Do(func() { c.sendPing(token) })
 	return token, nil
+}
+
+// sendPing is called by the driver. A ping that can't be sent has failed: nothing else would end its wait.
+func (c *clientConn) sendPing(token uint64) {
+	status := c.engine.loop.Core().Ping(c.id, token)
+	if status == native.StatusOK {
+		return
+	}
+	p := c.takePing(token)
+	if p == nil {
+		return
+	}
+	p.failure = &Error{Code: CodeUnavailable, Message: fmt.Sprintf("connection to %s ended before the ping was sent", c.address)}
+	if status == native.StatusLimit {
+		p.failure = &Error{Code: CodeLimit, Message: fmt.Sprintf("%d pings of the connection to %s wait for their answers; wait for some of them, or give it up", native.PingsMax, c.address)}
+	}
+	c.engine.loop.Answer(p.waiter)
 }
 
 // takePing is who waits for a ping, from now on nobody.

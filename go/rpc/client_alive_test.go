@@ -92,6 +92,33 @@ func TestPingsWithoutAnAnswer(t *testing.T) {
 	require.ErrorIs(t, within(t, errs, "the connection ends"), rpc.ErrUnavailable)
 }
 
+// A ping more than may wait for answers is an error at once, whatever its context is; with an answer there is
+// a place again.
+func TestPingsAreBounded(t *testing.T) {
+	c, p, _ := agreeing(t, rpc.ClientOptions{})
+	ctx, cancel := context.WithCancel(context.Background())
+	errs := make(chan error, 1024)
+	tokens := make([]string, 1024)
+	for i := range tokens {
+		go func() { _, err := c.Ping(ctx); errs <- err }()
+		tokens[i] = p.pinged()
+	}
+	_, err := c.Ping(patient(t))
+	e := asError(t, err)
+	require.Equal(t, rpc.CodeLimit, e.Code)
+	require.False(t, e.MayHaveRun)
+	require.ErrorContains(t, err, "1024 pings of the connection to ")
+	p.pongs(tokens[0])
+	require.NoError(t, within(t, errs, "the pong"))
+	go func() { _, err := c.Ping(ctx); errs <- err }()
+	p.pongs(p.pinged())
+	require.NoError(t, within(t, errs, "the pong"))
+	cancel()
+	for range tokens[1:] {
+		require.ErrorIs(t, within(t, errs, "it is given up"), context.Canceled)
+	}
+}
+
 // A silent connection is asked for a sign of life, and ended when there is none.
 func TestKeepAlive(t *testing.T) {
 	c, p, accept := agreeing(t, rpc.ClientOptions{KeepAlive: 300 * time.Millisecond})

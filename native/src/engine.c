@@ -122,6 +122,10 @@ static int check_config(const struct smf_engine_config *config, struct smf_error
         return refuse(error_out, "memory_bytes: at least 8 MiB a core");
     if (config->memory_bytes > SMF__POOL_BUDGET_MAX_BYTES)
         return refuse(error_out, "memory_bytes: at most 64 GiB a core");
+    if (config->in_flight_max > SMF__RPC_CALLS_MAX)
+        return refuse(error_out, "in_flight_max: at most 1073741824 calls of a connection");
+    if (config->running_max > SMF__RPC_CALLS_MAX)
+        return refuse(error_out, "running_max: at most 1073741824 calls of a core");
     if (config->frame_size_bytes_max > FRAME_SIZE_MAX_BYTES)
         return refuse(error_out, "frame_size_bytes_max: at most 2 GiB");
     return check_level2(config, error_out);

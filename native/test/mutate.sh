@@ -2,22 +2,27 @@
 # Puts bugs into a copy of the native library, one at a time, and runs the tests of a room against each: a bug
 # that no test notices, or that does not apply any more, is an error.
 #
-#     native/test/mutate.sh [--room wal|rpc] [--every N] [NAME...]
+#     native/test/mutate.sh [--room wal|rpc] [--every N] [--by TEST] [NAME...]
 #
 # --room wal, which it is if nothing is said: the bugs of wal_mutations.txt, and the tests of the log. --room rpc:
 # those of rpc_mutations.txt, and the tests of level 2's sessions. --every N takes each Nth bug only; names take
-# those. Of all of them the text has to be there. Everything is written to build/mutate.
+# those. --by TEST: that test alone has to notice them. Of all of them the text has to be there. Everything is written to build/mutate.
 set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.." || exit 1
 
 folder=build/mutate
 room=wal
 every=1
+by=
 names=()
 while (($#)); do
     case $1 in
     --every)
         every=${2:?--every needs a number}
+        shift
+        ;;
+    --by)
+        by=${2:?--by needs a test}
         shift
         ;;
     --room)
@@ -40,14 +45,16 @@ wal)
         test_wal_reader test_wal_office test_wal_damage test_wal_crash test_wal_fault)
     ;;
 rpc)
-    tests=(test_rpc_flow test_rpc_flow_model test_rpc_stream test_rpc_stream_limits test_rpc_stream_replay
-        test_rpc_stream_random test_rpc_stream_memory)
+    tests=(test_rpc_flow test_rpc_level2 test_rpc_hello test_rpc_stream_limits test_rpc_stream_memory
+        test_rpc_stream_nomem test_rpc_limits test_rpc_bad_input test_rpc_flow_model test_rpc_stream
+        test_rpc_stream_replay test_rpc_stream_random test_rpc_level2_bad test_rpc_seeds)
     ;;
 *)
     echo "$0: --room $room: there are wal and rpc" >&2
     exit 2
     ;;
 esac
+[[ -n $by ]] && tests=("$by")
 list=native/test/${room}_mutations.txt
 
 die() {

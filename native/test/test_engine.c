@@ -101,6 +101,12 @@ static void wrong_settings_are_named(void)
     bad.frame_size_bytes_max = 1ull << 32;
     refused(bad, "frame_size_bytes_max");
     bad = good;
+    bad.in_flight_max = (1u << 30) + 1;
+    refused(bad, "in_flight_max: at most");
+    bad = good;
+    bad.running_max = UINT32_MAX;
+    refused(bad, "running_max: at most");
+    bad = good;
     bad.baton = 2;
     refused(bad, "baton: 0 or 1");
     bad = good;

@@ -90,23 +90,6 @@ static void own_calls_over_the_limit_are_refused(void)
     party_close(party);
 }
 
-static void limits_of_calls_do_not_wrap(void)
-{
-    struct smf__rpc_config limits = world_limits();
-    struct party *party;
-
-    limits.in_flight_max = 1u << 31;
-    limits.running_max = 1u << 31;
-    party = party_open_with(&limits, 1ull << 30);
-    party_connect(party);
-    party->echoes = 1;
-    party_call(party, 1, STREAM | FIN, 10);
-    party_call(party, 2, STREAM | FIN, 10);
-    world_run(&party->world, 20);
-    CHECK_EQ(party->talks[CLIENT][1].replies + party->talks[CLIENT][2].replies, 2);
-    party_close(party);
-}
-
 /* A stream in a session whose plain call runs ends the connection; that call still has its answer. */
 static void a_session_that_is_used_twice_keeps_its_first_call(void)
 {
@@ -186,6 +169,103 @@ static void a_hello_in_a_drain_is_followed_by_goaway(void)
     party_close(party);
 }
 
+/* Its time is over already: it ends at once. */
+static void a_hello_behind_a_drain_ends_its_connection(void)
+{
+    struct party *party = party_open();
+    struct raw *raw = raw_open(&party->world);
+    struct smf__hello hello = hello_good();
+    struct smf_frame frame;
+    uint8_t bytes[256];
+    size_t size = hello_frame(bytes, &hello), at = 0;
+    const uint8_t *payload;
+
+    CHECK(raw_send(raw, bytes, 20));
+    world_run(&party->world, 5);
+    smf_core_drain(party->world.server);
+    run_turns(party);
+    world_run(&party->world, 3000);
+    CHECK_EQ(world_stats(party->world.server).connections_level2, 0);
+    CHECK(!smf_core_drained(party->world.server)); /* half of a Hello has come */
+    CHECK(raw_send(raw, bytes + 20, size - 20));
+    run_turns(party);
+    CHECK(raw_next(raw, &at, &frame, &payload));
+    CHECK_EQ(frame.meta, SMF_CODE_OK);
+    CHECK(raw_next2(raw, &at, &frame, &payload));
+    CHECK_EQ(frame.meta, SMF_CONTROL_GOAWAY);
+    CHECK(raw->ended);
+    world_run(&party->world, 2000);
+    CHECK(smf_core_drained(party->world.server));
+    party_close(party);
+}
+
+static struct smf_event heard;
+
+static void note_event(struct party *party, int of, const struct smf_event *event)
+{
+    (void)party, (void)of;
+    heard = *event;
+}
+
+/* The client's connection, of level 2, to a server that speaks bytes. */
+static struct raw *raw_server(struct party *party)
+{
+    struct smf__hello hello = hello_good();
+    uint8_t table[SMF__HELLO_SIZE_BYTES_MAX], bytes[256];
+    struct smf_error error;
+    struct raw *raw;
+
+    raw_listen(&party->world, "raw server");
+    CHECK_EQ(smf_core_connect_with(party->world.client, "raw server", 7, SMF_CONNECT_HELLO,
+                                   &party->conn, &error),
+             SMF_OK);
+    world_run(&party->world, 5);
+    raw = party->world.raws[party->world.raw_count - 1];
+    CHECK(
+        raw_send(raw, bytes, frame_make(bytes, 1, SMF_CODE_OK, table, hello_table(table, &hello))));
+    world_run(&party->world, 5);
+    raw_forget(raw);
+    return raw;
+}
+
+/* A message that is too large: what its server sends last does not come in its place. */
+static void a_reply_that_is_replaced_brings_nothing(void)
+{
+    struct party *party = party_open();
+    struct raw *raw = raw_server(party);
+    uint8_t payload[2048], prefix[] = {0, 0, 0, 0xff, 'x'};
+    uint32_t block = block_make(payload, 100);
+    struct smf_frame last = {.flags = SMF_FRAME_RESET | SMF_FRAME_METADATA,
+                             .compression = SMF_COMPRESSION_ZSTD,
+                             .session = 1,
+                             .size = block + 500,
+                             .meta = SMF_CODE_CANCELLED};
+
+    memset(payload + block, 'x', 500);
+    party->heard = note_event;
+    party_call(party, 1, 0, 10);
+    world_run(&party->world, 5);
+    raw_forget(raw);
+    CHECK(raw_frame(
+        raw,
+        (struct smf_frame){.flags = SMF_FRAME_MORE, .session = 1, .size = 5, .meta = SMF_CODE_OK},
+        prefix));
+    world_run(&party->world, 5);
+    CHECK_EQ(raw_only(raw, NULL).flags, SMF_FRAME_RESET);
+    CHECK_EQ(party->talks[CLIENT][1].replies, 0);
+    CHECK(raw_frame(raw, last, payload));
+    world_run(&party->world, 5);
+    CHECK_EQ(party->talks[CLIENT][1].replies, 1);
+    CHECK_EQ(heard.meta, SMF_CODE_TOO_LARGE);
+    CHECK_EQ(heard.size_bytes, 0);
+    CHECK_EQ(heard.metadata_size_bytes, 0);
+    CHECK_EQ(heard.compression, SMF_COMPRESSION_NONE);
+    CHECK_EQ(heard.flags & (SMF_FRAME_METADATA | SMF_FRAME_RESET), 0);
+    raw_close(raw);
+    world_run(&party->world, 5);
+    party_close(party);
+}
+
 static void pings_are_bounded(void)
 {
     struct party *party = party_open();
@@ -206,10 +286,11 @@ static void pings_are_bounded(void)
 static const struct test tests[] = {
     TEST(entries_of_a_core_are_bounded),
     TEST(own_calls_over_the_limit_are_refused),
-    TEST(limits_of_calls_do_not_wrap),
     TEST(a_session_that_is_used_twice_keeps_its_first_call),
     TEST(an_answered_stream_does_not_hold_a_drain),
     TEST(a_hello_in_a_drain_is_followed_by_goaway),
+    TEST(a_hello_behind_a_drain_ends_its_connection),
+    TEST(a_reply_that_is_replaced_brings_nothing),
     TEST(pings_are_bounded),
 };
 

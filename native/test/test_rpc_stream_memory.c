@@ -23,16 +23,23 @@ static void hold_request(struct party *party, int of, const struct smf_event *ev
     held.sessions[held.count++] = event->session;
 }
 
-static struct party *party_in_little_memory(uint64_t memory_bytes)
+static struct party *party_in_little_memory_with(const struct smf__rpc_config *limits,
+                                                 uint64_t memory_bytes)
 {
-    struct smf__rpc_config limits = world_limits();
-    struct party *party = party_open_with(&limits, memory_bytes);
+    struct party *party = party_open_with(limits, memory_bytes);
 
     memset(&held, 0, sizeof held);
     smf__core_close(party->world.client);
-    party->world.client = world_core(&party->world, 1ull << 30, &limits, test_seed() + 1);
+    party->world.client = world_core(&party->world, 1ull << 30, limits, test_seed() + 1);
     party_connect(party);
     return party;
+}
+
+static struct party *party_in_little_memory(uint64_t memory_bytes)
+{
+    struct smf__rpc_config limits = world_limits();
+
+    return party_in_little_memory_with(&limits, memory_bytes);
 }
 
 /* Handlers keep what they got: the core stops reading, and goes on when they are done, one after the other. */
@@ -155,6 +162,123 @@ static void a_message_is_parked_behind_one_that_goes_on(void)
     party_answer(party, 1, 0, 5);
     party_answer(party, 2, 0, 5);
     world_run(&party->world, 5);
+    raw_close(raw);
+    world_run(&party->world, 5);
+    party_close(party);
+}
+
+static uint32_t hungry(const struct party *party)
+{
+    const struct smf__link *list = &smf__rpc_of(party->world.server)->hungry_sessions;
+    uint32_t count = 0;
+
+    for (const struct smf__link *at = list->next; at != list; at = at->next)
+        count += at != &smf__rpc_of(party->world.server)->hungry_mark;
+    return count;
+}
+
+/* A peer with MANY messages of which a window has come, behind one that goes on in session 1. */
+enum { MANY = 40 };
+
+static struct raw *park_many(struct party *party)
+{
+    struct raw *raw = raw_open2(&party->world);
+    uint32_t at = 0;
+
+    send_slice(raw, 1, 100 * KIB, &at);
+    world_run(&party->world, 5);
+    use_up(party, 200 * KIB);
+    for (uint16_t session = 2; session < 2 + MANY; session++) {
+        at = 0;
+        send_slice(raw, session, 200 * KIB, &at);
+    }
+    world_run(&party->world, 50);
+    for (uint32_t i = 0; i < MANY; i++) /* no pass goes on */
+        (void)world_turn(&party->world, party->world.server);
+    CHECK_EQ(hungry(party), MANY);
+    CHECK_EQ(credit_of(raw, 2), 0);
+    return raw;
+}
+
+static struct party *party_that_parks(void)
+{
+    struct smf__rpc_config limits = world_limits();
+
+    limits.credit_bytes = SLICE_BYTES;
+    return party_in_little_memory_with(&limits, 64ull << 20);
+}
+
+/* A turn feeds some; those who are left come in the next ones, whether anything else happens or not. */
+static void parked_messages_are_fed_some_in_a_turn(void)
+{
+    struct party *party = party_that_parks();
+    struct raw *raw = park_many(party);
+    uint32_t left = MANY, turns = 0;
+
+    give_back(party);
+    while (left != 0) {
+        uint32_t before = left;
+
+        CHECK_LT(turns++, MANY);
+        (void)world_turn(&party->world, party->world.server);
+        left = hungry(party);
+        CHECK_LE(before - left, 2 * SMF__RPC_FEED_MAX); /* when it begins, and when it ends */
+        CHECK(left == 0 || party->world.server->hurry);
+        CHECK_LT(left, before);
+    }
+    CHECK_GT(turns, 1);
+    CHECK(smf__link_alone(&smf__rpc_of(party->world.server)->hungry_mark));
+    raw_close(raw);
+    world_run(&party->world, 5);
+    party_close(party);
+}
+
+/* Memory for some: it is for those who have waited for longest. The others are looked at once, and have theirs
+ * when there is more. */
+static void who_waits_for_longest_is_fed_first(void)
+{
+    struct party *party = party_that_parks();
+    struct raw *raw = park_many(party);
+    const struct smf__rpc *rpc = smf__rpc_of(party->world.server);
+    uint32_t left;
+
+    do { /* what is parked takes some of it */
+        smf__buffer_unref(party->world.server->pool, held.buffers[--held.count]);
+        world_run(&party->world, 50);
+        left = hungry(party);
+    } while (left == MANY);
+    CHECK_GT(left, 0);
+    CHECK_LT(left, MANY);
+    CHECK_EQ(SMF__LINK_OF(rpc->hungry_sessions.next, struct smf__session, hungry)->id,
+             2 + MANY - left);
+    for (uint32_t i = 0; i < MANY; i++)
+        (void)world_turn(&party->world, party->world.server);
+    CHECK_EQ(hungry(party), left);
+    CHECK(smf__link_alone(&rpc->hungry_mark));
+    CHECK(!party->world.server->hurry);
+    give_back(party);
+    world_run(&party->world, 50);
+    CHECK_EQ(hungry(party), 0);
+    raw_close(raw);
+    world_run(&party->world, 5);
+    party_close(party);
+}
+
+static void a_pass_ends_with_those_it_was_for(void)
+{
+    struct party *party = party_that_parks();
+    struct raw *raw = park_many(party);
+    struct smf__rpc *rpc = smf__rpc_of(party->world.server);
+
+    give_back(party);
+    (void)world_turn(&party->world, party->world.server);
+    CHECK(!smf__link_alone(&rpc->hungry_mark));
+    for (uint32_t i = 0; i < rpc->conns_used; i++) {
+        if (rpc->conns[i].sessions != NULL)
+            smf__conn_close(&rpc->conns[i], SMF_CLOSE_BY_US);
+    }
+    CHECK(smf__link_alone(&rpc->hungry_mark));
+    CHECK(smf__link_alone(&rpc->hungry_sessions));
     raw_close(raw);
     world_run(&party->world, 5);
     party_close(party);
@@ -300,6 +424,9 @@ static void who_does_not_read_is_not_read(void)
 static const struct test tests[] = {
     TEST(handlers_that_hold_memory_stop_the_reading),
     TEST(a_message_is_parked_behind_one_that_goes_on),
+    TEST(parked_messages_are_fed_some_in_a_turn),
+    TEST(who_waits_for_longest_is_fed_first),
+    TEST(a_pass_ends_with_those_it_was_for),
     TEST(few_large_messages_go_side_by_side),
     TEST(who_waits_is_woken_by_those_that_go),
     TEST(refusals_may_end_the_connection),

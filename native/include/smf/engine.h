@@ -44,8 +44,8 @@ struct smf_engine_config {
     uint64_t memory_bytes;         /* per core; default 1 GiB, at least 8 MiB */
     uint64_t frame_size_bytes_max; /* of a payload, taken or sent; default 16 MiB */
     uint64_t unsent_bytes_max;     /* of a connection; default 64 MiB */
-    uint32_t in_flight_max;        /* calls of a connection; default 4096 */
-    uint32_t running_max;          /* calls in flight of a core; default 65536 */
+    uint32_t in_flight_max;        /* calls of a connection; default 4096, at most 2^30 */
+    uint32_t running_max;          /* calls in flight of a core; default 65536, at most 2^30 */
     uint32_t connections_max;      /* of a core; default 65536; who arrives is turned away when all
                                         cores are full */
     uint32_t header_timeout_ms;    /* from the first to the last byte of a header; default 10000 */

@@ -382,6 +382,8 @@ int smf__rpc_open(struct smf_core *core, struct smf__net *net, const struct smf_
 
     if (rpc == NULL)
         return smf__error(error_out, SMF_ENOMEM, 0, "no memory for a core's connections");
+    smf__check(config->in_flight_max <= SMF__RPC_CALLS_MAX &&
+               config->running_max <= SMF__RPC_CALLS_MAX);
     rpc->core = core;
     rpc->config = *config;
     rpc->frame_size_fits_max = smf__pool_piece_size_max(core->pool);

@@ -26,9 +26,11 @@
 #define SMF__RPC_BODY_RESERVE_DIVISOR                                                              \
     8u /* of the budget that unfinished payloads leave to others */
 #define SMF__RPC_LISTENERS_MAX 16u
-#define SMF__RPC_ACCEPTS_MAX 16u          /* in one look */
-#define SMF__RPC_FIRST_READ_BYTES 4096u   /* from a peer that has not sent a good header yet */
-#define SMF__RPC_FEED_MAX 16u             /* connections that wait for memory, tried in one turn */
+#define SMF__RPC_ACCEPTS_MAX 16u        /* in one look */
+#define SMF__RPC_FIRST_READ_BYTES 4096u /* from a peer that has not sent a good header yet */
+#define SMF__RPC_CALLS_MAX                                                                         \
+    (1u << 30)                /* for in_flight_max and running_max: twice as many are counted */
+#define SMF__RPC_FEED_MAX 16u /* connections that wait for memory, tried in one turn */
 #define SMF__RPC_LINGER_READ_BYTES 16384u /* of what is thrown away, in one turn */
 #define SMF__RPC_LINGER_NS 1000000000ull  /* for the peer to read its last replies and close */
 #define SMF__RPC_PUT_SIZE_BYTES 4096u

@@ -10,7 +10,7 @@
 #include "frame/frame_inline.h"
 #include "mem/mem_count.h"
 
-int smf__level2_bear(struct smf__conn *conn, uint64_t allowed)
+int smf__level2_bear(struct smf__conn *conn, uint32_t allowed)
 {
     if (conn->borne_turn != conn->rpc->turns) {
         conn->borne_turn = conn->rpc->turns;
@@ -96,7 +96,7 @@ int smf__level2_cancelled(struct smf__conn *conn, uint16_t session, uint32_t sta
     struct smf__rpc *rpc = conn->rpc;
     struct smf_event *event;
 
-    if (!smf__level2_bear(conn, SMF__CONTROL_OF_TURN_MAX + 2ull * conn->agreed.calls_max))
+    if (!smf__level2_bear(conn, SMF__CONTROL_OF_TURN_MAX + 2 * conn->agreed.calls_max))
         return 0;
     if (!smf__level2_runs(conn, session)) { /* its answer is on its way */
         smf__count(rpc->stats.cancels_ignored, 1);

@@ -52,7 +52,7 @@ int smf__level2_admit(struct smf__conn *conn, uint16_t session, uint32_t flags);
 /* The caller gave up: an event, if the call runs. The same results as of smf__level2_emit. */
 int smf__level2_cancelled(struct smf__conn *conn, uint16_t session, uint32_t status);
 /* One frame more in this turn that nobody asked for. 0: too many, the connection ends. */
-int smf__level2_bear(struct smf__conn *conn, uint64_t allowed);
+int smf__level2_bear(struct smf__conn *conn, uint32_t allowed);
 /* Splits a payload that begins with a metadata block. 0: it is none, the connection ends. */
 int smf__level2_metadata(struct smf__conn *conn, const uint8_t *payload, uint32_t size_bytes,
                          uint16_t *metadata_size_out);

@@ -10,7 +10,7 @@
 #include "mem/mem_count.h"
 
 #define BUCKETS_MIN 16u
-#define SESSIONS_OF_CALLS 2ull /* sessions with an entry, for each call that may be in flight */
+#define SESSIONS_OF_CALLS 2u /* sessions with an entry, for each call that may be in flight */
 
 void smf__session_open_room(struct smf__rpc *rpc)
 {
@@ -188,6 +188,8 @@ void smf__session_free(struct smf__session *session)
     smf__link_remove(&session->over);
     give_entry(rpc, session);
     smf__uncount(rpc->sessions_open, 1u);
+    if (rpc->sessions_open == 0) /* nobody is left whom a pass could come to */
+        smf__link_remove(&rpc->hungry_mark);
     rpc->entries_of_peers -= sessions->conn->accepted;
     if (--sessions->count == 0)
         sessions_free(sessions);
@@ -295,14 +297,13 @@ static int makes_entry(const struct smf__conn *conn, uint32_t flags)
 static int may_have_entry(struct smf__conn *conn)
 {
     const struct smf__rpc *rpc = conn->rpc;
-    uint64_t calls = conn->agreed.calls_max;
+    uint32_t calls = conn->agreed.calls_max;
 
     if (!conn->accepted && conn->in_flight > calls)
         calls = conn->in_flight;
     if (conn->sessions != NULL && conn->sessions->count >= SESSIONS_OF_CALLS * calls)
         return smf__session_bad(conn);
-    if (conn->accepted &&
-        rpc->entries_of_peers >= (uint64_t)SESSIONS_OF_CALLS * rpc->config.running_max) {
+    if (conn->accepted && rpc->entries_of_peers >= SESSIONS_OF_CALLS * rpc->config.running_max) {
         smf__conn_finish(conn, SMF_CLOSE_NO_MEMORY, 0);
         return 0;
     }

@@ -131,7 +131,7 @@ static int cancelled(struct smf__session *session)
     smf__session_drop_queue(session);
     smf__session_drop_body(session);
     if (!session->told && !session->answered) {
-        if (!smf__level2_bear(conn, SMF__CONTROL_OF_TURN_MAX + 2ull * conn->agreed.calls_max))
+        if (!smf__level2_bear(conn, SMF__CONTROL_OF_TURN_MAX + 2 * conn->agreed.calls_max))
             return 0;
         smf__count(conn->rpc->stats.cancels_ignored, 1);
         answer_unseen(session, SMF_CODE_CANCELLED);
@@ -165,6 +165,18 @@ static int deliver_to_callee(struct smf__session *session, const struct smf__flo
     return 1;
 }
 
+/* The engine's verdict takes the place of a reply, and of all that it brought. */
+static void replace_reply(struct smf_event *event, uint32_t verdict)
+{
+    event->meta = verdict;
+    event->flags &= (uint8_t)~SMF_FRAME_METADATA;
+    event->compression = SMF_COMPRESSION_NONE;
+    event->metadata_size_bytes = 0;
+    event->size_bytes = 0;
+    event->payload = smf__empty_table;
+    event->buffer = NULL;
+}
+
 static int deliver_to_caller(struct smf__session *session, const struct smf__flow_step *step,
                              const uint8_t *bytes, uint32_t metadata_size,
                              struct smf_buffer *buffer)
@@ -181,7 +193,7 @@ static int deliver_to_caller(struct smf__session *session, const struct smf__flo
     event = &conn->rpc->core->turn.events[conn->rpc->core->turn.event_count - 1];
     event->meta = conn->frame.meta;
     if (session->verdict != 0)
-        event->meta = session->verdict;
+        replace_reply(event, session->verdict);
     if (session->verdict != 0 || (step->meaning & SMF__FLOW_TORN))
         event->flags &= (uint8_t)~SMF_FRAME_RESET; /* a handler may have seen it */
     smf__session_drop_queue(session);
