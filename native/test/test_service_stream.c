@@ -294,6 +294,23 @@ static void one_slot(void)
     close_rig();
 }
 
+/* Another one is free. */
+static void two_slots(void)
+{
+    open_rig(2);
+    rig.server.to_send = 1;
+    rig.server.size = 9;
+    rig.server.close_after = 1;
+    rig.caller.opens_again = 1;
+    rig.caller.again = SMF_ELIMIT;
+    open_stream(LIST, NULL);
+    world_run(&rig.world, 10);
+    CHECK_EQ(rig.caller.again, SMF_OK);
+    smf_client_close(rig.client);
+    CHECK_EQ(smf_client_open(&rig.client, rig.world.client, 0), SMF_OK);
+    close_rig();
+}
+
 /* Nothing is left of a client that is closed with a stream, and with one whose messages are held. */
 static void client_closes(void)
 {
@@ -478,6 +495,7 @@ int main(int argc, char **argv)
         TEST(malformed_reply),
         TEST(drains),
         TEST(one_slot),
+        TEST(two_slots),
         TEST(client_closes),
         TEST(filters_see_messages),
         TEST(compressed_without_a_filter),

@@ -136,8 +136,10 @@ static uint32_t take_slot(struct smf_client *client)
 
     if (number == 0 || client->slots[number].given_turn != client->core->turns + 1)
         return number;
-    smf__slot_give(client, number); /* the core has not forgotten its last call yet */
-    return 0;
+    smf__slot_give(client, number); /* the core has not forgotten its last call yet, */
+    if (client->slots_used == client->calls_max)
+        return 0;
+    return ++client->slots_used; /* and the others that are free were given back later */
 }
 
 static int may_open(const struct smf_client *client, const struct smf_method *method,
