@@ -123,13 +123,23 @@ func Dial(ctx context.Context, address string, options ClientOptions) (*Client, 
 	return c, nil
 }
 
-// Close ends the connection and fails the calls that wait. It returns nil.
+// Close ends the connection and fails the calls that wait. What was handed over before is sent first, for as long
+// as the server takes it, and for a second at most: one-way messages, and that calls and streams were given up. It
+// returns nil.
 func (c *Client) Close() error {
+	if conns, first := c.shut(); first {
+		c.finish(conns)
+	}
+	return nil
+}
+
+// shut fails the calls that wait. False: that was done before.
+func (c *Client) shut() (conns []*clientConn, first bool) {
 	c.mu.Lock()
 	was := c.closed
 	c.closed = true
 	c.live.Store(nil)
-	conns := append([]*clientConn(nil), c.leaving...)
+	conns = append(conns, c.leaving...)
 	if c.conn != nil {
 		conns = append(conns, c.conn)
 	}
@@ -139,16 +149,24 @@ func (c *Client) Close() error {
 	c.moved()
 	c.mu.Unlock()
 	if was {
-		return nil
+		return nil, false
 	}
 	c.cancel()
 	for _, conn := range conns {
-		// At once, not when the loop says so: it may end before, or wait for the peer to take what is left.
-		conn.isDown(&Error{Code: CodeUnavailable, Message: "the client was closed", Cause: ErrClosed})
-		c.engine.disconnect(conn)
+		conn.part(&Error{Code: CodeUnavailable, Message: "the client was closed", Cause: ErrClosed})
+	}
+	return conns, true
+}
+
+// finish waits until connections have ended, for a while, and lets the loop go. Not for the driver.
+func (c *Client) finish(conns []*clientConn) {
+	late := make(chan struct{})
+	timer := time.AfterFunc(partWait, func() { close(late) })
+	defer timer.Stop()
+	for _, conn := range conns {
+		conn.awaitEnd(late)
 	}
 	releaseClientEngine(c.engine)
-	return nil
 }
 
 func errClientClosed() *Error {

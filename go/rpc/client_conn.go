@@ -68,6 +68,8 @@ type clientConn struct {
 
 	streams []*clientStream // that have something for the core
 
+	parting parting
+
 	pings map[uint64]*ping // by token
 	token uint64           // the last one's
 
@@ -98,6 +100,7 @@ func (c *clientConn) closed(reason native.CloseReason) {
 	c.mu.Lock()
 	c.closeReason = reason
 	c.mu.Unlock()
+	c.isGone()
 }
 
 func (c *clientConn) coreID() (uint64, bool) {
@@ -126,7 +129,11 @@ func (c *clientConn) isDown(why *Error) {
 	c.up = false
 	c.down = why // nobody takes a session any more
 	unsent := sessionsOf(c.frames)
-	c.frames, c.count = c.frames[:0], 0 // or a flush sends what callers hear was not sent
+	if c.parting.begun {
+		c.frames, c.count = lastWords(c.frames, unsent)
+	} else {
+		c.frames, c.count = c.frames[:0], 0 // or a flush sends what callers hear was not sent
+	}
 	pings := c.pings
 	c.pings = nil
 	c.admit()
@@ -137,7 +144,7 @@ func (c *clientConn) isDown(why *Error) {
 			return
 		}
 		if m.stream != nil {
-			m.stream.lost(why)
+			c.keepLast(m.stream.lost(why))
 			return
 		}
 		m.failure = &Error{Code: CodeUnavailable, Message: why.Message + " before the reply came", MayHaveRun: true, Cause: why.Cause}

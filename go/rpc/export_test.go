@@ -68,17 +68,22 @@ func ReplaceThenClose(c *Client) error {
 	if failure := c.connect(context.Background(), conn, true); failure != nil {
 		return failure
 	}
-	done := make(chan struct{})
+	shut := make(chan []*clientConn)
 	c.engine.loop.Do(func() { // the driver is busy: leaving comes next
 		c.replace(old, conn)
-		_ = c.Close()
-		close(done)
+		conns, _ := c.shut()
+		shut <- conns
 	})
-	<-done
+	c.finish(<-shut)
 	return nil
 }
 
 // WaitingIsLost is what is left of queued frames when their calls go elsewhere.
 func WaitingIsLost(frames []byte) (left []byte, count int) {
 	return resetsOf(frames, sessionsOf(frames))
+}
+
+// LastWords is what is left of queued frames when their client is closed.
+func LastWords(frames []byte) (left []byte, count int) {
+	return lastWords(frames, sessionsOf(frames))
 }

@@ -184,25 +184,30 @@ func (s *clientStream) leaveSession() {
 	}
 }
 
-// lost ends the stream with its connection.
-func (s *clientStream) lost(why *Error) {
+// lost ends the stream with its connection. Of one that was given up it returns the frames that say so, if the core
+// has not got them.
+func (s *clientStream) lost(why *Error) (last []byte, count int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.ended {
-		return
+		return nil, 0
 	}
+	last, count = s.out, s.outCount
 	s.leaveSession()
 	switch {
+	case s.failure != nil && s.opened:
+		return last, count
 	case s.failure != nil:
-		return
+		return nil, 0
 	case !s.opened:
 		s.stop(&Error{Code: CodeUnavailable, Message: why.Message + " before the stream was opened", Cause: why.Cause})
-		return
+		return nil, 0
 	}
 	s.end = &Error{Code: CodeUnavailable, Message: why.Message + " before the stream ended", MayHaveRun: true, Cause: why.Cause}
 	s.tellFilters()
 	s.wakeSender()
 	s.wakeReceiver()
+	return nil, 0
 }
 
 // move says that the stream, which was not opened yet, belongs on another connection. False: it was opened.

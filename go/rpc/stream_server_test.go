@@ -471,7 +471,7 @@ func TestMetadataAndFiltersOfStreams(t *testing.T) {
 
 	r = p.open(3, idWork, "x").recv()
 	require.EqualValues(t, rpc.CodeUnauthenticated, r.Meta)
-	require.EqualValues(t, frame.FlagStream|frame.FlagReset, r.Flags&^frame.FlagMetadata, "no handler saw it")
+	require.EqualValues(t, frame.FlagReset, r.Flags&^frame.FlagMetadata, "no handler saw it")
 	require.Equal(t, "who are you?", r.failure(t).Message)
 }
 

@@ -3,6 +3,8 @@
 
 #include "streams.smf.h"
 
+#define PAUSE_TURNS 5 /* in which what was begun leaves */
+
 static struct {
     struct conformance_place *place;
     struct smf_client *client;
@@ -315,6 +317,11 @@ static void begin(struct asked *asked)
     }
 }
 
+uint64_t conformance_now_ns(void)
+{
+    return smf_core_turn(now.place->core)->now_ns;
+}
+
 void conformance_step_once(void)
 {
     now.place->step(now.place);
@@ -403,7 +410,9 @@ static void run_step(char *text, char *outcome)
     } else if (strcmp(asked.step.method, "level") == 0) {
         conformance_add(outcome, "%u", now.level);
     } else if (strcmp(asked.step.method, "pause") == 0) {
-        conformance_add(outcome, "done"); /* what was begun has left with its step */
+        for (int i = 0; i < PAUSE_TURNS; i++)
+            now.place->step(now.place);
+        conformance_add(outcome, "done");
     } else if (strcmp(asked.step.method, "cancel") == 0) {
         for (int i = 0; i < now.background_count; i++)
             (void)smf_client_cancel(now.client, now.background[i].call);

@@ -56,6 +56,9 @@ void conformance_build(struct smf_flat_builder *b, const struct step *step);
 /* The metadata block of a step. Returns as smf_metadata_end does. */
 int conformance_write_metadata(const struct step *step, uint8_t *bytes, uint32_t *size_out);
 
+/* The time of the client's core. */
+uint64_t conformance_now_ns(void);
+
 /* Polls once. */
 void conformance_step_once(void);
 

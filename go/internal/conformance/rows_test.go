@@ -3,7 +3,6 @@ package conformance
 import (
 	"fmt"
 	"os"
-	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -16,9 +15,6 @@ const (
 	rawFile  = "../../../schema/conformance/raw.txt"
 )
 
-// streamsInC: the client in C has streams. Without them no row that opens one is run with it.
-const streamsInC = false
-
 // row is a line of rows.txt.
 type row struct {
 	name    string
@@ -28,8 +24,6 @@ type row struct {
 	want    string            // what it prints
 	except  map[string]string // who does not run it: why
 }
-
-const noStreams = "the client in C opens no streams here yet: NOT CHECKED"
 
 // skippers are those who may be excepted.
 var skippers = []string{"go-client", "c-client", "go-server", "c-server", "sim"}
@@ -78,9 +72,6 @@ func rows(t *testing.T) []row {
 			require.Contains(t, skippers, strings.TrimSpace(who), r.name)
 			require.NotEmpty(t, strings.TrimSpace(why), "%s: why does %s not run it?", r.name, who)
 			r.except[strings.TrimSpace(who)] = strings.TrimSpace(why)
-		}
-		if !streamsInC && regexp.MustCompile("(^|;)open ").MatchString(r.steps) {
-			r.except["c-client"] = noStreams
 		}
 		all = append(all, r)
 	}

@@ -302,6 +302,7 @@ func (l *Loop) standIn() {
 		c.late.Add(1)
 	}
 	late.pending = l.pendings.add(e.Conn, e.Session, keyed(e.Level, e.Session), late)
+	late.pending.oneWay = e.Flags&native.FlagOneWay != 0
 	l.holders.Add(1)
 	go l.standIn()
 	d := l.newDriver()
@@ -375,6 +376,7 @@ func (l *Loop) spawn(m *Method, e *native.Event) {
 		c.spawned.Add(1)
 	}
 	t.pending = l.pendings.add(e.Conn, e.Session, keyed(e.Level, e.Session), t)
+	t.pending.oneWay = e.Flags&native.FlagOneWay != 0
 	go t.run()
 	if m.sleeps() {
 		// It will wait for something: let it get there now, in this thread, rather than wake another.

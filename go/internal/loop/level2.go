@@ -101,7 +101,6 @@ func (l *Loop) note(e *native.Event) {
 func (l *Loop) refuse(e *native.Event, status uint32) {
 	r := native.Reply{Conn: e.Conn, Session: e.Session}
 	refusal(&r, e.Level, status)
-	r.Flags |= e.Flags & native.FlagStream
 	if !l.core.Send(&r) {
 		l.keep(Due{}, &r)
 	}
@@ -115,7 +114,7 @@ func (l *Loop) refuseKind(e *native.Event) {
 		refusal(&r, e.Level, statusLevel)
 	case e.Flags&native.FlagStream != 0:
 		refusal(&r, e.Level, statusBadRequest)
-		r.Payload, r.Flags = noStream, r.Flags|native.FlagStream
+		r.Payload = noStream
 	default:
 		refusal(&r, e.Level, statusBadRequest)
 		r.Payload = onlyStreams

@@ -19,6 +19,7 @@ type pending struct {
 	keyed     bool // it can be cancelled by its caller: in bySession
 	listed    bool // in the list of its connection
 	cancelled bool
+	oneWay    bool // nobody waits for it: it goes on when its connection has ended
 	who       Canceller
 	stream    *Stream  // nil: it is none
 	next      *pending // of the same connection
@@ -128,7 +129,7 @@ func (t *pendings) disconnected(conn uint64) (count int) {
 		next := p.next
 		if p.conn == conn { // and not of another that had its index
 			t.unlist(p)
-			if p.cancel(WhyDisconnected) {
+			if !p.oneWay && p.cancel(WhyDisconnected) {
 				count++
 			}
 		}

@@ -403,9 +403,8 @@ func (l *Loop) writable(s *Stream) {
 // conclude hands over what is left of a stream whose handler has returned, and makes out its last frame. False:
 // not now.
 func (l *Loop) conclude(s *Stream, out *native.Reply) bool {
-	out.Flags |= native.FlagStream
-	if out.Flags&native.FlagReset == 0 {
-		out.Flags |= native.FlagFin
+	if out.Flags&native.FlagReset == 0 { // which says all by itself
+		out.Flags |= native.FlagStream | native.FlagFin
 	}
 	if !l.handOver(s) { // what was to go before
 		return false

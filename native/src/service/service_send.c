@@ -5,23 +5,30 @@
 #include <smf/flat.h>
 
 #include "frame/frame_inline.h"
+#include "rpc/rpc_level2.h"
 
 #define COPIED_MAX (32u << 10) /* bytes; what is larger becomes the loan, with a block of its own */
 
 /* Large messages go in slices, if the connection is of level 2. Returns SMF_OK, SMF_EINVAL, or SMF_ECLOSED: it is
- * gone, and a large message is to be dropped, as the core drops a small one. */
+ * gone, and a large message is to be dropped, as the core drops a small one.
+ *
+ * A call that the peer does not take ends with 413, which the core sees to. A stream's message is refused
+ * before: the stream goes on without it. */
 static int look_at_size(const struct smf_core *core, const struct smf__message *message,
                         uint64_t size)
 {
+    int fits = size + message->block_size <= core->payload_size_bytes_max;
     struct smf_level level;
     int status;
 
-    if (size + message->block_size <= core->payload_size_bytes_max)
+    if (fits && (!(message->flags & SMF_FRAME_STREAM) || size <= SMF__SLICE_SIZE_BYTES))
         return SMF_OK;
     status = smf_core_level(core, message->conn, &level);
     if (status != SMF_OK)
         return status;
-    return level.level == 2 && size <= level.message_size_bytes_max ? SMF_OK : SMF_EINVAL;
+    if (level.level != 2) /* or not known yet */
+        return fits ? SMF_OK : SMF_EINVAL;
+    return size <= level.message_size_bytes_max ? SMF_OK : SMF_EINVAL;
 }
 
 static int is_plain(const struct smf__message *message)
