@@ -225,7 +225,7 @@ func (l *Loop) deliver() {
 		return
 	}
 	l.stuck, l.given = false, 0
-	if !mail || l.deliverMail() {
+	if !mail || l.deliverMail() || !l.stuck {
 		l.handOverDue()
 	}
 }
@@ -249,7 +249,7 @@ func (l *Loop) deliverMail() bool {
 		m := &l.taken[l.takenPos]
 		if !l.deal(m) {
 			l.unlend(l.taken[l.takenPos:])
-			if l.core.SendRoom() <= sendReserve || l.given >= streamTurnBytes {
+			if l.core.SendRoom() <= sendReserve || l.given >= streamEndsBytes {
 				l.core.Ring() // the turn is full; the next one is not
 			} else {
 				l.stuck = true
@@ -281,7 +281,7 @@ func (l *Loop) deal(m *letter) bool {
 		if l.core.SendRoom() <= sendReserve {
 			return false
 		}
-		if m.task != nil && m.task.call.stream != nil && (l.given >= streamTurnBytes || !l.conclude(m.task.call.stream, &m.out)) {
+		if m.task != nil && m.task.call.stream != nil && (l.given >= streamEndsBytes || !l.conclude(m.task.call.stream, &m.out)) {
 			return false
 		}
 		m.out.InLoan = false // the loan is another one by now

@@ -19,6 +19,7 @@ const (
 	// streamTurnBytes is how many bytes of streams the core gets in one turn, and one stream's more: whoever
 	// calls in between waits for no more than that.
 	streamTurnBytes = 256 << 10
+	streamEndsBytes = streamTurnBytes / 2 // of them what streams that end may take: the others go on
 	// streamGiveBytes is how many bytes are used up before the loop is told of it, while more messages
 	// lie here. Less than a quarter of the smallest credit: what the core keeps back itself is less than
 	// another quarter, and half of the credit is what a sender needs.
