@@ -25,6 +25,7 @@ type CoreStats struct {
 	StaleReplies  uint64            // for connections that had gone
 	MemoryBytes   uint64            // of the budget, in use
 	MemoryRefused uint64            // requests for memory that the budget could not meet
+	StreamsQueued int64             // bytes of Go's memory in which messages of streams wait to be sent, now; beside MemoryBytes
 	Closed        map[string]uint64 // connections, by reason
 	HandlersSlept uint64            // that lost the loop because they slept,
 	HandlersBusy  uint64            // because they computed,
@@ -89,7 +90,7 @@ func (s *Server) Stats() Stats {
 			Connections: n.Accepted, Requests: n.Requests, Replies: n.RepliesSent,
 			BytesReceived: n.BytesReceived, BytesSent: n.BytesSent, Turns: n.Turns, Waits: n.Waits,
 			Polls: n.Polls, Reads: n.Recvs, Writes: n.Sends, ReadsPaused: n.ReadsPaused,
-			StaleReplies: n.StaleReplies, MemoryBytes: n.MemoryUsedBytes, MemoryRefused: n.MemoryRefused,
+			StaleReplies: n.StaleReplies, MemoryBytes: n.MemoryUsedBytes, MemoryRefused: n.MemoryRefused, StreamsQueued: g.Queued,
 			Closed: map[string]uint64{}, HandlersSlept: n.DeposedSleeping, HandlersBusy: n.DeposedComputing,
 			HandlersGave: n.HandedOver, HandlersLate: g.Late, LateMax: g.LateMax, Goroutines: g.Spawned,
 			WatcherKicks:    n.Kicks,

@@ -76,7 +76,7 @@ func (d *driver) drive(from, n int) {
 			l.ended = true
 			close(l.drained)
 		}
-		if len(l.unsure) > 0 {
+		if len(l.unsure) > 0 || l.isDue() && !l.stuck {
 			wait = native.WaitNone
 		}
 		if n = l.core.Poll(wait); n < 0 {

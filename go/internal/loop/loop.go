@@ -95,6 +95,9 @@ type Loop struct {
 	untimed  int // calls until one is timed; 0 or less: none is
 	pendings pendings
 	unsure   []*Stream // which the core may not have sent all of; the driver's
+	due      []*Stream // likewise: which have frames for the core, from duePos on
+	duePos   int
+	given    int // bytes of streams that the core got in this turn
 	epoch    epoch
 	accepts  *[agreedKept]agreed // nil: nothing is offered
 
@@ -104,9 +107,10 @@ type Loop struct {
 	gone    chan struct{}
 	late    atomic.Int64
 	copied  atomic.Int64 // bytes of requests that were copied for goroutines
+	queued  atomic.Int64 // bytes that streams' messages for the core have of Go's memory
 
-	lateLimit, copyLimit int64 // constant
-	runningMax           int   // likewise: the core's limit on calls
+	lateLimit, copyLimit, queueLimit int64 // constant
+	runningMax                       int   // likewise: the core's limit on calls
 
 	lateMax atomic.Int64
 	spawned atomic.Uint64
@@ -134,7 +138,7 @@ type letter struct {
 func New(core *native.Core, service Service, runningMax int) *Loop {
 	memory := int64(core.Stats().MemoryBudgetBytes)
 	return &Loop{core: core, service: service, gone: make(chan struct{}), drained: make(chan struct{}),
-		lateLimit: LateLimit(memory), copyLimit: memory / copyShare, runningMax: runningMax}
+		lateLimit: LateLimit(memory), copyLimit: memory / copyShare, queueLimit: memory / queueShare, runningMax: runningMax}
 }
 
 // Core is the loop's core, for functions that run on the loop (Do, Service.Note).
@@ -218,11 +222,19 @@ const sendReserve = 1540
 
 // deliver does what others asked for. What there is no room for stays for the next turn.
 func (l *Loop) deliver() {
-	if !l.core.Pending() && l.takenPos == len(l.taken) {
+	mail := l.core.Pending() || l.takenPos < len(l.taken)
+	if !mail && !l.isDue() {
 		return
 	}
+	l.stuck, l.given = false, 0
+	if !mail || l.deliverMail() || !l.stuck {
+		l.handOverDue()
+	}
+}
+
+// deliverMail deals with the letters. False: there is no room for one of them.
+func (l *Loop) deliverMail() bool {
 	l.core.ClearPending()
-	l.stuck = false
 	l.mu.Lock()
 	if l.takenPos == len(l.taken) {
 		l.taken, l.mail = l.mail, l.taken[:0]
@@ -239,12 +251,12 @@ func (l *Loop) deliver() {
 		m := &l.taken[l.takenPos]
 		if !l.deal(m) {
 			l.unlend(l.taken[l.takenPos:])
-			if l.core.SendRoom() <= sendReserve {
+			if l.core.SendRoom() <= sendReserve || l.given >= streamEndsBytes {
 				l.core.Ring() // the turn is full; the next one is not
 			} else {
 				l.stuck = true
 			}
-			return
+			return false
 		}
 		*m = letter{}
 	}
@@ -256,6 +268,7 @@ func (l *Loop) deliver() {
 	if more {
 		l.core.Ring()
 	}
+	return true
 }
 
 // deal does one letter's errand. False: not now.
@@ -264,12 +277,13 @@ func (l *Loop) deal(m *letter) bool {
 	case m.do != nil:
 		m.do()
 	case m.stream != nil:
-		return l.errand(m.stream)
+		l.errand(m.stream)
+		return true
 	case m.reply:
 		if l.core.SendRoom() <= sendReserve {
 			return false
 		}
-		if m.task != nil && m.task.call.stream != nil && !l.conclude(m.task.call.stream, &m.out) {
+		if m.task != nil && m.task.call.stream != nil && (l.given >= streamEndsBytes || !l.conclude(m.task.call.stream, &m.out)) {
 			return false
 		}
 		m.out.InLoan = false // the loan is another one by now
@@ -350,6 +364,7 @@ func LateLimit(memoryBytes int64) int64 {
 // Stats of the Go side.
 type Stats struct {
 	Late, LateMax int64  // handlers that lost the loop: now, and at most at once
+	Queued        int64  // bytes that streams' messages for the core have of Go's memory, now
 	Spawned       uint64 // calls that ran as goroutines from the start
 	// Calls that met the limit on late handlers, and those that the loop answered itself: no such method,
 	// compressed, and while draining.
@@ -366,7 +381,7 @@ type Stats struct {
 
 // Stats reads the counters. Any goroutine.
 func (l *Loop) Stats() Stats {
-	return Stats{Late: l.late.Load(), LateMax: l.lateMax.Load(), Spawned: l.spawned.Load(),
+	return Stats{Queued: l.queued.Load(), Late: l.late.Load(), LateMax: l.lateMax.Load(), Spawned: l.spawned.Load(),
 		TooMany: l.tooMany.Load(), LateFull: l.lateFull.Load(), NotFound: l.notFound.Load(), NotImplemented: l.notImplemented.Load(),
 		Unavailable: l.refused.Load(), Expired: l.expired.Load(), Abandoned: l.abandoned.Load(),
 		Cancelled: l.cancelled.Load(), Disconnected: l.disconnected.Load()}

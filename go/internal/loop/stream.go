@@ -13,6 +13,13 @@ const (
 	// streamOutMax is how many bytes of a stream wait here for the loop, and how many the loop hands to the
 	// core before it asks whether they have left. A message that is larger goes alone.
 	streamOutMax = 64 << 10
+	// queueShare is which part of the core's memory all streams' messages that wait here for the loop may have
+	// in Go's. When it is used up a stream has one message here, and none while the core has enough of it.
+	queueShare = 8
+	// streamTurnBytes is how many bytes of streams the core gets in one turn, and one stream's more: whoever
+	// calls in between waits for no more than that.
+	streamTurnBytes = 256 << 10
+	streamEndsBytes = streamTurnBytes / 2 // of them what streams that end may take: the others go on
 	// streamGiveBytes is how many bytes are used up before the loop is told of it, while more messages
 	// lie here. Less than a quarter of the smallest credit: what the core keeps back itself is less than
 	// another quarter, and half of the credit is what a sender needs.
@@ -42,7 +49,8 @@ const (
 )
 
 // Stream is what of a streaming call lies between its handler and the loop. Messages that wait for the
-// handler are within the credit that the caller has; those that wait for the loop within streamOutMax.
+// handler are within the credit that the caller has; those that wait for the loop within streamOutMax, and with
+// those of all other streams within queueShare.
 //
 // Its handler, which is a goroutine of its own, receives on one goroutine and sends on one.
 type Stream struct {
@@ -58,7 +66,7 @@ type Stream struct {
 	out        *arena // frames for the loop; nil: none
 	blocked    bool   // the core has enough: nothing is handed to it until it has sent that
 	sendWaits  bool   // Send does, for room
-	scheduled  bool   // a letter is on its way
+	scheduled  bool   // a letter is on its way, or it is among those that are due
 	taken      int    // bytes that were used up, for the loop
 	released   []kept // likewise
 	keepsBack  int    // of reading: how many were released
@@ -204,6 +212,37 @@ func (s *Stream) schedule(need bool) {
 	}
 }
 
+// hasRoom reports whether a frame of so many bytes may wait for the loop. Whoever gets no room is woken when what
+// waits is handed over, or when the core takes more of the stream. s.mu is held.
+func (s *Stream) hasRoom(size int) bool {
+	spare := s.loop.queued.Load()+int64(size) <= s.loop.queueLimit
+	if s.out == nil {
+		return spare || !s.blocked
+	}
+	return spare && len(s.out.bytes)+size <= streamOutMax
+}
+
+// queue is the arena for a frame of so many bytes. s.mu is held.
+func (s *Stream) queue(size int) *arena {
+	if s.out == nil {
+		if s.loop.queued.Load()+int64(size) > s.loop.queueLimit {
+			s.out = &arena{bytes: make([]byte, 0, size)} // others may have room for more
+		} else {
+			s.out = newArena()
+		}
+		s.loop.queued.Add(int64(cap(s.out.bytes)))
+	}
+	return s.out
+}
+
+// unqueue takes what waits for the loop. s.mu is held.
+func (s *Stream) unqueue() (a *arena) {
+	if a, s.out = s.out, nil; a != nil {
+		s.loop.queued.Add(-int64(cap(a.bytes)))
+	}
+	return a
+}
+
 // Send hands a message to the loop, as a copy, with a metadata block in front of it if there is one. It waits
 // while there is too much.
 func (s *Stream) Send(done <-chan struct{}, status uint32, block, payload []byte) Sent {
@@ -211,6 +250,7 @@ func (s *Stream) Send(done <-chan struct{}, status uint32, block, payload []byte
 	if len(block) != 0 {
 		h.Flags |= frame.FlagMetadata
 	}
+	size := native.HeaderSize + len(block) + len(payload)
 	for {
 		select {
 		case <-done:
@@ -222,7 +262,7 @@ func (s *Stream) Send(done <-chan struct{}, status uint32, block, payload []byte
 			s.mu.Unlock()
 			return SentAfterHandler
 		}
-		if s.out == nil || len(s.out.bytes)+int(h.Size) <= streamOutMax {
+		if s.hasRoom(size) {
 			break
 		}
 		s.sendWaits = true
@@ -232,12 +272,11 @@ func (s *Stream) Send(done <-chan struct{}, status uint32, block, payload []byte
 		case <-done:
 		}
 	}
-	if s.out == nil {
-		s.out = newArena()
-	}
-	a := s.out
+	a := s.queue(size)
+	before := cap(a.bytes)
 	a.bytes = append(append(h.Append(a.bytes), block...), payload...)
 	a.count++
+	s.loop.queued.Add(int64(cap(a.bytes) - before))
 	s.schedule(!s.blocked)
 	return SentGood
 }
@@ -320,17 +359,47 @@ func signal(c chan struct{}) {
 	}
 }
 
-// errand does what a stream has asked the loop for. False: not now.
-func (l *Loop) errand(s *Stream) bool {
+// errand does what a stream has asked the loop for; frames that it has are handed over when it is its turn.
+func (l *Loop) errand(s *Stream) {
 	s.mu.Lock()
-	s.scheduled = false
 	l.takeBack(s)
-	if s.parting == nil && !s.blocked && !s.over.Load() {
-		s.part()
+	s.scheduled = s.out != nil && !s.blocked && !s.over.Load()
+	if s.scheduled {
+		l.due = append(l.due, s)
 	}
 	s.mu.Unlock()
-	return l.handOver(s)
 }
+
+// handOverDue hands over what streams have that are due, as much as a turn may take: what is left is the next
+// one's.
+func (l *Loop) handOverDue() {
+	for l.duePos < len(l.due) && l.given < streamTurnBytes {
+		s := l.due[l.duePos]
+		s.mu.Lock()
+		s.scheduled = false
+		if s.parting == nil && !s.blocked && !s.over.Load() {
+			s.part()
+		}
+		s.mu.Unlock()
+		if !l.handOver(s) {
+			s.mu.Lock()
+			s.scheduled = true
+			s.mu.Unlock()
+			l.stuck = l.core.SendRoom() > sendReserve
+			break
+		}
+		l.due[l.duePos] = nil
+		l.duePos++
+	}
+	if l.duePos > len(l.due)/2 { // those that are left are few
+		n := copy(l.due, l.due[l.duePos:])
+		clear(l.due[n:])
+		l.due, l.duePos = l.due[:n], 0
+	}
+}
+
+// isDue reports whether streams wait for their turn.
+func (l *Loop) isDue() bool { return l.duePos < len(l.due) }
 
 // takeBack gives the caller credit for what was used up. s.mu is held.
 func (l *Loop) takeBack(s *Stream) {
@@ -352,7 +421,7 @@ func (l *Loop) takeBack(s *Stream) {
 
 // part makes the frames that wait those that are handed over next. s.mu is held.
 func (s *Stream) part() {
-	s.parting, s.out = s.out, nil
+	s.parting = s.unqueue()
 	if s.sendWaits {
 		s.sendWaits = false
 		signal(s.room)
@@ -369,6 +438,7 @@ func (l *Loop) handOver(s *Stream) bool {
 		return false
 	}
 	s.unsure += len(a.bytes)
+	l.given += len(a.bytes)
 	s.parting = nil
 	a.free()
 	if s.unsure >= streamOutMax {
@@ -397,6 +467,10 @@ func (l *Loop) writable(s *Stream) {
 	s.unsure = 0
 	s.mu.Lock()
 	s.blocked = false
+	if s.sendWaits && s.out == nil {
+		s.sendWaits = false
+		signal(s.room)
+	}
 	s.schedule(s.out != nil)
 }
 
@@ -431,10 +505,10 @@ func (l *Loop) end(s *Stream) {
 		l.forgetKept(s.in.keeps)
 		s.in.free()
 	}
-	if s.out != nil {
-		s.out.free()
+	if out := s.unqueue(); out != nil {
+		out.free()
 	}
-	s.in, s.out = nil, nil
+	s.in = nil
 	s.mu.Unlock()
 	signal(s.arrived) // for those who go on although they should not
 	signal(s.room)

@@ -69,6 +69,14 @@ type process struct {
 // start starts a server, which ends with the test at the latest.
 func start(t testing.TB, language string, s Settings) *process {
 	t.Helper()
+	p := launch(t, language, s)
+	t.Cleanup(func() { p.stop(t) })
+	return p
+}
+
+// launch starts a server, which its caller stops.
+func launch(t testing.TB, language string, s Settings) *process {
+	t.Helper()
 	program := os.Args[0]
 	if language == "c" {
 		var err error
@@ -94,7 +102,6 @@ func start(t testing.TB, language string, s Settings) *process {
 		p.failure = err
 		close(p.ended)
 	}()
-	t.Cleanup(func() { p.stop(t) })
 	return p
 }
 

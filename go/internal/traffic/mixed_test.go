@@ -43,6 +43,7 @@ var figures = []figure{{"resident", 6 << 20}, {"heap", 3 << 20}, {"memory", 2 <<
 // mix is a run of mixed traffic.
 type mix struct {
 	t       *testing.T
+	long    bool // its figures are compared
 	ctx     context.Context
 	all     sync.WaitGroup
 	peers   []*Ordinary
@@ -73,7 +74,30 @@ func (m *mix) dial(name, address string, options rpc.ClientOptions, allowed ...r
 	options.BackoffMax = 100 * time.Millisecond
 	client, err := rpc.Dial(m.ctx, address, options)
 	require.NoError(m.t, err)
-	m.work(name, &Ordinary{Client: client, Allowed: allowed})
+	o := &Ordinary{Client: client, Allowed: allowed}
+	if m.long && len(allowed) == 0 {
+		m.useSessions(o)
+	}
+	m.work(name, o)
+}
+
+// useSessions makes as many calls as a connection has sessions. A client finds its calls in a table that has a
+// place for each session that was ever used, 512 KiB in the end; by itself that takes minutes, in which it looks
+// like something that is not given back.
+func (m *mix) useSessions(o *Ordinary) {
+	const sessions, together = 1 << 16, 16
+	var all sync.WaitGroup
+	for range together {
+		all.Go(func() {
+			for range sessions / together {
+				if err := o.echo(m.ctx, 1); err != nil {
+					m.t.Errorf("before the traffic: %v", err)
+					return
+				}
+			}
+		})
+	}
+	all.Wait()
 }
 
 // comeAndGo connects anew, time after time, in the ordinary way and otherwise.
@@ -123,7 +147,8 @@ func (m *mix) comeAndGo(address string) {
 func (m *mix) restarts(language string, every time.Duration) {
 	s := mixedSettings
 	s.Address = fmt.Sprintf("unix:@smf-mixed-%s-%d", language, os.Getpid())
-	p := start(m.t, language, s)
+	p := launch(m.t, language, s) // each is forgotten when it has ended
+	m.t.Cleanup(func() { p.stop(m.t) })
 	for level := range 2 {
 		// Who was in the middle of something hears that the server has gone.
 		m.dial(fmt.Sprintf("%s server that restarts, level %d", language, 2-level), s.Address, rpc.ClientOptions{Level: level},
@@ -138,7 +163,7 @@ func (m *mix) restarts(language string, every time.Duration) {
 			}
 			p.tell(m.t, "drain")
 			p.wait(m.t)
-			p = start(m.t, language, s)
+			p = launch(m.t, language, s)
 			m.restart.Add(1)
 		}
 	})
@@ -210,7 +235,7 @@ func TestMixedTraffic(t *testing.T) {
 		require.NoError(t, err, minutesVariable)
 		length, every = time.Duration(minutes*float64(time.Minute)), restartsEvery
 	}
-	m := &mix{t: t, samples: map[string]map[string][]int64{}}
+	m := &mix{t: t, long: length > mixedShort, samples: map[string]map[string][]int64{}}
 	var stop context.CancelFunc
 	m.ctx, stop = context.WithCancel(t.Context())
 	defer stop()
