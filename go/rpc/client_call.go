@@ -99,6 +99,9 @@ func (c *Client) await(ctx context.Context, conn *clientConn, session uint16, m 
 		}
 		c.engine.loop.Await(m.waiter, nil) // the reply was faster
 	}
+	if !m.native.IsZero() {
+		c.engine.fetch(m)
+	}
 	if m.moved || m.refused && m.failure == nil && m.code == CodeUnavailable && conn.isLeaving() {
 		return errMoved
 	}

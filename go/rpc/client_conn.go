@@ -288,6 +288,9 @@ func (c *clientConn) deliver(e *native.Event) bool {
 		woken = m.stream.isOver(e)
 	} else if woken {
 		m.take(e)
+		if !m.native.IsZero() {
+			c.engine.keep(m.native)
+		}
 		c.engine.loop.Answer(m.waiter)
 	}
 	if e.Size > sliceBytes && e.Level >= 2 {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	native "github.com/smf-go/smf/cgo"
@@ -26,9 +27,13 @@ type clientEngine struct {
 	engine *native.Engine
 	loop   *turns.Loop
 
+	kept    sync.WaitGroup // payloads that goroutines copy out of the core's memory
+	fetched atomic.Uint64  // of them were copied
+
 	mu      sync.Mutex
-	queue   []*clientConn // with frames
-	retries bool          // a timer will ask for another flush
+	freed   []native.Buffer // of them, for the driver
+	queue   []*clientConn   // with frames
+	retries bool            // a timer will ask for another flush
 
 	// The driver's.
 	pause    time.Duration          // before the last retry; 0: none since a flush that left nothing
@@ -84,6 +89,8 @@ func releaseClientEngine(e *clientEngine) {
 	if last {
 		// What the last client asked for before this (disconnecting) comes first.
 		e.loop.Stop()
+		e.kept.Wait()
+		e.release(e.freed) // nobody drives any more
 		e.engine.Close()
 	}
 }
@@ -100,7 +107,10 @@ func (e *clientEngine) enqueue(c *clientConn) {
 func (e *clientEngine) Flush() {
 	e.mu.Lock()
 	e.flushing, e.queue = e.queue, e.flushing[:0]
+	freed := e.freed
+	e.freed = nil
 	e.mu.Unlock()
+	e.release(freed)
 	stalled := false
 	for i, c := range e.flushing {
 		if !c.flush(e.loop.Core()) {

@@ -82,3 +82,14 @@ func ReplaceThenClose(c *Client) error {
 func WaitingIsLost(frames []byte) (left []byte, count int) {
 	return resetsOf(frames, sessionsOf(frames))
 }
+
+// Fetched is how many large replies callers of c's loop have copied by themselves; it is for all clients.
+func Fetched(c *Client) uint64 { return c.engine.fetched.Load() }
+
+// Carried is how many large replies goroutines have copied for a server's loops.
+func Carried(s *Server) (n uint64) {
+	for _, l := range s.loops {
+		n += l.Stats().Carried
+	}
+	return n
+}
