@@ -29,7 +29,9 @@ type request struct {
 // server says of it; a ctx that ends gives CodeDeadline or CodeCancelled (and errors.Is finds ctx's error); a
 // lost connection CodeUnavailable. MayHaveRun says whether a handler may have seen the request.
 //
-// Cost: no allocation in steady state; a request is copied twice, its reply once.
+// Cost: no allocation in steady state; a request is copied twice, its reply once. Of more than 256 KiB each is
+// copied once, by the caller and not by whoever drives the connection, and costs small allocations; memory for a
+// large reply is used again for another of about its size, until the garbage collector takes it.
 func (c *Client) Call(ctx context.Context, methodID uint32, payload []byte) (*Message, error) {
 	if c.run != nil {
 		return callFiltered(ctx, c.run, c, "", nil, methodID, payload)
@@ -139,7 +141,15 @@ func (c *clientConn) send(ctx context.Context, m *Message, r *request) (uint16, 
 		if err := c.prepare(ctx, m, r); err != nil {
 			return 0, err
 		}
+		if len(r.payload) > largeRequest {
+			if err := c.carry(ctx, m, r); err != nil {
+				return 0, err
+			}
+		}
 		session, wait, failure := c.enqueue(m, r)
+		if !m.lent.IsZero() { // it was not taken
+			c.engine.discard(&m.lent)
+		}
 		switch {
 		case failure != nil:
 			return 0, failure

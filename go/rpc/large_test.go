@@ -81,6 +81,62 @@ func TestLoopsCopyNoLargeReply(t *testing.T) {
 	}
 }
 
+// A large request is copied by its caller, with its metadata, and not by the driver; those that can not be sent
+// give their memory back.
+func TestTheDriverCopiesNoLargeRequest(t *testing.T) {
+	large := largePayload()
+	_, address := start(t, rpc.ServerOptions{}, method(idWork, func(_ context.Context, req *rpc.Request, reply *rpc.Reply) error {
+		if !bytes.Equal(large, req.Payload()) {
+			return rpc.Errorf(rpc.CodeBadRequest, "another payload")
+		}
+		return reply.Bytes([]byte("user " + req.Metadata().Get("user")))
+	}))
+	for _, level := range []int{1, rpc.RequireLevel2} {
+		client := dialLarge(t, address, rpc.ClientOptions{Level: level})
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		want := "user "
+		if level == rpc.RequireLevel2 {
+			ctx = rpc.WithMetadata(ctx, "user", "ann")
+			want += "ann"
+		}
+		var all sync.WaitGroup
+		carried := rpc.CarriedRequests(client)
+		for range 8 {
+			all.Go(func() {
+				for range 4 {
+					reply, err := client.Call(ctx, idWork, large)
+					if err != nil {
+						t.Error(err)
+						return
+					}
+					if string(reply.Payload()) != want {
+						t.Errorf("%q instead of %q", reply.Payload(), want)
+					}
+					reply.Release()
+				}
+			})
+		}
+		all.Wait()
+		require.Equal(t, carried+8*4, rpc.CarriedRequests(client))
+		gone, end := context.WithCancel(ctx)
+		for range 8 {
+			all.Go(func() { _, _ = client.Call(gone, idWork, large) })
+		}
+		time.Sleep(time.Millisecond)
+		end()
+		all.Wait()
+		reply, err := client.Call(ctx, idWork, large)
+		require.NoError(t, err)
+		reply.Release()
+		for range 8 {
+			all.Go(func() { _, _ = client.Call(ctx, idWork, large) })
+		}
+		require.NoError(t, client.Close())
+		all.Wait()
+	}
+}
+
 // Large replies of many calls at once, more than there is memory for at a time, some of them given up.
 func TestLargeRepliesShareMemory(t *testing.T) {
 	large := largePayload()

@@ -35,6 +35,7 @@ type Message struct {
 	read     bool     // metadata is
 
 	native native.Buffer // that the core keeps until payload was copied out of it, or none
+	lent   native.Lent   // where a large request lies on its way into the connection's queue
 	large  *[]byte       // where payload is, if it is large; goes back to largeBuffers
 
 	compression Compression // of payload
