@@ -1,5 +1,7 @@
 package native
 
+import "C"
+
 import "unsafe"
 
 // LendsOfTurn is how often Core.Lend may be called between two polls.
