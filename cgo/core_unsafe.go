@@ -150,13 +150,16 @@ func (c *Core) sendWithMetadata(r *Reply) bool {
 // put writes the header in front of what lies at the top of the loan.
 func (c *Core) put(r *Reply, size int, flags uint8) {
 	start := unsafe.Add(c.turn.loanTop, -(size + HeaderSize))
-	h := (*[HeaderSize]byte)(start)
-	binary.LittleEndian.PutUint64(h[:8], uint64(r.Compression)|uint64(flags)<<8|uint64(r.Session)<<16|uint64(uint32(size))<<32)
-	binary.LittleEndian.PutUint32(h[8:12], 0)
-	binary.LittleEndian.PutUint32(h[12:], r.Status)
+	putHeader((*[HeaderSize]byte)(start), r, size, flags)
 	if flags&FlagStream != 0 || !c.extend(r.Conn, start, size+HeaderSize, 1) {
 		c.add(r.Conn, start, size+HeaderSize, 1)
 	}
+}
+
+func putHeader(h *[HeaderSize]byte, r *Reply, size int, flags uint8) {
+	binary.LittleEndian.PutUint64(h[:8], uint64(r.Compression)|uint64(flags)<<8|uint64(r.Session)<<16|uint64(uint32(size))<<32)
+	binary.LittleEndian.PutUint32(h[8:12], 0)
+	binary.LittleEndian.PutUint32(h[12:], r.Status)
 }
 
 // extend makes frames at the top of the loan a part of the last send, if they lie right below it and

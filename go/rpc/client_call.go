@@ -29,7 +29,9 @@ type request struct {
 // server says of it; a ctx that ends gives CodeDeadline or CodeCancelled (and errors.Is finds ctx's error); a
 // lost connection CodeUnavailable. MayHaveRun says whether a handler may have seen the request.
 //
-// Cost: no allocation in steady state; a request is copied twice, its reply once.
+// Cost: no allocation in steady state; a request is copied twice, its reply once. Of more than 256 KiB each is
+// copied once, by the caller and not by whoever drives the connection, and costs small allocations; memory for a
+// large reply is used again for another of about its size, until the garbage collector takes it.
 func (c *Client) Call(ctx context.Context, methodID uint32, payload []byte) (*Message, error) {
 	if c.run != nil {
 		return callFiltered(ctx, c.run, c, "", nil, methodID, payload)
@@ -99,6 +101,9 @@ func (c *Client) await(ctx context.Context, conn *clientConn, session uint16, m 
 		}
 		c.engine.loop.Await(m.waiter, nil) // the reply was faster
 	}
+	if !m.native.IsZero() {
+		c.engine.fetch(m)
+	}
 	if m.moved || m.refused && m.failure == nil && m.code == CodeUnavailable && conn.isLeaving() {
 		return errMoved
 	}
@@ -136,7 +141,15 @@ func (c *clientConn) send(ctx context.Context, m *Message, r *request) (uint16, 
 		if err := c.prepare(ctx, m, r); err != nil {
 			return 0, err
 		}
+		if len(r.payload) > largeRequest {
+			if err := c.carry(ctx, m, r); err != nil {
+				return 0, err
+			}
+		}
 		session, wait, failure := c.enqueue(m, r)
+		if !m.lent.IsZero() { // it was not taken
+			c.engine.discard(&m.lent)
+		}
 		switch {
 		case failure != nil:
 			return 0, failure

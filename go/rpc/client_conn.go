@@ -62,6 +62,8 @@ type clientConn struct {
 	// Frames on their way to the core.
 	frames []byte
 	count  int
+	large  []largeFrame  // that leave before them
+	bytes  int           // of large
 	queued bool          // the engine knows
 	room   chan struct{} // closed when frames were taken; nil: nobody waits
 	places chan struct{} // closed when calls were answered; nil: nobody waits
@@ -128,7 +130,7 @@ func (c *clientConn) isDown(why *Error) {
 	wasUp := c.up
 	c.up = false
 	c.down = why // nobody takes a session any more
-	unsent := sessionsOf(c.frames)
+	unsent := c.dropLarge(sessionsOf(c.frames))
 	if c.parting.begun {
 		c.frames, c.count = lastWords(c.frames, unsent)
 	} else {
@@ -238,7 +240,7 @@ func (c *clientConn) leave() {
 	c.client.sentAway(c) // first: whoever finds that it is leaving finds no way back to it
 	c.mu.Lock()
 	c.leaving = true
-	unsent := sessionsOf(c.frames)
+	unsent := c.dropLarge(sessionsOf(c.frames))
 	c.frames, c.count = resetsOf(c.frames, unsent)
 	c.admit()
 	c.mu.Unlock()
@@ -295,6 +297,9 @@ func (c *clientConn) deliver(e *native.Event) bool {
 		woken = m.stream.isOver(e)
 	} else if woken {
 		m.take(e)
+		if !m.native.IsZero() {
+			c.engine.keep(m.native)
+		}
 		c.engine.loop.Answer(m.waiter)
 	}
 	if e.Size > sliceBytes && e.Level >= 2 {
@@ -348,7 +353,11 @@ func (c *clientConn) enqueue(m *Message, r *request) (session uint16, wait <-cha
 	if !free {
 		return 0, nil, &Error{Code: CodeLimit, Message: "65536 calls are in flight on this connection"}
 	}
-	c.put(session, r.method, r.flags(), r.compression, m.block, r.payload)
+	if !m.lent.IsZero() {
+		c.putLarge(session, m, r)
+	} else {
+		c.put(session, r.method, r.flags(), r.compression, m.block, r.payload)
+	}
 	return session, nil, nil
 }
 
@@ -359,7 +368,7 @@ func (c *clientConn) refuse() (wait <-chan struct{}, err *Error) {
 		return nil, errMoved
 	case c.down != nil:
 		return nil, c.down
-	case len(c.frames) > queuedBytesMax:
+	case len(c.frames)+c.bytes > queuedBytesMax:
 		return channel(&c.room), nil
 	}
 	return nil, nil
@@ -429,19 +438,24 @@ func (c *clientConn) flush(core *native.Core) bool {
 	c.wakeRested()
 	c.mu.Lock()
 	c.flushing, c.streams = c.streams, c.flushing[:0]
-	if core.Unsent() > 0 && c.hasEnough(core) || core.SendRoom() == 0 || !core.NeedLoan(len(c.frames)) {
+	if core.Unsent() > 0 && c.hasEnough(core) || core.SendRoom() <= len(c.large) || !core.NeedLoan(len(c.frames)) {
 		c.mu.Unlock()
 		c.flushStreams(core)
 		return false
 	}
 	frames, count := c.frames, c.count
 	c.frames, c.count, c.queued = c.spare[:0], 0, false
+	large := c.large
+	c.large, c.bytes = nil, 0
 	c.admitForRoom()
 	c.over = c.answered
 	if c.places != nil && c.hasPlace() {
 		c.admitForPlaces()
 	}
 	c.mu.Unlock()
+	for i := range large {
+		c.engine.sendLarge(c.id, &large[i])
+	}
 	if count > 0 {
 		core.PutFrames(c.id, frames, count)
 	}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	native "github.com/smf-go/smf/cgo"
@@ -26,16 +27,25 @@ type clientEngine struct {
 	engine *native.Engine
 	loop   *turns.Loop
 
+	kept    sync.WaitGroup // payloads that goroutines copy out of the core's memory
+	fetched atomic.Uint64  // of them were copied
+	carried atomic.Uint64  // large requests that callers have copied
+
 	mu      sync.Mutex
-	queue   []*clientConn // with frames
-	retries bool          // a timer will ask for another flush
+	freed   []native.Buffer // of them, for the driver
+	wants   []*want         // large requests that wait for memory, in turn
+	lent    int             // large requests that have memory and were not sent yet
+	queue   []*clientConn   // with frames
+	retries bool            // a timer will ask for another flush
 
 	// The driver's.
 	pause    time.Duration          // before the last retry; 0: none since a flush that left nothing
 	conns    map[uint64]*clientConn // by user value
 	next     uint64
-	last     *clientConn // of the last event,
-	lastUser uint64      // its user value; 0: none
+	sent     []native.Buffer // memory of large requests
+	sentTurn uint64          // in which they were sent
+	last     *clientConn     // of the last event,
+	lastUser uint64          // its user value; 0: none
 	flushing []*clientConn
 }
 
@@ -84,6 +94,9 @@ func releaseClientEngine(e *clientEngine) {
 	if last {
 		// What the last client asked for before this (disconnecting) comes first.
 		e.loop.Stop()
+		e.grantNobody()
+		e.kept.Wait()
+		e.release(e.freed) // nobody drives any more
 		e.engine.Close()
 	}
 }
@@ -100,8 +113,14 @@ func (e *clientEngine) enqueue(c *clientConn) {
 func (e *clientEngine) Flush() {
 	e.mu.Lock()
 	e.flushing, e.queue = e.queue, e.flushing[:0]
+	freed, wanted := e.freed, len(e.wants) > 0
+	e.freed = nil
 	e.mu.Unlock()
-	stalled := false
+	e.release(freed)
+	stalled := wanted && !e.grant()
+	if stalled {
+		e.retry(nil)
+	}
 	for i, c := range e.flushing {
 		if !c.flush(e.loop.Core()) {
 			stalled = true
@@ -109,15 +128,19 @@ func (e *clientEngine) Flush() {
 		}
 		e.flushing[i] = nil
 	}
+	e.mindSent()
 	if !stalled {
 		e.pause = 0
 	}
 }
 
+// retry has another flush asked for later: with c's frames, or nil.
 func (e *clientEngine) retry(c *clientConn) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.queue = append(e.queue, c)
+	if c != nil {
+		e.queue = append(e.queue, c)
+	}
 	if !e.retries {
 		e.retries = true
 		e.pause = min(max(2*e.pause, stalledRetry), stalledRetryMax)

@@ -87,3 +87,17 @@ func WaitingIsLost(frames []byte) (left []byte, count int) {
 func LastWords(frames []byte) (left []byte, count int) {
 	return lastWords(frames, sessionsOf(frames))
 }
+
+// Fetched is how many large replies callers of c's loop have copied by themselves; it is for all clients.
+func Fetched(c *Client) uint64 { return c.engine.fetched.Load() }
+
+// CarriedRequests is how many large requests callers of c's loop have copied by themselves; it is for all clients.
+func CarriedRequests(c *Client) uint64 { return c.engine.carried.Load() }
+
+// Carried is how many large replies goroutines have copied for a server's loops.
+func Carried(s *Server) (n uint64) {
+	for _, l := range s.loops {
+		n += l.Stats().Carried
+	}
+	return n
+}

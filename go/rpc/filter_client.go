@@ -128,6 +128,7 @@ func (c *Call) message() *Message {
 	for i := range c.buffers[:c.used] {
 		if b := c.buffers[i]; len(b) > 0 && &b[:1][0] == &c.reply[0] { // give memory for memory
 			c.buffers[i], m.payload = m.payload, b[:len(c.reply)]
+			m.large = nil // it is the filters' now
 			return m
 		}
 	}

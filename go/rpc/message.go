@@ -34,6 +34,10 @@ type Message struct {
 	metadata Metadata // the reply's, when it was asked for
 	read     bool     // metadata is
 
+	native native.Buffer // that the core keeps until payload was copied out of it, or none
+	lent   native.Lent   // where a large request lies on its way into the connection's queue
+	large  *[]byte       // where payload is, if it is large; goes back to largeBuffers
+
 	compression Compression // of payload
 	filtered    bool        // filters may take a compressed reply
 }
@@ -49,7 +53,7 @@ func newMessage(methodID uint32) *Message {
 // statusMax is the highest number that is a status.
 const statusMax = 999
 
-// take takes a reply in, from the driver.
+// take takes a reply in, from the driver. A large payload stays where it is: its caller copies it (fetch).
 //
 // Servers of the Java port put the method's id where the status belongs: that is a 200, unless the id
 // could be a status.
@@ -63,16 +67,19 @@ func (m *Message) take(e *native.Event) {
 		code = CodeNotImplemented // not asked for
 	}
 	m.code = code
+	if e.Size > largeReply {
+		m.native, m.payload = e.Buffer(), e.Payload()
+	} else if e.Level >= 2 || code == CodeOK {
+		m.payload = append(m.payload[:0], e.Payload()...)
+	} else {
+		m.payload = m.payload[:0]
+	}
 	if e.Level < 2 {
-		m.block, m.payload = m.block[:0], m.payload[:0]
-		if code == CodeOK {
-			m.payload = append(m.payload, e.Payload()...)
-		}
+		m.block = m.block[:0]
 		return
 	}
 	m.refused = e.Flags&native.FlagReset != 0
 	m.block = append(m.block[:0], e.Metadata()...)
-	m.payload = append(m.payload[:0], e.Payload()...)
 }
 
 // result is what the call returns when it was answered. The message is the caller's, or given back.
@@ -100,6 +107,11 @@ func (m *Message) Release() {
 	if m.read {
 		m.read = false
 		m.metadata.Reset()
+	}
+	if m.large != nil {
+		m.payload = nil
+		putLarge(m.large)
+		m.large = nil
 	}
 	if cap(m.payload) > messageKeepMax {
 		m.payload = nil

@@ -79,9 +79,16 @@ func (d *driver) drive(from, n int) {
 		if len(l.unsure) > 0 || l.isDue() && !l.stuck {
 			wait = native.WaitNone
 		}
+		if len(l.sent) > 0 {
+			wait = native.WaitNone // a poll that waits would hold their memory
+		}
 		if n = l.core.Poll(wait); n < 0 {
+			l.endOfMail()
 			l.release()
 			return
+		}
+		if len(l.sent) > 0 {
+			l.releaseSent()
 		}
 		if len(l.unsure) > 0 {
 			l.lookAtUnsure()
@@ -234,6 +241,9 @@ func (d *driver) end() bool {
 	if d.timing.on {
 		d.timing.stop(c.Method)
 	}
+	if len(c.Out.Payload) > largeReply && core.HasBaton() && c.Flags&native.FlagOneWay == 0 && isLarge(&c.Out) {
+		c.GiveWay() // the reply is copied by this goroutine, and the loop goes on without it
+	}
 	if !core.Leave(d.state) {
 		d.tooLate()
 		return false
@@ -268,11 +278,12 @@ func (d *driver) tooLate() {
 	if since > 0 && time.Now().UnixNano()-since < int64(briefly) {
 		c.Method.refund()
 	}
-	l.late.Add(-1)
 	if c.Flags&native.FlagOneWay != 0 {
 		silence(&c.Out)
 	}
-	l.post(letter{reply: !c.Out.Deferred, out: c.Out, due: c.Due(), driver: d})
+	lent := l.carry(&c.Out)
+	l.late.Add(-1)
+	l.send(letter{reply: !c.Out.Deferred, out: c.Out, due: c.Due(), lent: lent, driver: d})
 	l.release()
 }
 
@@ -420,7 +431,11 @@ func (t *task) done(due Due) {
 		silence(&c.Out)
 	}
 	l, held := c.Loop, !t.request.IsZero() || c.stream != nil
-	l.post(letter{reply: !c.Out.Deferred, out: c.Out, due: due, task: t})
+	var lent native.Lent
+	if c.stream == nil {
+		lent = l.carry(&c.Out)
+	}
+	l.send(letter{reply: !c.Out.Deferred, out: c.Out, due: due, lent: lent, task: t})
 	if held {
 		l.release() // after the letter: it may be the last that is read
 	}

@@ -81,13 +81,16 @@ type Loop struct {
 
 	mu   sync.Mutex
 	mail []letter // from any goroutine to the driver
+	over bool     // nobody reads mail any more
 	dead bool     // nobody uses the core any more
 
 	current  *driver  // the driver's: who runs the handler that baton.state tells of
 	taken    []letter // the driver's: mail that is being delivered
 	takenPos int
-	stuck    bool   // mail waits for memory or for room in a turn
-	yielded  uint64 // the core's clock at the last yield
+	stuck    bool            // mail waits for memory or for room in a turn
+	wants    []*want         // that wait for memory, in turn; the driver's
+	sent     []native.Buffer // the driver's: of large replies that the next poll sends
+	yielded  uint64          // the core's clock at the last yield
 	drained  chan struct{}
 	closing  bool // a drain was asked for
 	ended    bool // and has ended
@@ -106,8 +109,9 @@ type Loop struct {
 	holders atomic.Int64 // goroutines and payloads that still use native memory
 	gone    chan struct{}
 	late    atomic.Int64
-	copied  atomic.Int64 // bytes of requests that were copied for goroutines
-	queued  atomic.Int64 // bytes that streams' messages for the core have of Go's memory
+	copied  atomic.Int64  // bytes of requests that were copied for goroutines
+	queued  atomic.Int64  // bytes that streams' messages for the core have of Go's memory
+	carried atomic.Uint64 // large replies that goroutines have copied
 
 	lateLimit, copyLimit, queueLimit int64 // constant
 	runningMax                       int   // likewise: the core's limit on calls
@@ -127,6 +131,8 @@ type letter struct {
 	reply   bool
 	out     native.Reply
 	due     Due
+	lent    native.Lent // where out lies already, or none
+	want    *want
 	promise *Promise // that out keeps, or nil
 	task    *task    // to be used again once out's payload is copied
 	driver  *driver  // likewise, of a late handler
@@ -182,7 +188,15 @@ func (l *Loop) Do(f func()) { l.post(letter{do: f}) }
 // Answer completes a deferred call, which was promised by promise. Payload and metadata belong to the loop
 // from now on. Any goroutine.
 func (l *Loop) Answer(due Due, promise *Promise, r *native.Reply) {
-	l.post(letter{reply: true, out: *r, due: due, promise: promise})
+	m := letter{reply: true, out: *r, due: due, promise: promise}
+	if !isLarge(r) {
+		l.post(m)
+		return
+	}
+	go func() { // the caller may be the driver
+		m.lent = l.carry(&m.out)
+		l.send(m)
+	}()
 }
 
 // StillCompressed counts a call that a worker answers as the loop itself does where the method is not
@@ -208,12 +222,16 @@ func (l *Loop) DisconnectAll(done func()) {
 func (l *Loop) post(m letter) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.dead {
-		return
+	if !l.dead {
+		l.postLocked(m)
 	}
+}
+
+// postLocked is post under the lock: the core may be freed once dead is set.
+func (l *Loop) postLocked(m letter) {
 	l.mail = append(l.mail, m)
 	if len(l.mail) == 1 {
-		l.core.Ring() // under the lock: the core may be freed once dead is set
+		l.core.Ring()
 	}
 }
 
@@ -223,13 +241,14 @@ const sendReserve = 1540
 // deliver does what others asked for. What there is no room for stays for the next turn.
 func (l *Loop) deliver() {
 	mail := l.core.Pending() || l.takenPos < len(l.taken)
-	if !mail && !l.isDue() {
+	if !mail && !l.isDue() && len(l.wants) == 0 {
 		return
 	}
 	l.stuck, l.given = false, 0
 	if !mail || l.deliverMail() || !l.stuck {
 		l.handOverDue()
 	}
+	l.grant()
 }
 
 // deliverMail deals with the letters. False: there is no room for one of them.
@@ -279,6 +298,8 @@ func (l *Loop) deal(m *letter) bool {
 	case m.stream != nil:
 		l.errand(m.stream)
 		return true
+	case m.want != nil:
+		l.wants = append(l.wants, m.want)
 	case m.reply:
 		if l.core.SendRoom() <= sendReserve {
 			return false
@@ -287,7 +308,7 @@ func (l *Loop) deal(m *letter) bool {
 			return false
 		}
 		m.out.InLoan = false // the loan is another one by now
-		if !l.core.Send(&m.out) {
+		if !l.sendFrom(m) {
 			return false
 		}
 		l.answeredLate(m.due, m.out.Status)
@@ -377,6 +398,7 @@ type Stats struct {
 	// Calls whose callers did not wait for the end: that gave them up, or whose connection ended. Of those
 	// that were not answered at once.
 	Cancelled, Disconnected uint64
+	Carried                 uint64 // large replies that goroutines have put into the core's memory
 }
 
 // Stats reads the counters. Any goroutine.
@@ -384,7 +406,7 @@ func (l *Loop) Stats() Stats {
 	return Stats{Queued: l.queued.Load(), Late: l.late.Load(), LateMax: l.lateMax.Load(), Spawned: l.spawned.Load(),
 		TooMany: l.tooMany.Load(), LateFull: l.lateFull.Load(), NotFound: l.notFound.Load(), NotImplemented: l.notImplemented.Load(),
 		Unavailable: l.refused.Load(), Expired: l.expired.Load(), Abandoned: l.abandoned.Load(),
-		Cancelled: l.cancelled.Load(), Disconnected: l.disconnected.Load()}
+		Cancelled: l.cancelled.Load(), Disconnected: l.disconnected.Load(), Carried: l.carried.Load()}
 }
 
 // yieldEvery is how long a driver that is never idle goes on before it lets the scheduler look. The
