@@ -10,6 +10,7 @@
 
 #include <smf/client.h>
 #include <smf/engine.h>
+#include <smf/filter.h>
 #include <smf/stream.h>
 
 #include "conformance.smf.h"
@@ -23,6 +24,9 @@ _Noreturn void conformance_fail(const char *what, const char *why);
 
 /* A long text in which every part is known by its place; the caller frees it. */
 char *conformance_pattern(size_t size);
+
+/* A filter that compresses so, "zstd" or "lz4", and reads both. It lives as long as the program. */
+const struct smf_filter *conformance_filter(const char *compression);
 
 /* Adds the conformance service, and that of the golden frames. The handlers live as long as the program. */
 void conformance_serve(struct smf_router *router);

@@ -207,6 +207,8 @@ static void deliver(const struct smf_result *result, const void *reply,
         add_answer(asked, result, reply);
     else if (result->status == SMF_EUNSUPPORTED) /* a compressed reply */
         conformance_add_error(asked, SMF_CODE_NOT_IMPLEMENTED, result);
+    else if (result->status == SMF_ELIMIT) /* one that becomes too large */
+        conformance_add_error(asked, SMF_CODE_TOO_LARGE, result);
     else
         conformance_add_error(
             asked, result->status == SMF_OK ? result->code : conformance_code_of(result->status),
@@ -487,6 +489,19 @@ static int connect_as(const char *level, const char *address)
     return now.connected;
 }
 
+/* Of a level that is followed by a compression, which is cut off. */
+static void add_filter(char *level)
+{
+    char *compression = strchr(level, '+');
+    struct smf_error error;
+
+    if (compression == NULL)
+        return;
+    *compression++ = '\0';
+    if (smf_client_filter(now.client, conformance_filter(compression), &error) != SMF_OK)
+        conformance_fail("a filter", error.text);
+}
+
 void conformance_row(struct conformance_place *place, char *line)
 {
     static char outcome[OUTCOME_BYTES_MAX];
@@ -496,6 +511,7 @@ void conformance_row(struct conformance_place *place, char *line)
     now.place = place;
     if (address == NULL || smf_client_open(&now.client, place->core, 0) != SMF_OK)
         conformance_fail("a row", "LEVEL ADDRESS STEPS are expected");
+    add_filter(level);
     if (!connect_as(level, address))
         *rest = '\0';
     for (char *step = strtok_r(rest, ";", &next); step != NULL; step = strtok_r(NULL, ";", &next)) {

@@ -310,8 +310,13 @@ func callGo() error {
 func runRow(level, address, steps string) (string, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), stepTimeout)
 	defer cancel()
+	level, compression, _ := strings.Cut(level, "+")
+	filters, err := filtersOf(compression)
+	if err != nil {
+		return "", err
+	}
 	wants := map[string]int{"1": 1, "2": rpc.RequireLevel2, "any": 0}[level]
-	client, err := rpc.Dial(ctx, address, rpc.ClientOptions{Level: wants})
+	client, err := rpc.Dial(ctx, address, rpc.ClientOptions{Level: wants, Filters: filters})
 	var failure *rpc.Error
 	if errors.As(err, &failure) {
 		return fmt.Sprintf("no connection %d", failure.Code), nil

@@ -90,10 +90,20 @@ func (p *scripted) note(h frame.Header, payload []byte) {
 		}
 	}
 	line := fmt.Sprintf("%02x %s %s", h.Flags, p.name(h.Session), what)
+	packed, _ := plain(p.t, h.Compression, payload[blockSize(h, payload):])
+	line += packed
 	if h.Flags&frame.FlagControl != 0 {
 		line += " " + hex.EncodeToString(payload)
 	}
 	p.seen = append(p.seen, line)
+}
+
+// blockSize is how many bytes of a payload are metadata.
+func blockSize(h frame.Header, payload []byte) uint32 {
+	if h.Flags&frame.FlagMetadata == 0 {
+		return 0
+	}
+	return binary.LittleEndian.Uint32(payload)
 }
 
 // take reads the next frame that is not credit.
@@ -249,7 +259,7 @@ func TestPeers(t *testing.T) {
 						want, wantSeen = strings.TrimSpace(want), strings.TrimSpace(wantSeen)
 					}
 				}
-				if want == "not run" {
+				if want == "not run" || language == "c" && strings.Contains(level, "+") && !hasCompressionInC() {
 					left = append(left, name)
 					continue
 				}

@@ -61,10 +61,26 @@ func (p *peer) ask(t *testing.T, line string) string {
 	return p.line(t)
 }
 
-// serve starts a server, and returns its address.
-func serve(t *testing.T, language string, level int) string {
-	return start(t, language, "serve", strconv.Itoa(level)).line(t)
+// serve starts a server, and returns its address. compression: of its replies, or "".
+func serve(t *testing.T, language string, level int, compression string) string {
+	return start(t, language, "serve", strings.Fields(strconv.Itoa(level)+" "+compression)...).line(t)
 }
+
+// servers are those of a language, started when they are needed.
+type servers struct {
+	language string
+	started  map[string]string
+}
+
+func (s *servers) address(t *testing.T, level int, compression string) string {
+	key := fmt.Sprint(level, compression)
+	if s.started[key] == "" {
+		s.started[key] = serve(t, s.language, level, compression)
+	}
+	return s.started[key]
+}
+
+func serversIn(language string) *servers { return &servers{language, map[string]string{}} }
 
 func startClient(t *testing.T, language string) *peer { return start(t, language, "call") }
 
@@ -87,11 +103,15 @@ func programInC(t *testing.T) string {
 			sources = append(sources, "native/test/conformance"+part+".c")
 		}
 		programC.path = filepath.Join(programFolder, "conformance")
+		libraries := []string{"build/native/libsmf.a", "-lpthread"}
+		if hasCompressionInC() {
+			libraries = slices.Concat([]string{compressionDefine, "build/native/libsmf_compress.a"}, libraries, []string{"-lzstd", "-llz4"})
+		}
 		compile := exec.Command("cc", slices.Concat([]string{
 			"-std=c11", "-Wall", "-Wextra", "-Wno-format-overflow", "-Wshadow", "-Wconversion", "-Wsign-conversion", "-Wno-unused-function", "-Werror",
 			"-D_GNU_SOURCE", "-O1", "-I", "native/include", "-I", "native/src", "-I", "native/test", "-I", "schema/conformance",
 			"-I", "schema/demo", "-o", programC.path,
-		}, sources, []string{"build/native/libsmf.a", "-lpthread"})...)
+		}, sources, libraries)...)
 		compile.Dir = root
 		output, err := compile.CombinedOutput()
 		if err != nil {

@@ -20,6 +20,7 @@ type row struct {
 	name    string
 	clients []string          // "1", "2", "any1"
 	own     bool              // has a server of its own
+	packs   string            // how both sides compress; "": they do not
 	steps   string            // as a client gets them, but for $
 	want    string            // what it prints
 	except  map[string]string // who does not run it: why
@@ -42,7 +43,7 @@ func table(t *testing.T, path string, fields int) [][]string {
 			parts[k] = strings.TrimSpace(parts[k])
 		}
 		require.GreaterOrEqual(t, len(parts), fields, "%s:%d has too few fields", path, i+1)
-		lines = append(lines, append(parts, "")) // what is optional
+		lines = append(lines, append(parts, "", "")) // what is optional
 	}
 	require.NotEmpty(t, lines)
 	return lines
@@ -60,6 +61,10 @@ func rows(t *testing.T) []row {
 				r.own = true
 				continue
 			}
+			if word == "zstd" || word == "lz4" {
+				r.packs = word
+				continue
+			}
 			require.Contains(t, []string{"1", "2", "any1"}, word, r.name)
 			r.clients = append(r.clients, word)
 		}
@@ -73,6 +78,9 @@ func rows(t *testing.T) []row {
 			require.NotEmpty(t, strings.TrimSpace(why), "%s: why does %s not run it?", r.name, who)
 			r.except[strings.TrimSpace(who)] = strings.TrimSpace(why)
 		}
+		if r.packs != "" && !hasCompressionInC() {
+			r.except["c-client"], r.except["c-server"] = noCompressionInC, noCompressionInC
+		}
 		all = append(all, r)
 	}
 	return all
@@ -84,6 +92,14 @@ func tidySteps(text string) string {
 		steps[i] = strings.TrimSpace(steps[i])
 	}
 	return strings.Join(steps, ";")
+}
+
+// level is what a client is told to be.
+func (r *row) level(how string) string {
+	if r.packs == "" {
+		return how
+	}
+	return how + "+" + r.packs
 }
 
 // skipped is why a row is not run by a combination; empty: it is.
@@ -104,7 +120,7 @@ func TestRows(t *testing.T) {
 	for _, pair := range combinations {
 		t.Run(pair.client+" calls "+pair.server, func(t *testing.T) {
 			t.Parallel()
-			servers := map[int]string{1: serve(t, pair.server, 1), 2: serve(t, pair.server, 2)}
+			servers := serversIn(pair.server)
 			client := startClient(t, pair.client)
 			ran, left, leftOut := 0, 0, map[string][]string{}
 			for i := range all {
@@ -120,12 +136,14 @@ func TestRows(t *testing.T) {
 					if how == "any1" {
 						level, serverLevel = "any", 1
 					}
-					address := servers[serverLevel]
+					address := ""
 					if r.own {
-						address = serve(t, pair.server, serverLevel)
+						address = serve(t, pair.server, serverLevel, r.packs)
+					} else {
+						address = servers.address(t, serverLevel, r.packs)
 					}
 					steps := strings.ReplaceAll(r.steps, "$", fmt.Sprintf("%s-%d-%s", pair.client, i, how))
-					got := client.ask(t, level+" "+address+" "+steps)
+					got := client.ask(t, r.level(level)+" "+address+" "+steps)
 					if got != r.want {
 						t.Errorf("%s, client %s:\n  does %s\n  want %s\n  got  %s", r.name, how, r.steps, r.want, got)
 					}
@@ -140,7 +158,7 @@ func TestRows(t *testing.T) {
 // Every row on the simulated network, with the client and the server in C; each has a world of its own.
 func TestRowsOnSimulatedNetwork(t *testing.T) {
 	t.Parallel()
-	worlds := map[int]*peer{1: start(t, "c", "sim", "1"), 2: start(t, "c", "sim", "2")}
+	worlds := map[string]*peer{}
 	all := rows(t)
 	ran, left, leftOut := 0, 0, map[string][]string{}
 	for i := range all {
@@ -157,7 +175,11 @@ func TestRowsOnSimulatedNetwork(t *testing.T) {
 				level, serverLevel = "any", 1
 			}
 			steps := strings.ReplaceAll(r.steps, "$", fmt.Sprintf("sim-%d-%s", i, how))
-			if got := worlds[serverLevel].ask(t, level+" server "+steps); got != r.want {
+			world := strings.TrimSpace(fmt.Sprint(serverLevel, " ", r.packs))
+			if worlds[world] == nil {
+				worlds[world] = start(t, "c", "sim", strings.Fields(world)...)
+			}
+			if got := worlds[world].ask(t, r.level(level)+" server "+steps); got != r.want {
 				t.Errorf("%s, client %s:\n  does %s\n  want %s\n  got  %s", r.name, how, r.steps, r.want, got)
 			}
 		}

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -141,14 +142,19 @@ func (s *service) Drain(_ context.Context, _ *conformance.Question, reply *rpc.R
 	return answer(reply, "", 0)
 }
 
-// serveGo serves until its input ends; the first argument is the highest level.
+// serveGo serves until its input ends; the first argument is the highest level, the second one how replies are
+// compressed.
 func serveGo() error {
-	level, err := strconv.Atoi(os.Args[len(os.Args)-1])
+	level, err := strconv.Atoi(os.Args[1])
+	if err != nil {
+		return err
+	}
+	filters, err := filtersOf(strings.Join(os.Args[2:], ""))
 	if err != nil {
 		return err
 	}
 	server, err := rpc.NewServer(rpc.ServerOptions{
-		Cores: 1, Spin: -1, Level: level, Logger: slog.New(slog.DiscardHandler),
+		Cores: 1, Spin: -1, Level: level, Logger: slog.New(slog.DiscardHandler), Filters: filters,
 		Limits: rpc.Limits{InFlight: inFlightMax, MessageBytes: messageBytesMax},
 	})
 	if err != nil {
