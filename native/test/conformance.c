@@ -31,7 +31,8 @@ _Noreturn void conformance_fail(const char *what, const char *why)
 #ifdef CONFORMANCE_COMPRESS
 const struct smf_filter *conformance_filter(const char *compression)
 {
-    static struct smf_compress *made[SMF_COMPRESSION_LZ4 + 1]; /* they live as long as the program */
+    static struct smf_compress
+        *made[SMF_COMPRESSION_LZ4 + 1]; /* they live as long as the program */
     uint32_t kind = strcmp(compression, "lz4") == 0 ? SMF_COMPRESSION_LZ4 : SMF_COMPRESSION_ZSTD;
     const struct smf_compress_options options = {.size = sizeof options,
                                                  .compression = kind,

@@ -208,11 +208,12 @@ static int smf_gen_conformance_Streams_dispatch_any(const void *any, struct smf_
 {
     const struct smf_gen_conformance_Streams_server *server =
         (const struct smf_gen_conformance_Streams_server *)any;
-    struct smf_stream_service streams = {0};
+    struct smf_stream_service streams;
 
     if (event->kind != SMF_EVENT_REQUEST)
         return smf_call_event(core, event);
     streams.size = sizeof streams;
+    streams.reserved = 0;
     streams.context = server->context;
     streams.problem = server->problem;
     streams.unverified = server->unverified;

@@ -225,13 +225,14 @@ static int smf_test_streams_Store_dispatch_any(const void *any, struct smf_core 
         (const struct smf_test_streams_Store_server *)any;
     struct smf_call call;
     const void *request;
-    struct smf_stream_service streams = {0};
+    struct smf_stream_service streams;
 
     if (event->kind != SMF_EVENT_REQUEST)
         return smf_call_event(core, event);
     call.problem = server->problem;
     call.context = server->context;
     streams.size = sizeof streams;
+    streams.reserved = 0;
     streams.context = server->context;
     streams.problem = server->problem;
     streams.unverified = server->unverified;
