@@ -316,7 +316,7 @@ func runRow(level, address, steps string) (string, error) {
 		return "", err
 	}
 	wants := map[string]int{"1": 1, "2": rpc.RequireLevel2, "any": 0}[level]
-	client, err := rpc.Dial(ctx, address, rpc.ClientOptions{Level: wants, Filters: filters})
+	client, err := rpc.Dial(ctx, address, rpc.ClientOptions{Level: wants, Filters: filters, Compressions: readBy(filters)})
 	var failure *rpc.Error
 	if errors.As(err, &failure) {
 		return fmt.Sprintf("no connection %d", failure.Code), nil

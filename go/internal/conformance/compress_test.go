@@ -54,6 +54,14 @@ func filtersOf(name string) ([]rpc.Filter, error) {
 	return []rpc.Filter{filter}, err
 }
 
+// readBy is what these filters read, for Hello.
+func readBy(filters []rpc.Filter) []rpc.Compression {
+	if len(filters) == 0 {
+		return nil
+	}
+	return []rpc.Compression{rpc.CompressionZstd, rpc.CompressionLZ4}
+}
+
 // plain is a payload as it was before its compression, and how that is called.
 func plain(t *testing.T, compression uint8, payload []byte) (name string, decompressed []byte) {
 	all, err := codecs()

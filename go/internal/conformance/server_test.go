@@ -155,7 +155,8 @@ func serveGo() error {
 	}
 	server, err := rpc.NewServer(rpc.ServerOptions{
 		Cores: 1, Spin: -1, Level: level, Logger: slog.New(slog.DiscardHandler), Filters: filters,
-		Limits: rpc.Limits{InFlight: inFlightMax, MessageBytes: messageBytesMax},
+		Compressions: readBy(filters),
+		Limits:       rpc.Limits{InFlight: inFlightMax, MessageBytes: messageBytesMax},
 	})
 	if err != nil {
 		return err

@@ -238,8 +238,14 @@ func (l *Loop) postLocked(m letter) {
 // sendReserve is how many sends the batch that follows may need.
 const sendReserve = 1540
 
+// leftShare is the part of Limits.Running, 1 in so many, beyond which handlers of callers that have gone come first.
+const leftShare = 8
+
 // deliver does what others asked for. What there is no room for stays for the next turn.
 func (l *Loop) deliver() {
+	if l.pendings.left > l.runningMax/leftShare {
+		runtime.Gosched() // their handlers were told to end: let them, before there are more
+	}
 	mail := l.core.Pending() || l.takenPos < len(l.taken)
 	if !mail && !l.isDue() && len(l.wants) == 0 {
 		return

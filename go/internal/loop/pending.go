@@ -38,6 +38,7 @@ type pendings struct {
 	bySession map[sessionKey]*pending
 	spare     *pending // to be used again, by next
 	count     int      // of calls, with those whose connection has ended and whose handler has not
+	left      int      // of these: whose connection has ended
 }
 
 // indexOf is a connection's place among those of the core; smf_event.conn.
@@ -74,6 +75,8 @@ func (t *pendings) add(conn uint64, session uint16, keyed bool, who Canceller) *
 func (t *pendings) remove(p *pending) {
 	if p.listed {
 		t.unlist(p)
+	} else {
+		t.left--
 	}
 	t.count--
 	*p = pending{next: t.spare}
@@ -129,6 +132,7 @@ func (t *pendings) disconnected(conn uint64) (count int) {
 		next := p.next
 		if p.conn == conn { // and not of another that had its index
 			t.unlist(p)
+			t.left++
 			if !p.oneWay && p.cancel(WhyDisconnected) {
 				count++
 			}

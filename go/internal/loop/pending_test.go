@@ -37,8 +37,10 @@ func TestACancelFindsItsCall(t *testing.T) {
 	require.Equal(t, 1, p.disconnected(conn(1, 3)), "the one that was not cancelled")
 	require.Equal(t, []uint32{499}, one.whys, "at most once")
 	require.Equal(t, []uint32{WhyDisconnected}, level1.whys)
+	require.Equal(t, 2, p.left)
 	p.remove(a)
 	p.remove(c)
+	require.Zero(t, p.left)
 	require.Empty(t, p.bySession)
 	require.Nil(t, p.byConn[3])
 }
@@ -134,6 +136,8 @@ func TestPendingsAgainstAModel(t *testing.T) {
 	for _, p := range table.byConn {
 		require.Nil(t, p)
 	}
+	require.Zero(t, table.count)
+	require.Zero(t, table.left)
 }
 
 func TestPendingsAllocateOnce(t *testing.T) {
