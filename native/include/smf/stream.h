@@ -32,7 +32,8 @@
  *
  * A stream is there until ended returns, or, where open has refused it, until open returns. Whoever ends it
  * himself does not use it any more: ended is called at once, or, from inside another function of the stream,
- * when that returns.
+ * when that returns. smf_engine_close frees streams without a word: who keeps memory by smf_stream_set_user
+ * closes the connections before (smf_core_disconnect_all), and polls until ended was called.
  *
  * Threads: everything here is for the core's driver, and functions are called by it: from inside of
  * smf_router_handle, a service's dispatch function, smf_call_event or smf_client_take, of smf_core_poll (writable,

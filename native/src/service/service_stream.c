@@ -11,9 +11,7 @@
 #define BUCKETS_MIN 64u
 #define SPARE_MAX 4096u               /* streams that a core keeps */
 #define AGAIN_NS (2ull * 1000 * 1000) /* when there was no memory */
-#define SENDS_MAX                                                                                  \
-    (SMF__CORE_SENDS_MAX - SMF__CORE_EVENTS_MAX) /* of a turn; each event may be answered besides */
-#define MESSAGE_SIZE_BYTES_MIN 8u                /* no table is smaller */
+#define MESSAGE_SIZE_BYTES_MIN 8u     /* no table is smaller */
 
 /* A connection with streams. */
 struct conn {
@@ -289,7 +287,7 @@ int smf__stream_has_room(struct smf_stream *stream, uint32_t size)
 {
     const struct smf_core *core = stream->call.core;
 
-    if (core->turn.send_count >= SENDS_MAX)
+    if (core->turn.send_count >= SMF__STREAM_SENDS_MAX)
         return 0;
     if (stream->ahead_bytes != 0 && stream->ahead_turn != core->turns && has_left(stream))
         stream->ahead_bytes = 0;
@@ -343,7 +341,7 @@ static void turn(struct smf_core *core)
     core->hurry = 1;
     smf__link_init(&due);
     move_all(&due, &streams->due); /* those that come to be due now are so later */
-    while (!smf__link_alone(&due) && core->turn.send_count < SENDS_MAX) {
+    while (!smf__link_alone(&due) && core->turn.send_count < SMF__STREAM_SENDS_MAX) {
         struct smf_stream *stream = SMF__LINK_OF(due.next, struct smf_stream, due);
 
         smf__link_remove(&stream->due);
@@ -410,7 +408,7 @@ void smf__stream_break_off(struct smf_stream *stream, uint32_t code, int status,
     if (stream->client != NULL)
         smf__stream_break_client(stream, status, code);
     else
-        smf__stream_end_server(stream, code, problem);
+        smf__stream_end_server(stream, code, code != SMF_CODE_OK ? problem : NULL);
 }
 
 /* What filters have put is the message from now on. */
@@ -667,6 +665,19 @@ void smf__stream_discard(struct smf_stream *stream)
     smf__timer_stop(core->timers, &stream->again);
 }
 
+/* What a stream ends with that its caller has given up, or that the engine has ended: the code that the caller gets. */
+static uint32_t code_of_cancel(uint32_t why)
+{
+    switch (why) {
+    case SMF_CODE_DEADLINE:
+    case SMF_CODE_TOO_LARGE:
+    case SMF_CODE_UNAVAILABLE:
+        return why;
+    default:
+        return SMF_CODE_CANCELLED;
+    }
+}
+
 int smf__stream_event(struct smf_core *core, const struct smf_event *event, int of_client)
 {
     struct smf_stream *stream;
@@ -688,9 +699,7 @@ int smf__stream_event(struct smf_core *core, const struct smf_event *event, int 
         else if (stream->asked)
             smf__stream_due(stream); /* this turn's sends are used up */
     } else if (!of_client) {
-        smf__stream_end_server(
-            stream, event->meta == SMF_CODE_DEADLINE ? SMF_CODE_DEADLINE : SMF_CODE_CANCELLED,
-            NULL);
+        smf__stream_end_server(stream, code_of_cancel(event->meta), NULL);
     }
     return 1;
 }

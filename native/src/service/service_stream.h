@@ -10,6 +10,9 @@
 #include "service/service_filter.h"
 #include "service/service_record.h"
 
+/* Sends of streams in a turn: each event may be answered besides. */
+#define SMF__STREAM_SENDS_MAX (SMF__CORE_SENDS_MAX - SMF__CORE_EVENTS_MAX)
+
 /* A message that came. */
 struct smf__stream_message {
     const uint8_t *payload;    /* NULL: there is none */

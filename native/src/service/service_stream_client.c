@@ -40,6 +40,9 @@ static int pass_filters(struct opening *opening, struct smf__message *message)
     passing->code = smf__filter_request(filtered);
     smf_core_release(client->core, filtered->put); /* there is no payload to replace */
     filtered->put = NULL;
+    passing->payload = NULL;
+    passing->size_bytes = 0;
+    passing->compression = SMF_COMPRESSION_NONE;
     if (filtered->stopped == 0)
         smf__filter_metadata_of(filtered, message);
     return SMF_OK;

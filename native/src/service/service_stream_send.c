@@ -119,7 +119,7 @@ int smf_stream_send(struct smf_stream *stream, struct smf_flat_builder *message)
     smf__stream_enter(stream); /* a filter may end it */
     status = stream->client != NULL ? smf__stream_send_client(stream, message)
                                     : smf__stream_send_server(stream, message);
-    if (status == SMF_ELIMIT)
+    if (status == SMF_ELIMIT || status == SMF_ENOMEM)
         smf__builder_keep(message);
     smf__stream_leave(stream);
     return status;

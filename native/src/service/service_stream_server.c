@@ -143,9 +143,11 @@ static int put_last(struct smf_stream *stream)
 void smf__stream_send_last(struct smf_stream *stream)
 {
     struct smf_call *call = &stream->call;
-    int status = put_last(stream);
+    int status = SMF_ELIMIT;
 
-    if (status == SMF_ELIMIT || (status == SMF_ENOMEM && stream->owes)) {
+    if (call->core->turn.send_count < SMF__STREAM_SENDS_MAX)
+        status = put_last(stream);
+    if (status == SMF_ELIMIT || status == SMF_ENOMEM) {
         smf__builder_keep(&call->reply); /* others who owe need memory, too */
         smf__stream_owe(stream, status);
         return;
@@ -227,7 +229,7 @@ void smf__stream_end_server(struct smf_stream *stream, uint32_t code, const char
     if (call->filtered != NULL)
         code = filter_end(stream, code, &message);
     message.meta = stream->code = code;
-    if (call->state == SMF__CALL_UNSEEN)
+    if (call->state == SMF__CALL_UNSEEN && code != SMF_CODE_OK)
         message.flags = SMF_FRAME_RESET;
     else
         message.flags = SMF_FRAME_STREAM | SMF_FRAME_FIN;
