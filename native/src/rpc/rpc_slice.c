@@ -378,8 +378,8 @@ static int has_turn(const struct smf__conn *conn)
     if (conn->unsent_first == NULL)
         return 1;
     return conn->sessions->ahead_bytes == 0 &&
-           (!conn->accepted ||
-            conn->unsent_bytes + BATCH_SIZE_MAX_BYTES <= conn->rpc->config.unsent_bytes_max);
+           (!conn->accepted || conn->unsent_bytes + (uint64_t)BATCH_SIZE_MAX_BYTES <=
+                                   conn->rpc->config.unsent_bytes_max);
 }
 
 /* Sends what the sessions of a connection have, until it is all gone or the transport takes no more. */

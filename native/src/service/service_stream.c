@@ -46,11 +46,11 @@ static void close_streams(struct smf__streams *streams)
         next = at->next;
         free(at);
     }
-    while (!smf__link_alone(&streams->owing)) {
-        struct smf_stream *stream = SMF__LINK_OF(streams->owing.next, struct smf_stream, of_conn);
+    for (struct smf__link *at = streams->owing.next, *next; at != &streams->owing; at = next) {
+        struct smf_stream *stream = SMF__LINK_OF(at, struct smf_stream, of_conn);
 
-        smf__link_remove(&stream->of_conn);
-        stream->next = NULL;
+        next = at->next;
+        stream->next = NULL; /* it is in no bucket */
         free_all(stream);
     }
     for (uint32_t i = 0; i <= streams->mask; i++) {
