@@ -421,6 +421,59 @@ static void who_does_not_read_is_not_read(void)
     party_close(party);
 }
 
+/* Lets ms milliseconds pass where the server has always something to read. */
+static void pass(struct world *world, int ms)
+{
+    for (int i = 0; i < ms; i++) {
+        (void)world_turn(world, world->server);
+        (void)world_turn(world, world->client);
+        raw_poll(world);
+        world->clock.now_ns += WORLD_MS;
+    }
+}
+
+/* Where there is nothing left to read into, who has gone is noticed all the same: what the others wait for may be
+ * his. He has sent something that can't be read, and ends, or breaks off. */
+static void who_has_gone_is_noticed_without_memory(void)
+{
+    for (int resets = 0; resets < 2; resets++) {
+        struct party *party = party_in_little_memory(16ull << 20);
+        struct raw *raw = raw_open2(&party->world);
+        struct smf_core *core = party->world.server;
+        struct smf__rpc *rpc = smf__rpc_of(core);
+        static struct smf_buffer *all[4096];
+        struct smf_buffer *buffer;
+        uint32_t count = 0;
+
+        raw_deaf(raw, resets); /* who closes with something unread resets */
+        send_part(raw, 1, SMF_FRAME_STREAM, 10, 0, 10);
+        send_part(raw, 5, 0, 10, 0, 10);
+        world_run(&party->world, 5);
+        party_answer(party, 5, 0, 10);
+        world_run(&party->world, 5);
+        CHECK_EQ(smf_core_turn(core)->in_flight, 1);
+        for (uint64_t size = 4 * MIB; size >= SMF__POOL_BLOCK_MIN_BYTES; size /= 2) {
+            while ((buffer = smf__pool_get(core->pool, size)) != NULL)
+                all[count++] = buffer;
+        }
+        smf_core_retain(core, rpc->chunk);
+        rpc->chunk_fill = rpc->chunk->capacity;
+        send_part(raw, 3, SMF_FRAME_STREAM, 10, 0, 10);
+        pass(&party->world, 5);
+        CHECK_EQ(smf_core_turn(core)->in_flight, 1);
+        CHECK_GT(world_stats(core).starved, 0);
+        CHECK_EQ(party->world.closed, 0);
+        raw_close(raw);
+        pass(&party->world, 50);
+        CHECK_EQ(party->world.closed, 1);
+        CHECK_EQ(smf_core_turn(core)->in_flight, 0);
+        smf_core_release(core, rpc->chunk);
+        while (count > 0)
+            smf_core_release(core, all[--count]);
+        party_close(party);
+    }
+}
+
 static const struct test tests[] = {
     TEST(handlers_that_hold_memory_stop_the_reading),
     TEST(a_message_is_parked_behind_one_that_goes_on),
@@ -432,6 +485,7 @@ static const struct test tests[] = {
     TEST(refusals_may_end_the_connection),
     TEST(the_handlers_of_a_broken_connection_hear_of_it),
     TEST(who_does_not_read_is_not_read),
+    TEST(who_has_gone_is_noticed_without_memory),
 };
 
 int main(int argc, char **argv)

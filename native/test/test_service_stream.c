@@ -480,6 +480,41 @@ static void filters_stop_streams(void)
     }
 }
 
+/* A success without a handler has what its kind of method has: one reply, or none. */
+static void filters_answer_for_streams(void)
+{
+    for (int kind = SYNC; kind <= LIST; kind++) {
+        struct watch server = {.refuses = SMF_CODE_OK}, client = {0};
+
+        open_rig(0);
+        add_filters(&server, &client);
+        open_stream(kind, NULL);
+        world_run(&rig.world, 20);
+        CHECK_EQ(rig.server.opens, 0);
+        CHECK_EQ(rig.caller.ends, 1);
+        CHECK_EQ(rig.caller.status, SMF_OK);
+        CHECK_EQ(rig.caller.result_code, /* its one reply has a field that is required */
+                 kind == UPLOAD ? SMF_CODE_INTERNAL : SMF_CODE_OK);
+        CHECK_EQ(rig.caller.messages, 0);
+        CHECK_EQ(client.done_code, rig.caller.result_code);
+        close_rig();
+    }
+}
+
+static void a_filter_ends_a_stream_well(void)
+{
+    struct watch server = {.message_code = SMF_CODE_OK}, client = {0};
+
+    open_rig(0);
+    add_filters(&server, &client);
+    open_stream(SYNC, NULL);
+    CHECK_EQ(send_name(rig.caller.stream, 10), SMF_OK);
+    world_run(&rig.world, 20);
+    CHECK_EQ(rig.server.messages, 0);
+    check_ends(SMF_CODE_OK, SMF_OK, SMF_CODE_OK);
+    close_rig();
+}
+
 int main(int argc, char **argv)
 {
     static const struct test tests[] = {
@@ -502,6 +537,8 @@ int main(int argc, char **argv)
         TEST(filters_see_messages),
         TEST(compressed_without_a_filter),
         TEST(filters_stop_streams),
+        TEST(filters_answer_for_streams),
+        TEST(a_filter_ends_a_stream_well),
     };
 
     return test_main(argc, argv, tests, TEST_COUNT(tests));

@@ -30,6 +30,7 @@ enum { SYNC, UPLOAD, LIST, NONE, STAT, KINDS };
 struct side {
     struct smf_stream *stream;
     int opens, messages, half_closes, writables, ends;
+    int replies;    /* of a method with one: in ended */
     uint64_t bytes; /* of names */
     uint32_t code;  /* a server's end */
     int status;     /* a client's end */

@@ -282,10 +282,7 @@ static void handle(const struct smf_event *event)
 
     switch (event->kind) {
     case SMF_EVENT_REQUEST:
-        if (event->flags & SMF_FRAME_ONE_WAY)
-            (void)smf_core_send(core, event->conn, 0, SMF_CODE_OK, "?", 1);
-        else
-            begin(event);
+        begin(event);
         break;
     case SMF_EVENT_MESSAGE:
         talk = find(event);

@@ -26,7 +26,12 @@ type Attack struct {
 	// returns is a rule that the server has broken, or errEnded, or that of its context.
 	life func(p *peer) error
 	raw  bool // it speaks Hello by itself, or does not
+	// short: others use up the server's memory, and it may have none for a Hello.
+	short bool
 }
+
+// errUnavailable is that a Hello was answered with 503.
+var errUnavailable = errors.New("it is answered with 503")
 
 // Counts are what an attack has come to.
 type Counts struct {
@@ -42,7 +47,11 @@ func (a *Attack) Run(ctx context.Context, address string, connections int, count
 	for range connections {
 		all.Go(func() {
 			for ctx.Err() == nil {
-				if err := a.once(ctx, address, counts); err != nil && ctx.Err() == nil {
+				err := a.once(ctx, address, counts)
+				if a.short && errors.Is(err, errUnavailable) {
+					err = nil
+				}
+				if err != nil && ctx.Err() == nil {
 					stop(fmt.Errorf("%s: %w", a.Name, err))
 				}
 			}

@@ -159,6 +159,9 @@ func (p *peer) asks(status uint32, hello string, level2 bool) error {
 	if err != nil {
 		return fmt.Errorf("a Hello of %x…: %w", hello[:min(len(hello), 40)], err)
 	}
+	if h.Meta == 503 {
+		return fmt.Errorf("a Hello of %x…: %w", hello[:min(len(hello), 40)], errUnavailable)
+	}
 	if h.Meta != status {
 		return fmt.Errorf("a Hello of %x… is answered with %d", hello[:min(len(hello), 40)], h.Meta)
 	}

@@ -77,6 +77,9 @@ func (p *peer) hello() error {
 	if err != nil {
 		return err
 	}
+	if h.Meta == 503 {
+		return fmt.Errorf("a good Hello: %w", errUnavailable)
+	}
 	if agreed, err := frame.ReadHello(payload); err != nil || h.Meta != 200 || agreed.Level != 2 {
 		return fmt.Errorf("a good Hello is answered with %d (%v)", h.Meta, err)
 	}

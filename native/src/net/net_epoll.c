@@ -5,6 +5,7 @@
 #include <limits.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -502,6 +503,14 @@ static int64_t stream_recv(struct smf__stream *stream, const struct iovec *vecto
     return size < 0 ? -errno : size;
 }
 
+static int stream_ended(const struct smf__stream *stream)
+{
+    struct pollfd look = {.fd = stream->member.fd, .events = POLLRDHUP};
+
+    smf__count(stream->net->base.polls, 1);
+    return poll(&look, 1, 0) > 0 && (look.revents & (POLLRDHUP | POLLHUP | POLLERR)) != 0;
+}
+
 static int64_t stream_send(struct smf__stream *stream, const struct iovec *vectors, int count)
 {
     struct msghdr message = {.msg_iov = (struct iovec *)vectors, .msg_iovlen = (size_t)count};
@@ -588,6 +597,7 @@ static const struct smf__net_ops net_epoll_ops = {
     .connect = net_connect,
     .recv = stream_recv,
     .send = stream_send,
+    .stream_ended = stream_ended,
     .stream_context = stream_context,
     .stream_interest = stream_interest,
     .stream_peer = stream_peer,

@@ -78,6 +78,9 @@ struct smf__net_ops {
     int64_t (*recv)(struct smf__stream *stream, const struct iovec *vectors, int count);
     int64_t (*send)(struct smf__stream *stream, const struct iovec *vectors, int count);
 
+    /* Has the peer ended or broken the stream, whatever may still be read of it? */
+    int (*stream_ended)(const struct smf__stream *stream);
+
     void (*stream_context)(struct smf__stream *stream, void *context);
     void (*stream_interest)(struct smf__stream *stream, int read, int write);
     void (*stream_peer)(struct smf__stream *stream, char *text_out, size_t size);

@@ -330,6 +330,14 @@ static int64_t stream_recv(struct smf__stream *stream, const struct iovec *vecto
     return size;
 }
 
+static int stream_ended(const struct smf__stream *stream)
+{
+    const struct segment *last = stream->last;
+
+    return reset_arrived(stream) ||
+           (last != NULL && last->size == 0 && last->arrive_ns <= now_ns(stream));
+}
+
 /* Streams. */
 
 static void put_in(struct net_sim *net, struct smf__stream *stream)
@@ -718,6 +726,7 @@ static const struct smf__net_ops net_sim_ops = {
     .connect = net_connect,
     .recv = stream_recv,
     .send = stream_send,
+    .stream_ended = stream_ended,
     .stream_context = stream_context,
     .stream_interest = stream_interest,
     .stream_peer = stream_peer,

@@ -162,7 +162,8 @@ static void deal_with(struct smf__rpc *rpc, const struct smf__net_event *event)
     if (event->kinds & SMF__NET_READABLE)
         smf__conn_read(conn);
     if ((event->kinds & SMF__NET_HANGUP) && conn->state != SMF__CONN_CLOSED &&
-        (conn->state != SMF__CONN_OPEN || (conn->pauses & ~(uint32_t)SMF__PAUSE_TURN) != 0))
+        (conn->state != SMF__CONN_OPEN || (conn->pauses & ~(uint32_t)SMF__PAUSE_TURN) != 0 ||
+         rpc->starved)) /* else a read finds out */
         smf__conn_close(conn, SMF_CLOSE_BROKEN);
 }
 

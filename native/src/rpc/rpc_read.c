@@ -371,6 +371,14 @@ static void took(struct smf__conn *conn, uint32_t size)
     }
 }
 
+/* There is no memory to read into, and those who have gone may hold it: one of level 2, which has no half of a
+ * connection, ends before all that it has sent was read. Who is of level 1 may wait for his replies. */
+static void mind_end(struct smf__conn *conn)
+{
+    if (conn->rpc->starved && conn->level > 1 && conn->rpc->net->ops->stream_ended(conn->stream))
+        smf__conn_close(conn, SMF_CLOSE_BY_PEER);
+}
+
 void smf__conn_read(struct smf__conn *conn)
 {
     struct smf__rpc *rpc = conn->rpc;
@@ -382,8 +390,12 @@ void smf__conn_read(struct smf__conn *conn)
         linger(conn);
         return;
     }
-    if (conn->state != SMF__CONN_OPEN || conn->pauses != 0 || frames_full(rpc) || !ready_chunk(rpc))
+    if (conn->state != SMF__CONN_OPEN || conn->pauses != 0 || frames_full(rpc))
         return;
+    if (!ready_chunk(rpc)) {
+        mind_end(conn);
+        return;
+    }
     if (conn->body != NULL) {
         vectors[count].iov_base = conn->body->data + conn->body_have;
         vectors[count++].iov_len = conn->frame.size - conn->body_have;

@@ -252,6 +252,21 @@ static uint32_t send_reply(struct smf_call *call)
     return sent(call, smf__message_send_built(call->core, &message, &call->reply));
 }
 
+/* Is a success a frame without a message? That of a stream of replies. */
+static int ends_alone(const struct smf_call *call)
+{
+    return (call->flags & SMF_FRAME_STREAM) != 0 &&
+           (call->method->flags & SMF_METHOD_STREAM_OUT) != 0;
+}
+
+/* The size of what send_code sends. */
+static uint32_t code_size(const struct smf_call *call, uint32_t code)
+{
+    if (call->level < 2 || code == SMF_CODE_OK)
+        return ends_alone(call) ? 0 : SMF__EMPTY_TABLE_SIZE_BYTES;
+    return call->failed == code ? smf_flat_size_bytes(&call->reply) : 0;
+}
+
 /* Sends a code, and at level 2 what there is to say of it. message: without code and flags. */
 static int send_code(struct smf_call *call, struct smf__message *message, uint32_t code)
 {
@@ -261,8 +276,8 @@ static int send_code(struct smf_call *call, struct smf__message *message, uint32
     if (call->level < 2 || code == SMF_CODE_OK) {
         smf_flat_builder_fini(&call->reply); /* first: it may hold the loan */
         message->meta = code;
-        return smf__message_send(call->core, message, smf__empty_table,
-                                 SMF__EMPTY_TABLE_SIZE_BYTES);
+        return smf__message_send(call->core, message, ends_alone(call) ? NULL : smf__empty_table,
+                                 code_size(call, code));
     }
     message->meta = code;
     if (unseen && !(call->flags & SMF_FRAME_ONE_WAY))
@@ -309,6 +324,10 @@ static uint32_t send_filtered(struct smf_call *call, uint32_t code, struct smf__
     code = check_code(call, passing->code, "what a filter has made of the reply's code is none");
     if (code != SMF_CODE_OK)
         return code;
+    if ((call->flags & SMF_FRAME_STREAM) != 0) /* stopped before it was opened */
+        message->flags = SMF_FRAME_STREAM | SMF_FRAME_FIN;
+    if (ends_alone(call))
+        return code;
     if (filtered->put != NULL) {
         smf_flat_builder_fini(&call->reply); /* first: it may hold the loan */
         passing->status = smf__filter_send(filtered, message);
@@ -347,14 +366,6 @@ static int send_unfiltered_code(struct smf_call *call, uint32_t code)
     }
     message = message_of(call, code);
     return send_code(call, &message, code);
-}
-
-/* The size of what send_code sends. */
-static uint32_t code_size(const struct smf_call *call, uint32_t code)
-{
-    if (call->level < 2 || code == SMF_CODE_OK)
-        return SMF__EMPTY_TABLE_SIZE_BYTES;
-    return call->failed == code ? smf_flat_size_bytes(&call->reply) : 0;
 }
 
 static void answer(struct smf_call *call, uint32_t code)

@@ -24,12 +24,16 @@ static int is_worth_it(const struct smf__wal_segment *segment)
            segment->header.block_bytes == part->wal->block_bytes;
 }
 
-static void end(struct disposal *disposal)
+static void forget(struct smf__wal_segment *segment)
 {
-    struct smf__wal_segment *segment = disposal->segment;
-    segment->part->disposing--;
     free(segment->waypoints);
     free(segment);
+}
+
+static void end(struct disposal *disposal)
+{
+    disposal->segment->part->disposing--;
+    forget(disposal->segment);
     free(disposal);
 }
 
@@ -91,12 +95,44 @@ static void go_on(struct disposal *disposal)
     }
 }
 
+/* Closes its file; the segment stays until done. */
+static void queue_close(struct smf__wal_segment *segment, void (*done)(struct smf__wal_io *io))
+{
+    segment->part->closing++;
+    segment->close = (struct smf__wal_io){
+        .op = {.kind = SMF__DISK_CLOSE, .file = segment->file},
+        .done = done,
+        .owner = segment,
+    };
+    segment->file = NULL;
+    smf__wal_queue(segment->part->wal, &segment->close);
+}
+
+static void given_up(struct smf__wal_io *io)
+{
+    struct smf__wal_segment *segment = io->owner;
+    segment->part->closing--;
+    forget(segment);
+}
+
+/* Without memory for more: the file is closed, and stays until the next open. */
+static void give_up(struct smf__wal_segment *segment)
+{
+    if (segment->file == NULL) {
+        forget(segment);
+        return;
+    }
+    queue_close(segment, given_up);
+}
+
 static void dispose(struct smf__wal_segment *segment)
 {
     struct disposal *disposal = calloc(1, sizeof *disposal);
     smf__wal_buffers_forget(segment->part->wal, segment);
-    if (disposal == NULL)
-        return; /* the file stays until the next open */
+    if (disposal == NULL) {
+        give_up(segment);
+        return;
+    }
     disposal->segment = segment;
     disposal->keep = is_worth_it(segment);
     segment->part->disposing++;
@@ -116,14 +152,7 @@ static void close_done(struct smf__wal_io *io)
 static void close_file(struct smf__wal_segment *segment)
 {
     segment->holds++;
-    segment->part->closing++;
-    segment->close = (struct smf__wal_io){
-        .op = {.kind = SMF__DISK_CLOSE, .file = segment->file},
-        .done = close_done,
-        .owner = segment,
-    };
-    segment->file = NULL;
-    smf__wal_queue(segment->part->wal, &segment->close);
+    queue_close(segment, close_done);
 }
 
 void smf__wal_segment_release(struct smf__wal_segment *segment)
