@@ -72,7 +72,7 @@ copy_tree() {
     while IFS= read -r file; do
         cmp -s "$file" "$folder/_tree/$file" && continue
         mkdir -p "$(dirname "$folder/_tree/$file")" && cp "$file" "$folder/_tree/$file" || return
-    done < <(find CMakeLists.txt native schema/demo schema/golden-wal go/codegen/testdata/streams -type f)
+    done < <(find CMakeLists.txt native schema/demo schema/golden* go/codegen/testdata/streams -type f)
 }
 
 build() {

@@ -143,10 +143,11 @@ func TestCallsDoNotAllocate(t *testing.T) {
 		t.Skip("the race detector empties pools")
 	}
 	few, fewAllocations := callsOf(t, demoStore{}, 200, "SmfStorage.Get")
-	many, manyAllocations := callsOf(t, demoStore{}, 20_200, "SmfStorage.Get")
+	many, manyAllocations := callsOf(t, demoStore{}, 200_200, "SmfStorage.Get")
 	require.Zero(t, few.Errors+many.Errors)
-	// The runtime itself allocates now and then, and pools are emptied by collections.
-	require.Less(t, manyAllocations, fewAllocations+20_000/10)
+	// The runtime itself allocates now and then, pools are emptied by collections, and a histogram is encoded with
+	// an allocation or two for each latency that it holds, of which there are some thousands.
+	require.Less(t, manyAllocations, fewAllocations+200_000/10)
 }
 
 // liar answers Get with something else.
