@@ -332,10 +332,8 @@ static int64_t stream_recv(struct smf__stream *stream, const struct iovec *vecto
 
 static int stream_ended(const struct smf__stream *stream)
 {
-    const struct segment *last = stream->last;
-
-    return reset_arrived(stream) ||
-           (last != NULL && last->size == 0 && last->arrive_ns <= now_ns(stream));
+    return reset_arrived(stream) || (stream->last != NULL && stream->last->size == 0 &&
+                                     stream->last->arrive_ns <= now_ns(stream));
 }
 
 /* Streams. */
